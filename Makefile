@@ -1,0 +1,31 @@
+# `make help` lists what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint fmt bench audit
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+quickstart: ## Build linkgate and run a gateway, a backend and a chat page on this machine
+	@scripts/packages.sh build
+	cargo run --locked --release -- quickstart $(ARGS)
+
+test: ## Check form and lints, then run all tests, doc tests included
+	@scripts/packages.sh test
+	@scripts/lint.sh
+	cargo test --locked --workspace
+
+lint: ## Check form and lints only
+	@scripts/packages.sh test
+	@scripts/lint.sh
+
+fmt: ## Bring all code into form
+	cargo fmt --all
+
+bench: ## Run the benchmarks, or those that BENCH names
+	@scripts/packages.sh build
+	cargo bench --locked --workspace $(if $(BENCH),--bench $(BENCH))
+
+audit: ## Check licenses, advisories and duplicate dependencies (needs cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny --all-features check

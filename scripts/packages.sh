@@ -1,0 +1,88 @@
+#!/bin/sh
+# Installs the system packages (Debian, Ubuntu) that are missing, and says what for.
+# Does nothing where all is there.
+#
+# usage: scripts/packages.sh build|test
+set -eu
+
+missing=""
+
+# need PACKAGE PATH|COMMAND REASON: notes the package unless the file or command is there.
+need() {
+    case $2 in
+        /*) [ -e "$2" ] && return 0 ;;
+        *) command -v "$2" >/dev/null 2>&1 && return 0 ;;
+    esac
+    echo "missing: $1 ($3)"
+    missing="$missing $1"
+}
+
+need_build() {
+    need gcc cc "compiles the C parts of the TLS library and the allocator, and links"
+    need libc6-dev /usr/include/stdio.h "headers for the same"
+}
+
+need_test() {
+    need_build
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "neither root nor sudo: as root, run: apt-get install$missing" >&2
+        exit 1
+    fi
+}
+
+install_missing() {
+    [ -n "$missing" ] || return 0
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "no apt-get here: install by your system's means:$missing" >&2
+        exit 1
+    fi
+    as_root apt-get update -q
+    # The names are words of our own, so splitting them is wanted.
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+}
+
+require_rust() {
+    command -v cargo >/dev/null 2>&1 && return 0
+    echo "cargo is not on the PATH: install Rust (https://rustup.rs) and open a new shell" >&2
+    exit 1
+}
+
+# The tests also lint and check the form; some Rust installations come without the tools for it.
+require_rust_tools() {
+    for tool in clippy fmt; do
+        cargo "$tool" --version >/dev/null 2>&1 && continue
+        component=$(echo "$tool" | sed 's/^fmt$/rustfmt/')
+        echo "missing: $component (a part of Rust that \`make test\` runs)"
+        if ! command -v rustup >/dev/null 2>&1; then
+            echo "no rustup here: install $component by the way you installed Rust" >&2
+            exit 1
+        fi
+        rustup component add "$component"
+    done
+}
+
+case ${1:-} in
+    build)
+        need_build
+        install_missing
+        require_rust
+        ;;
+    test)
+        need_test
+        install_missing
+        require_rust
+        require_rust_tools
+        ;;
+    *)
+        echo "usage: scripts/packages.sh build|test" >&2
+        exit 2
+        ;;
+esac
