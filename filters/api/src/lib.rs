@@ -1,4 +1,55 @@
-//! To be described by its first commit.
+//! The filter contract of linkgate, and the runner that keeps it.
+//!
+//! A filter author needs three things of this crate: [`FilterType`] and [`Filter`] to implement, [`Message`] to work on,
+//! and [`Context`] to act through; the `testkit` feature drives a filter in virtual time with the production runner.
+//! The core needs [`Plan`], [`Pipeline`] and [`Chains`].
+//!
+//! What may not enter: a socket, a runtime, a clock, and the name of any filter.
 
+pub mod backend;
+mod chain;
+mod chains;
+mod clock;
+mod close;
+mod context;
+mod core;
+mod fault;
+mod filter;
+mod host;
+mod link;
+mod message;
+mod meter;
+mod pipeline;
 pub mod problem;
+mod properties;
+mod receipt;
+mod registry;
+mod shard;
+mod state;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
+mod timer;
+mod trunk;
 pub mod units;
+
+pub use bytes::Bytes;
+pub use chain::Load;
+pub use chains::Chains;
+pub use clock::Clock;
+pub use close::CloseCode;
+pub use context::{Context, Open, Prepare};
+pub use fault::{Blame, Effect, Fault};
+pub use filter::{Filter, FilterType, Settle, Verdict};
+pub use host::Host;
+pub use link::{Form, Identity, LinkInfo, Nacks};
+pub use message::{Command, Direction, Message};
+pub use meter::{Counter, Meter};
+pub use pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan, Slot};
+pub use properties::{Fact, Properties};
+pub use receipt::{Answer, Outcome, Receipt, Settler, Token};
+pub use registry::{ErasedType, Prepared, Registry};
+pub use schemars;
+pub use schemars::JsonSchema;
+pub use serde::Deserialize;
+pub use shard::Shard;
+pub use state::{Owned, OwnedScope, SharedScope, StateLimits, StateTable, States};

@@ -3,6 +3,10 @@
 //! A filter's `prepare` gathers every problem it finds and returns them together; whoever loaded the
 //! configuration joins each [`Path`] with the text it came from. No file, line or terminal is known here.
 
+mod peel;
+
+pub use peel::deserialize;
+
 use std::fmt;
 
 /// One step of a [`Path`].

@@ -1,0 +1,302 @@
+//! The chain runner: a pipeline's filters opened for one link, or for one trunk shard.
+//!
+//! A chain is a state machine without a socket, a runtime or a clock of its own. Whoever owns it hands in frames and
+//! pushes, polls it, and takes out what has come down to the socket. Everything a chain does happens on the task that
+//! polls it; only outcomes reach it from elsewhere, through its inbox.
+//!
+//! One event is worked off completely before the next, depth first and in the order in which filters asked for things.
+//! That, and the lines before slots that wait, is what keeps one link's messages in order.
+
+mod settle;
+mod walk;
+
+use std::sync::Arc;
+use std::task;
+use std::time::Instant;
+
+use crate::close::CloseCode;
+use crate::context::Context;
+use crate::core::{Core, Work};
+use crate::filter::Filter;
+use crate::link::LinkInfo;
+use crate::message::{Direction, Message};
+use crate::pipeline::Pipeline;
+use crate::trunk::Ticket;
+
+/// A running chain.
+pub(crate) struct Chain {
+    slots: Box<[Box<dyn Filter>]>,
+    core: Core,
+    pipeline: Arc<Pipeline>,
+    place: Place,
+    exit: Exit,
+    /// Business messages wait before the last step: the chain before this one has not finished its own.
+    gate_closed: bool,
+    /// Unsettled business messages of the same link in other chains: they count for the link's bounds.
+    elsewhere: Load,
+    /// Nothing waits any more: see [`Chain::give_up`].
+    given_up: bool,
+}
+
+/// Which part of the pipeline the chain is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The slots of one link.
+    Link,
+    /// The slots behind the first that joins links.
+    Trunk,
+}
+
+/// How a message leaves the last slot upstream.
+enum Exit {
+    /// Not at all: the last filter is the end.
+    Terminal,
+    /// Into the trunk.
+    Trunk(Ticket),
+}
+
+/// Unsettled business messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many.
+    pub messages: usize,
+    /// What they weigh, in bytes, with what else stands in line.
+    pub bytes: usize,
+}
+
+impl Chain {
+    /// Opens a link's own chain.
+    pub(crate) fn open(pipeline: &Arc<Pipeline>, link: &Arc<LinkInfo>, gate_closed: bool) -> Self {
+        let exit = match pipeline.trunk() {
+            Some(trunk) => Exit::Trunk(trunk.ticket(link.id)),
+            None => Exit::Terminal,
+        };
+        Self::with_slots(pipeline, link, Place::Link, exit, gate_closed)
+    }
+
+    /// Opens one shard of the pipeline's trunk.
+    pub(crate) fn open_trunk(pipeline: &Arc<Pipeline>, link: &Arc<LinkInfo>) -> Self {
+        Self::with_slots(pipeline, link, Place::Trunk, Exit::Terminal, false)
+    }
+
+    fn with_slots(
+        pipeline: &Arc<Pipeline>,
+        link: &Arc<LinkInfo>,
+        place: Place,
+        exit: Exit,
+        gate_closed: bool,
+    ) -> Self {
+        let (own, trunk) = pipeline.slots().split_at(pipeline.own());
+        let slots = if place == Place::Link { own } else { trunk };
+        let slots = slots
+            .iter()
+            .map(|slot| slot.open(pipeline.host(), link))
+            .collect();
+        let core = Core::new(Arc::clone(pipeline.host()), Arc::clone(link));
+        let pipeline = Arc::clone(pipeline);
+        let elsewhere = Load::default();
+        let mut chain = Self {
+            slots,
+            core,
+            pipeline,
+            place,
+            exit,
+            gate_closed,
+            elsewhere,
+            given_up: false,
+        };
+        for slot in 0..chain.slots.len() {
+            chain.call(slot, |filter, cx| filter.opened(cx));
+            chain.run();
+        }
+        chain
+    }
+
+    pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Sets the time that all which follows sees.
+    pub(crate) fn tick(&mut self, now: Instant, elsewhere: Load) {
+        self.core.now = now;
+        self.elsewhere = elsewhere;
+    }
+
+    /// A message from the socket, or from a link into the trunk.
+    pub(crate) fn upstream(&mut self, message: Message) {
+        self.start(Work::Walk {
+            direction: Direction::Upstream,
+            at: 0,
+            message,
+        });
+    }
+
+    /// A push for the client; it enters at the last slot.
+    pub(crate) fn downstream(&mut self, message: Message) {
+        self.start(Work::Walk {
+            direction: Direction::Downstream,
+            at: self.slots.len(),
+            message,
+        });
+    }
+
+    /// The socket is gone, or the trunk retires.
+    pub(crate) fn close(&mut self) {
+        self.core.timers.clear();
+        for slot in 0..self.slots.len() {
+            self.call(slot, |filter, cx| filter.close(cx));
+            self.run();
+        }
+    }
+
+    /// A successor has taken over what the chain kept beyond its messages: forget the timers that kept it alive.
+    pub(crate) fn fence(&mut self) {
+        self.core.timers.clear();
+    }
+
+    /// Lets business messages through to the last step.
+    pub(crate) fn open_gate(&mut self) {
+        if std::mem::take(&mut self.gate_closed) {
+            let slot = self.last_step();
+            self.start(Work::Drain {
+                direction: Direction::Upstream,
+                slot,
+            });
+        }
+    }
+
+    /// Works off everything that is due: outcomes, futures that have ended, timers. Afterwards the task of `cx` is woken
+    /// by the next outcome or future; for timers see [`Chain::next_timer`].
+    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) {
+        loop {
+            let mut progress = false;
+            for (number, outcome) in self.core.inbox.take(cx.waker()) {
+                progress = true;
+                self.start(Work::Settle { number, outcome });
+            }
+            while let Some(ended) = self.core.tasks.poll_next(cx) {
+                progress = true;
+                self.ended(ended);
+            }
+            while let Some((slot, token)) = self.due_timer() {
+                progress = true;
+                self.call(slot, |filter, cx| filter.wake(token, cx));
+                self.run();
+            }
+            if self.trunk_has_room(cx) {
+                progress = true;
+                self.start(Work::Drain {
+                    direction: Direction::Upstream,
+                    slot: self.slots.len(),
+                });
+            }
+            if !progress {
+                return;
+            }
+        }
+    }
+
+    fn due_timer(&mut self) -> Option<(usize, crate::Token)> {
+        let due = self
+            .core
+            .timers
+            .peek()
+            .is_some_and(|timer| timer.0.at <= self.core.now);
+        let timer = if due { self.core.timers.pop() } else { None };
+        timer.map(|timer| (timer.0.slot, timer.0.token))
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.core.timers.peek().map(|timer| timer.0.at)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.core.now
+    }
+
+    pub(crate) fn link(&self) -> &Arc<LinkInfo> {
+        &self.core.link
+    }
+
+    pub(crate) fn queue_outgoing(&mut self, message: Message) {
+        self.core.outgoing.push_back(message);
+    }
+
+    pub(crate) fn want_close(&mut self, code: CloseCode) {
+        self.core.close_link(code);
+    }
+
+    pub(crate) fn next_outgoing(&mut self) -> Option<Message> {
+        self.core.outgoing.pop_front()
+    }
+
+    pub(crate) fn close_wanted(&self) -> Option<CloseCode> {
+        self.core.close
+    }
+
+    /// Unsettled business messages, and the bytes of all that stands in line.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            messages: self.core.entries.business(),
+            bytes: self.core.entries.weight() + self.core.lanes.weight(),
+        }
+    }
+
+    /// Whether pushes stand in line: later ones have to stay behind them.
+    pub(crate) fn pushes_wait(&self) -> bool {
+        self.core.lanes.any(Direction::Downstream)
+    }
+
+    /// Whether nothing is left: no unsettled message, no future, no timer.
+    pub(crate) fn is_idle(&self) -> bool {
+        let core = &self.core;
+        core.entries.is_empty()
+            && core.tasks.is_empty()
+            && core.timers.is_empty()
+            && core.lanes.is_empty()
+    }
+
+    /// Gives back the buffers of a burst.
+    pub(crate) fn rest(&mut self) {
+        self.core.work = Default::default();
+        self.core.asked = Default::default();
+        if self.core.outgoing.is_empty() {
+            self.core.outgoing = Default::default();
+        }
+    }
+
+    fn start(&mut self, work: Work) {
+        self.core.work.push_back(work);
+        self.run();
+    }
+
+    fn run(&mut self) {
+        self.core.asked_first();
+        while let Some(work) = self.core.work.pop_front() {
+            match work {
+                Work::Walk {
+                    direction,
+                    at,
+                    message,
+                } => self.walk(direction, at, message),
+                Work::Settle { number, outcome } => self.settle_next(number, outcome),
+                Work::Drain { direction, slot } => self.drain(direction, slot),
+            }
+        }
+    }
+
+    /// Calls a filter. What it asks for meanwhile stands in `core.asked`.
+    fn call<R>(
+        &mut self,
+        slot: usize,
+        call: impl FnOnce(&mut dyn Filter, &mut Context<'_>) -> R,
+    ) -> R {
+        call(
+            &mut *self.slots[slot],
+            &mut Context {
+                core: &mut self.core,
+                slot,
+            },
+        )
+    }
+}

@@ -1,0 +1,326 @@
+//! The way of a message from slot to slot.
+
+use super::{Chain, Exit, Place};
+use crate::close::CloseCode;
+use crate::core::Work;
+use crate::core::tasks::{Ended, Task};
+use crate::fault::Fault;
+use crate::filter::Verdict;
+use crate::message::{Command, Direction, Message};
+use crate::receipt::Outcome;
+
+/// A message's visit to one slot.
+#[derive(Clone, Copy)]
+struct Step {
+    direction: Direction,
+    slot: usize,
+    /// The message keeps its place in line: those behind it wait while it waits.
+    ordered: bool,
+}
+
+impl Step {
+    fn of(message: &Message, direction: Direction, slot: usize) -> Self {
+        Self {
+            direction,
+            slot,
+            ordered: message.is_ordered(direction),
+        }
+    }
+
+    /// The work of taking `message` on from here.
+    fn go_on(self, message: Message) -> Work {
+        Work::Walk {
+            direction: self.direction,
+            at: self.next(),
+            message,
+        }
+    }
+
+    /// Where the message goes on: upstream the next slot, downstream the number of slots left.
+    fn next(self) -> usize {
+        match self.direction {
+            Direction::Upstream => self.slot + 1,
+            Direction::Downstream => self.slot,
+        }
+    }
+}
+
+impl Chain {
+    /// Takes the message from slot to slot until it leaves the chain or stays somewhere.
+    pub(super) fn walk(&mut self, direction: Direction, mut at: usize, mut message: Message) {
+        loop {
+            let slot = match direction {
+                Direction::Upstream => match self.admit(at, message) {
+                    Some(admitted) => {
+                        message = admitted;
+                        at
+                    }
+                    None => return,
+                },
+                Direction::Downstream if at == 0 => return self.core.outgoing.push_back(message),
+                Direction::Downstream => at - 1,
+            };
+            let step = Step::of(&message, direction, slot);
+            if step.ordered
+                && (self.core.lanes.blocked(direction, slot) || self.shut(direction, slot))
+            {
+                return self.core.lanes.push(direction, slot, message);
+            }
+            match self.visit(step, message) {
+                Some(passed) => message = passed,
+                None => return,
+            }
+            at = step.next();
+        }
+    }
+
+    /// The slot that the gate stands before: the end of the pipeline, or the way into the trunk.
+    pub(super) fn last_step(&self) -> usize {
+        match self.exit {
+            Exit::Terminal => self.slots.len().saturating_sub(1),
+            Exit::Trunk(_) => self.slots.len(),
+        }
+    }
+
+    fn shut(&self, direction: Direction, slot: usize) -> bool {
+        self.gate_closed && direction == Direction::Upstream && slot == self.last_step()
+    }
+
+    /// Gives a business message its entry the moment it is known as one. Beyond the link's bounds it is refused;
+    /// messages that are no business of the last step end before it.
+    fn admit(&mut self, slot: usize, mut message: Message) -> Option<Message> {
+        match message.command {
+            None => return Some(message),
+            Some(Command::UpstreamMessage) => {}
+            Some(_) if slot < self.last_step() => return Some(message),
+            Some(_) => {
+                let fault = Fault::client("link.unclaimed")
+                    .detail("no filter of the pipeline takes this command");
+                self.pipeline.meter().fault(&fault.code);
+                message.settle(Outcome::Failed(fault));
+                return None;
+            }
+        }
+        if self.core.number(&message).is_some() {
+            return Some(message);
+        }
+        if self.place == Place::Link && self.is_full(&message) {
+            let fault = Fault::gateway("link.overloaded")
+                .retryable()
+                .detail("too many unsettled messages on this link: wait for answers");
+            let step = Step::of(&message, Direction::Upstream, slot);
+            self.refuse(step, message, fault);
+            self.core.asked_first();
+            return None;
+        }
+        self.core.enter(&mut message);
+        Some(message)
+    }
+
+    fn is_full(&self, message: &Message) -> bool {
+        let limits = self.pipeline.limits();
+        let (here, elsewhere) = (self.load(), self.elsewhere);
+        let messages = here.messages + elsewhere.messages;
+        let bytes = here.bytes + elsewhere.bytes + message.weight();
+        messages >= limits.unsettled || (messages > 0 && bytes > limits.unsettled_bytes)
+    }
+
+    /// Lets a message into a slot, or out of the last one. Gives it back if it goes on at once.
+    fn visit(&mut self, step: Step, message: Message) -> Option<Message> {
+        if step.slot == self.slots.len() {
+            self.leave(message);
+            return None;
+        }
+        let verdict = match step.direction {
+            Direction::Upstream => self.call(step.slot, |filter, cx| filter.upstream(message, cx)),
+            Direction::Downstream => {
+                self.call(step.slot, |filter, cx| filter.downstream(message, cx))
+            }
+        };
+        self.judge(step, verdict)
+    }
+
+    /// Does what the verdict says. Gives the message back if it goes on and nothing has to be done before.
+    fn judge(&mut self, step: Step, verdict: Verdict) -> Option<Message> {
+        match verdict {
+            Verdict::Next(message) if self.core.asked.is_empty() => return Some(message),
+            Verdict::Next(message) => self.core.asked.push_back(step.go_on(message)),
+            Verdict::Done => {}
+            Verdict::Refuse(message, fault) => self.refuse(step, message, fault),
+            Verdict::Wait(future) => {
+                let Step {
+                    direction,
+                    slot,
+                    ordered,
+                } = step;
+                if ordered {
+                    self.core.lanes.set_waiting(direction, slot, true);
+                }
+                self.core.tasks.push(Task::Wait {
+                    direction,
+                    slot,
+                    ordered,
+                    future,
+                });
+            }
+        }
+        self.core.asked_first();
+        None
+    }
+
+    pub(super) fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Wait {
+                direction,
+                slot,
+                ordered,
+                message,
+                value,
+            } => {
+                let step = Step {
+                    direction,
+                    slot,
+                    ordered,
+                };
+                if ordered {
+                    self.core.lanes.set_waiting(direction, slot, false);
+                    self.core.work.push_back(Work::Drain { direction, slot });
+                }
+                let verdict = self.call(slot, |filter, cx| filter.resumed(message, value, cx));
+                if let Some(message) = self.judge(step, verdict) {
+                    self.core.work.push_front(step.go_on(message));
+                }
+            }
+            Ended::Settle { number, outcome } => {
+                self.core.work.push_back(Work::Settle { number, outcome });
+            }
+            Ended::Spawned { slot, token } => self.call(slot, |filter, cx| filter.wake(token, cx)),
+        }
+        self.run();
+    }
+
+    /// Lets in the first of those that stand before a slot, and comes back for the next.
+    pub(super) fn drain(&mut self, direction: Direction, slot: usize) {
+        if self.shut(direction, slot) {
+            return;
+        }
+        let Some(message) = self.core.lanes.pop(direction, slot) else {
+            return;
+        };
+        if slot == self.slots.len() {
+            return match self.send_to_trunk(message) {
+                Ok(()) => self.core.work.push_front(Work::Drain { direction, slot }),
+                Err(message) => self.core.lanes.unpop(direction, slot, message),
+            };
+        }
+        self.core.work.push_front(Work::Drain { direction, slot });
+        let step = Step::of(&message, direction, slot);
+        if let Some(message) = self.visit(step, message) {
+            self.core.work.push_front(step.go_on(message));
+        }
+    }
+
+    /// Takes a message out of the last slot.
+    fn leave(&mut self, message: Message) {
+        match self.send_to_trunk(message) {
+            Ok(()) => {}
+            Err(message) => self
+                .core
+                .lanes
+                .push(Direction::Upstream, self.slots.len(), message),
+        }
+    }
+
+    fn send_to_trunk(&mut self, message: Message) -> Result<(), Message> {
+        let Exit::Trunk(ticket) = &self.exit else {
+            let fault =
+                Fault::gateway("pipeline.no_end").detail("the last filter passed a message on");
+            self.pipeline.meter().fault(&fault.code);
+            message.settle(Outcome::Failed(fault));
+            return Ok(());
+        };
+        let number = self.core.number(&message);
+        if self.core.entries.in_trunk() >= self.pipeline.limits().in_trunk {
+            return Err(message);
+        }
+        ticket.send(message)?;
+        if let Some(number) = number {
+            self.core.entries.sent_to_trunk(number);
+        }
+        Ok(())
+    }
+
+    /// Whether those that stand before the trunk can go on. If not, the task is woken when they can.
+    pub(super) fn trunk_has_room(&mut self, cx: &std::task::Context<'_>) -> bool {
+        let Exit::Trunk(ticket) = &self.exit else {
+            return false;
+        };
+        !self.gate_closed
+            && self
+                .core
+                .lanes
+                .blocked(Direction::Upstream, self.slots.len())
+            && self.core.entries.in_trunk() < self.pipeline.limits().in_trunk
+            && ticket.has_room(cx)
+    }
+
+    /// Settles a refused message as failed. One that nobody tracks is answered with a NACK, through the slot that
+    /// decodes; before that slot nobody can be answered, so the link is closed.
+    fn refuse(&mut self, step: Step, message: Message, fault: Fault) {
+        self.meter(step.slot).fault(&fault.code);
+        if let Some(code) = fault.close {
+            self.core.close_link(code);
+        }
+        if step.direction == Direction::Downstream || self.is_heard(&message) {
+            return self.core.settle(message, Outcome::from_fault(fault));
+        }
+        let Message {
+            key, receipt, link, ..
+        } = message;
+        if let Some(receipt) = receipt {
+            if let Some(number) = receipt.number_at(&self.core.inbox) {
+                self.core.entries.remove(number);
+            }
+            receipt.defuse();
+        }
+        match self.pipeline.decodes_at() {
+            Some(codec) if codec <= step.slot => {
+                let message = Message::nack(link, key, fault);
+                self.core.asked.push_back(Work::Walk {
+                    direction: Direction::Downstream,
+                    at: codec + 1,
+                    message,
+                });
+            }
+            _ => self
+                .core
+                .close_link(fault.close.unwrap_or(CloseCode::GARBAGE)),
+        }
+    }
+
+    /// Whether somebody hears of the message's outcome: a filter that tracks it, or who gave it into the chain.
+    fn is_heard(&mut self, message: &Message) -> bool {
+        if self.place == Place::Trunk || !message.parts().is_empty() {
+            return true;
+        }
+        match self.core.number(message) {
+            None => message.has_receipt(),
+            Some(number) => {
+                let entry = self.core.entries.get_mut(number);
+                entry.is_some_and(|entry| !entry.stack.is_empty() || entry.parent.is_some())
+            }
+        }
+    }
+
+    fn meter(&self, slot: usize) -> &crate::meter::Meter {
+        let offset = if self.place == Place::Link {
+            0
+        } else {
+            self.pipeline.own()
+        };
+        self.pipeline
+            .slots()
+            .get(offset + slot)
+            .map_or(self.pipeline.meter(), |slot| slot.meter())
+    }
+}

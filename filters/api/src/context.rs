@@ -1,0 +1,164 @@
+//! What a filter can see and do: while it is prepared, while it is opened, while it is called.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::Backends;
+use crate::clock::Clock;
+use crate::close::CloseCode;
+use crate::core::{Core, Emission};
+use crate::host::Host;
+use crate::link::LinkInfo;
+use crate::message::{Direction, Message};
+use crate::meter::{Counter, Meter};
+use crate::receipt::{Outcome, Token};
+use crate::state::{Owned, OwnedScope, SharedScope};
+
+/// While a filter is prepared: what else the configuration says.
+#[derive(Clone, Copy)]
+pub struct Prepare<'a> {
+    /// The business whose pipeline it is.
+    pub biz_id: &'a str,
+    /// The entry's `id`.
+    pub id: &'a str,
+    /// The backends the configuration names.
+    pub backends: &'a Backends,
+}
+
+/// While a filter is opened, for one link or one trunk shard.
+pub struct Open<'a> {
+    pub(crate) host: &'a Arc<Host>,
+    pub(crate) link: &'a Arc<LinkInfo>,
+    pub(crate) id: &'a Arc<str>,
+    pub(crate) meter: &'a Meter,
+}
+
+impl Open<'_> {
+    /// The link; in a trunk a stand-in that has the business alone.
+    pub fn link(&self) -> &Arc<LinkInfo> {
+        self.link
+    }
+
+    /// The entry's `id`.
+    pub fn id(&self) -> &Arc<str> {
+        self.id
+    }
+
+    /// The node's clock, for futures that have to wait.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.host.clock
+    }
+
+    /// A counter of this entry, shown as `linkgate_filter_events_total{biz_id, filter, event}`.
+    pub fn counter(&self, event: &'static str) -> Counter {
+        self.meter.event(event)
+    }
+
+    /// State that links share, found at the same address after a change of the pipeline.
+    pub fn shared<T: Send + Sync + 'static>(
+        &self,
+        scope: SharedScope,
+        init: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let identity = &self.link.identity;
+        self.host
+            .states
+            .shared(scope, &identity.biz_id, &identity.user_id, self.id, init)
+    }
+
+    /// State that this filter owns from now on; whoever owned it before is fenced off.
+    pub fn owned<T: Send + 'static>(
+        &self,
+        scope: OwnedScope,
+        init: impl FnOnce() -> T,
+    ) -> Owned<T> {
+        match scope {
+            OwnedScope::Link => self.link.state.owned(self.id, init),
+            OwnedScope::Session => self.link.session.owned(self.id, init),
+        }
+    }
+}
+
+/// While a filter is called.
+pub struct Context<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) slot: usize,
+}
+
+impl Context<'_> {
+    /// Now. The same for all that one event sets off.
+    pub fn now(&self) -> Instant {
+        self.core.now
+    }
+
+    /// The node's clock, for futures that have to wait.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.core.host.clock
+    }
+
+    /// A random number; seeded in tests.
+    pub fn random(&mut self) -> u64 {
+        self.core.rng.u64(..)
+    }
+
+    /// The chain's link; in a trunk a stand-in that has the business alone.
+    pub fn link(&self) -> &Arc<LinkInfo> {
+        &self.core.link
+    }
+
+    /// Sends a message on towards the backend from this filter's position.
+    pub fn upstream(&mut self, m: Message) {
+        self.core.emit(Emission {
+            direction: Direction::Upstream,
+            slot: self.slot,
+            message: m,
+        });
+    }
+
+    /// Sends a message on towards the client from this filter's position, through the filters in front of it.
+    pub fn downstream(&mut self, m: Message) {
+        self.core.emit(Emission {
+            direction: Direction::Downstream,
+            slot: self.slot,
+            message: m,
+        });
+    }
+
+    /// Puts a receipt on the message: [`Filter::settled`](crate::Filter::settled) hears `token` with the outcome, after
+    /// the filters that track it later and before those that tracked it earlier.
+    pub fn track(&mut self, m: &mut Message, token: Token) {
+        self.core.track(self.slot, m, token);
+    }
+
+    /// Ends a message with an outcome. The same as [`Message::settle`], without the way through the mailbox where the
+    /// receipt is of this chain.
+    pub fn settle(&mut self, m: Message, outcome: Outcome) {
+        self.core.settle(m, outcome);
+    }
+
+    /// Runs work that must not hold the slot, such as a call to a backend, and wakes the filter with `token` when it has
+    /// ended. The future owns the message it works on and settles it; so the chain's bound on unsettled messages bounds
+    /// the futures too.
+    pub fn spawn<F>(&mut self, token: Token, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.core.spawn(self.slot, token, Box::pin(future));
+    }
+
+    /// Wakes the filter with `token` at `at`. A timer cannot be taken back: ignore the token instead, and keep one timer
+    /// for many deadlines.
+    pub fn wake_at(&mut self, at: Instant, token: Token) {
+        self.core.wake_at(self.slot, at, token);
+    }
+
+    /// Wakes the filter with `token` after `wait`.
+    pub fn wake_after(&mut self, wait: Duration, token: Token) {
+        self.wake_at(self.core.now + wait, token);
+    }
+
+    /// Closes the link after what is on its way to the client has been written.
+    pub fn close(&mut self, code: CloseCode) {
+        self.core.close_link(code);
+    }
+}

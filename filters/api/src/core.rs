@@ -1,0 +1,184 @@
+//! What of a chain a filter can reach while it is called: everything but the filters themselves.
+
+pub(crate) mod entries;
+pub(crate) mod inbox;
+pub(crate) mod lanes;
+pub(crate) mod tasks;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use smallvec::SmallVec;
+
+use self::entries::{Entries, Entry};
+use self::inbox::Inbox;
+use self::lanes::Lanes;
+use self::tasks::{Task, Tasks};
+use crate::close::CloseCode;
+use crate::host::Host;
+use crate::link::LinkInfo;
+use crate::message::{Command, Direction, Message};
+use crate::receipt::{Outcome, Receipt, Token};
+
+/// A message that a filter sends on from its own position.
+pub(crate) struct Emission {
+    pub(crate) direction: Direction,
+    pub(crate) slot: usize,
+    pub(crate) message: Message,
+}
+
+/// One thing to do next. Always done in the order in which the filters asked for it, depth first.
+pub(crate) enum Work {
+    /// Go on: upstream into slot `at`, downstream through the `at` slots that are left.
+    Walk {
+        direction: Direction,
+        at: usize,
+        message: Message,
+    },
+    /// Tell the next receipt of an entry.
+    Settle { number: u64, outcome: Outcome },
+    /// Let in the next of those that stand before a slot.
+    Drain { direction: Direction, slot: usize },
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) at: Instant,
+    /// Equal times fire in the order of arming.
+    pub(crate) order: u64,
+    pub(crate) slot: usize,
+    pub(crate) token: Token,
+}
+
+pub(crate) struct Core {
+    pub(crate) now: Instant,
+    pub(crate) host: Arc<Host>,
+    pub(crate) link: Arc<LinkInfo>,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) entries: Entries,
+    pub(crate) lanes: Lanes,
+    pub(crate) tasks: Tasks,
+    pub(crate) timers: BinaryHeap<Reverse<Timer>>,
+    timers_armed: u64,
+    /// What the call at work has asked for so far.
+    pub(crate) asked: VecDeque<Work>,
+    pub(crate) work: VecDeque<Work>,
+    pub(crate) outgoing: VecDeque<Message>,
+    pub(crate) close: Option<CloseCode>,
+}
+
+impl Core {
+    pub(crate) fn new(host: Arc<Host>, link: Arc<LinkInfo>) -> Self {
+        Self {
+            now: host.clock.now(),
+            rng: fastrand::Rng::with_seed(link.id ^ 0x9E37_79B9_7F4A_7C15),
+            host,
+            link,
+            inbox: Arc::default(),
+            entries: Entries::default(),
+            lanes: Lanes::default(),
+            tasks: Tasks::default(),
+            timers: BinaryHeap::new(),
+            timers_armed: 0,
+            asked: VecDeque::new(),
+            work: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            close: None,
+        }
+    }
+
+    pub(crate) fn emit(&mut self, emission: Emission) {
+        let Emission {
+            direction,
+            slot,
+            message,
+        } = emission;
+        let at = match direction {
+            Direction::Upstream => slot + 1,
+            Direction::Downstream => slot,
+        };
+        self.asked.push_back(Work::Walk {
+            direction,
+            at,
+            message,
+        });
+    }
+
+    /// The number of the message's entry in this chain.
+    pub(crate) fn number(&self, message: &Message) -> Option<u64> {
+        message.receipt.as_ref()?.number_at(&self.inbox)
+    }
+
+    /// Gives the message an entry in this chain; a receipt it came with is told last.
+    pub(crate) fn enter(&mut self, message: &mut Message) -> u64 {
+        let business = message.command == Some(Command::UpstreamMessage);
+        let weight = u32::try_from(message.weight()).unwrap_or(u32::MAX);
+        let parent = message.receipt.take();
+        let entry = Entry {
+            stack: SmallVec::new(),
+            parent,
+            weight,
+            business,
+            in_trunk: false,
+        };
+        let number = self.entries.insert(entry);
+        message.receipt = Some(Receipt::new(Arc::clone(&self.inbox) as _, number));
+        number
+    }
+
+    pub(crate) fn track(&mut self, slot: usize, message: &mut Message, token: Token) {
+        let number = self.number(message).unwrap_or_else(|| self.enter(message));
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.stack.push((slot as u16, token));
+        }
+    }
+
+    pub(crate) fn settle(&mut self, mut message: Message, outcome: Outcome) {
+        for part in message.take_parts() {
+            self.settle(part, outcome.clone());
+        }
+        let number = self.number(&message);
+        if let Some(receipt) = message.take_receipt() {
+            match number {
+                Some(number) => {
+                    receipt.defuse();
+                    self.asked.push_back(Work::Settle { number, outcome });
+                }
+                None => receipt.settle(outcome),
+            }
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, slot: usize, token: Token, future: BoxFuture<'static, ()>) {
+        self.tasks.push(Task::Spawned {
+            slot,
+            token,
+            future,
+        });
+    }
+
+    pub(crate) fn wake_at(&mut self, slot: usize, at: Instant, token: Token) {
+        self.timers_armed += 1;
+        self.timers.push(Reverse(Timer {
+            at,
+            order: self.timers_armed,
+            slot,
+            token,
+        }));
+    }
+
+    pub(crate) fn close_link(&mut self, code: CloseCode) {
+        self.close.get_or_insert(code);
+    }
+
+    /// Puts what the last call has asked for before all other work.
+    pub(crate) fn asked_first(&mut self) {
+        while let Some(work) = self.asked.pop_back() {
+            self.work.push_front(work);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The futures of a chain. They run on the chain's own task.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream};
+
+use crate::message::{Direction, Message};
+use crate::receipt::{Outcome, Token};
+
+/// A future and what it is for.
+pub(crate) enum Task {
+    Wait {
+        direction: Direction,
+        slot: usize,
+        /// Business messages stand in line behind it.
+        ordered: bool,
+        future: BoxFuture<'static, (Message, Box<dyn Any + Send>)>,
+    },
+    Settle {
+        number: u64,
+        future: BoxFuture<'static, Outcome>,
+    },
+    Spawned {
+        slot: usize,
+        token: Token,
+        future: BoxFuture<'static, ()>,
+    },
+}
+
+/// What a future has come to.
+pub(crate) enum Ended {
+    Wait {
+        direction: Direction,
+        slot: usize,
+        ordered: bool,
+        message: Message,
+        value: Box<dyn Any + Send>,
+    },
+    Settle {
+        number: u64,
+        outcome: Outcome,
+    },
+    Spawned {
+        slot: usize,
+        token: Token,
+    },
+}
+
+impl Future for Task {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        Poll::Ready(match self.get_mut() {
+            Self::Wait {
+                direction,
+                slot,
+                ordered,
+                future,
+            } => {
+                let (message, value) = ready!(future.as_mut().poll(cx));
+                Ended::Wait {
+                    direction: *direction,
+                    slot: *slot,
+                    ordered: *ordered,
+                    message,
+                    value,
+                }
+            }
+            Self::Settle { number, future } => {
+                let outcome = ready!(future.as_mut().poll(cx));
+                Ended::Settle {
+                    number: *number,
+                    outcome,
+                }
+            }
+            Self::Spawned {
+                slot,
+                token,
+                future,
+            } => {
+                ready!(future.as_mut().poll(cx));
+                Ended::Spawned {
+                    slot: *slot,
+                    token: *token,
+                }
+            }
+        })
+    }
+}
+
+/// The futures at work. Nothing is allocated before the first one, and nothing is kept after the last.
+#[derive(Default)]
+pub(crate) struct Tasks(Option<FuturesUnordered<Task>>);
+
+impl Tasks {
+    pub(crate) fn push(&mut self, task: Task) {
+        self.0.get_or_insert_default().push(task);
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        let tasks = self.0.as_mut()?;
+        match Pin::new(tasks).poll_next(cx) {
+            Poll::Ready(Some(ended)) => Some(ended),
+            Poll::Ready(None) => {
+                self.0 = None;
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(FuturesUnordered::is_empty)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,193 @@
+//! What passes through a chain.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::fault::Fault;
+use crate::link::LinkInfo;
+use crate::receipt::{Outcome, Receipt};
+
+/// What a decoded message is. The numbers are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Command {
+    /// Either way: still there. The codec echoes it.
+    Heartbeat = 1,
+    /// Client to backend: a business message.
+    UpstreamMessage = 2,
+    /// Gateway to client: the business message with this key was accepted.
+    UpstreamAck = 3,
+    /// Backend to client: a push.
+    DownstreamMessage = 4,
+    /// Client to gateway: the push with this key has arrived.
+    DownstreamAck = 5,
+    /// Gateway to client: connect elsewhere.
+    Redirect = 6,
+    /// Gateway to client: the business message with this key exceeded a quota.
+    RateLimitExceeded = 7,
+    /// Gateway to client: the business message with this key is not confirmed.
+    UpstreamNack = 8,
+}
+
+/// The way a message travels through a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Client to backend, first filter to last.
+    Upstream,
+    /// Backend to client, last filter to first.
+    Downstream,
+}
+
+/// One message in a chain.
+///
+/// Between the socket and the codec a message is *raw*: `command` is `None` and `body` is the whole frame, so that a
+/// byte transform such as `decrypt` reads the same on either side of the codec.
+///
+/// A message that a chain has admitted carries a receipt. Settle the message ([`Message::settle`]) or pass it on; one
+/// that is dropped with its receipt settles as [`Outcome::Unknown`], and that is counted as a bug.
+#[derive(Debug)]
+pub struct Message {
+    /// `None` while the body is a whole frame.
+    pub command: Option<Command>,
+    /// Names the message between client and backend; echoed in every answer. Empty on a raw message.
+    pub key: String,
+    /// Opaque to the gateway.
+    pub body: Bytes,
+    /// Set on a NACK and on RATE_LIMIT_EXCEEDED: what the client is told.
+    pub fault: Option<Box<Fault>>,
+    /// Whether the frame is a text frame; says something on a raw message only.
+    pub text: bool,
+    /// Whether the client's acknowledgement is waited for; says something on a push only.
+    pub ack: bool,
+    /// After this a push is not worth sending any more.
+    pub expires_at: Option<Instant>,
+    /// The link the message came from or goes to; of a joined message, its first part's.
+    pub link: Arc<LinkInfo>,
+    pub(crate) receipt: Option<Receipt>,
+    parts: Vec<Message>,
+}
+
+impl Message {
+    /// A decoded message.
+    pub fn new(
+        link: Arc<LinkInfo>,
+        command: Command,
+        key: impl Into<String>,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            command: Some(command),
+            key: key.into(),
+            body: body.into(),
+            fault: None,
+            text: false,
+            ack: command == Command::DownstreamMessage,
+            expires_at: None,
+            link,
+            receipt: None,
+            parts: Vec::new(),
+        }
+    }
+
+    /// A raw message: a whole frame.
+    pub fn raw(link: Arc<LinkInfo>, body: impl Into<Bytes>, text: bool) -> Self {
+        Self {
+            command: None,
+            text,
+            ack: false,
+            ..Self::new(link, Command::Heartbeat, String::new(), body)
+        }
+    }
+
+    /// The NACK that tells the client of `fault`.
+    pub fn nack(link: Arc<LinkInfo>, key: String, fault: Fault) -> Self {
+        Self {
+            fault: Some(Box::new(fault)),
+            ..Self::new(link, Command::UpstreamNack, key, Bytes::new())
+        }
+    }
+
+    /// Joins messages into one that keeps them as parts, each with its own receipt. `None` when there are no parts.
+    pub fn joined(parts: Vec<Message>) -> Option<Self> {
+        let link = Arc::clone(&parts.first()?.link);
+        Some(Self {
+            parts,
+            ..Self::new(link, Command::UpstreamMessage, String::new(), Bytes::new())
+        })
+    }
+
+    /// Puts a receipt on a message that has none, as a push source does before the message enters a chain.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(receipt);
+        self
+    }
+
+    /// A copy without receipt and parts, for sending again.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            command: self.command,
+            key: self.key.clone(),
+            body: self.body.clone(),
+            fault: self.fault.clone(),
+            text: self.text,
+            ack: self.ack,
+            expires_at: self.expires_at,
+            link: Arc::clone(&self.link),
+            receipt: None,
+            parts: Vec::new(),
+        }
+    }
+
+    /// The messages joined into this one; empty for a plain message.
+    pub fn parts(&self) -> &[Message] {
+        &self.parts
+    }
+
+    /// Takes the parts out, to settle each by its own result. The shell that stays is to be settled too.
+    pub fn take_parts(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// Takes the receipt off: whoever has it answers for the message from now on.
+    pub fn take_receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+
+    /// Whether somebody is to be told of the outcome.
+    pub fn has_receipt(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// Bytes the message is accounted with in queues: key, body and a flat charge for itself.
+    pub fn weight(&self) -> usize {
+        const SELF: usize = 128;
+        SELF + self.key.len()
+            + self.body.len()
+            + self.parts.iter().map(Message::weight).sum::<usize>()
+    }
+
+    /// Ends the message, and every part still in it, with `outcome`.
+    pub fn settle(mut self, outcome: Outcome) {
+        for part in self.take_parts() {
+            part.settle(outcome.clone());
+        }
+        if let Some(receipt) = self.receipt.take() {
+            receipt.settle(outcome);
+        }
+    }
+
+    /// Whether the message keeps its place in the order of its direction. Raw messages do, as nobody knows yet what
+    /// they are; heartbeats and acknowledgements overtake.
+    pub fn is_ordered(&self, direction: Direction) -> bool {
+        match self.command {
+            None => direction == Direction::Upstream,
+            Some(Command::UpstreamMessage) => direction == Direction::Upstream,
+            Some(Command::DownstreamMessage) => direction == Direction::Downstream,
+            Some(_) => false,
+        }
+    }
+}

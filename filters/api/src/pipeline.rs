@@ -1,0 +1,362 @@
+//! A business's ordered filters: checked, prepared, running.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_yaml::Value;
+
+use crate::backend::Backends;
+use crate::context::{Open, Prepare};
+use crate::filter::Filter;
+use crate::host::Host;
+use crate::link::LinkInfo;
+use crate::meter::{Counter, Meter};
+use crate::problem::{Path, Problem, nearest};
+use crate::properties::{Fact, Properties};
+use crate::receipt::Outcome;
+use crate::registry::{Prepared, Registry};
+use crate::trunk::Trunk;
+
+/// One step as the configuration writes it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Names the step within its pipeline.
+    pub id: String,
+    /// The filter's name.
+    pub uses: String,
+    /// The filter's config.
+    pub config: Value,
+}
+
+/// The bounds of a pipeline. All are per link unless they say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Unsettled business messages; beyond it new ones are refused with a retryable NACK.
+    pub unsettled: usize,
+    /// What they may weigh, in bytes; beyond it likewise.
+    pub unsettled_bytes: usize,
+    /// What may stand in line in all, in bytes; beyond it the link stops reading its socket.
+    pub hard_bytes: usize,
+    /// Business messages of one link in the trunk.
+    pub in_trunk: usize,
+    /// What one shard of the trunk takes in, in bytes.
+    pub trunk_bytes: usize,
+    /// Shards of the trunk.
+    pub trunk_shards: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            unsettled: 256,
+            unsettled_bytes: 1 << 20,
+            hard_bytes: 4 << 20,
+            in_trunk: 64,
+            trunk_bytes: 16 << 20,
+            trunk_shards: 4,
+        }
+    }
+}
+
+/// Something wrong with an entry; the path starts at the entry itself (`use`, `id`, `config`, …).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryProblem {
+    /// Index of the entry; `None`: the pipeline as a whole.
+    pub entry: Option<usize>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// The prepared filters of a pipeline. Nothing runs yet.
+pub struct Plan {
+    slots: Vec<Slot>,
+    own: usize,
+    decodes_at: Option<usize>,
+}
+
+/// One step of a prepared pipeline.
+pub struct Slot {
+    id: Arc<str>,
+    uses: String,
+    prepared: Arc<dyn Prepared>,
+    meter: Meter,
+}
+
+impl Slot {
+    /// The entry's id.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The filter's name.
+    pub fn uses(&self) -> &str {
+        &self.uses
+    }
+
+    /// What the entry has counted.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(crate) fn open(&self, host: &Arc<Host>, link: &Arc<LinkInfo>) -> Box<dyn Filter> {
+        self.prepared.open(&Open {
+            host,
+            link,
+            id: &self.id,
+            meter: &self.meter,
+        })
+    }
+}
+
+impl Plan {
+    /// Prepares every entry and checks that each stands where it can work. Reports all problems at once.
+    pub fn prepare(
+        registry: &Registry,
+        biz_id: &str,
+        entries: &[Entry],
+        backends: &Backends,
+    ) -> Result<Self, Vec<EntryProblem>> {
+        let mut problems = Vec::new();
+        let mut slots = Vec::new();
+        let mut ids = BTreeSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let mut report = |problem| {
+                problems.push(EntryProblem {
+                    entry: Some(index),
+                    problem,
+                });
+            };
+            if !ids.insert(entry.id.as_str()) {
+                let mut problem =
+                    Problem::new("id", format!("two filters have the id `{}`", entry.id));
+                problem.hint("give one of them another `id`");
+                report(problem);
+            }
+            let Some(filter) = registry.get(&entry.uses) else {
+                report(unknown(registry, &entry.uses));
+                continue;
+            };
+            match filter.prepare(
+                &entry.config,
+                &Prepare {
+                    biz_id,
+                    id: &entry.id,
+                    backends,
+                },
+            ) {
+                Ok(prepared) => slots.push((
+                    index,
+                    Slot {
+                        id: entry.id.as_str().into(),
+                        uses: entry.uses.clone(),
+                        prepared,
+                        meter: Meter::default(),
+                    },
+                )),
+                Err(found) => {
+                    for mut problem in found {
+                        problem.path = Path::from("config").join(&problem.path);
+                        report(problem);
+                    }
+                }
+            }
+        }
+        // Where an entry is unknown or broken, what it would give is unknown too: the places are checked afterwards.
+        if problems.is_empty() {
+            let properties: Vec<_> = slots
+                .iter()
+                .map(|(_, slot)| slot.prepared.properties())
+                .collect();
+            problems = check_places(entries, &properties);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let slots: Vec<Slot> = slots.into_iter().map(|(_, slot)| slot).collect();
+        let find = |test: fn(&Properties) -> bool| {
+            slots
+                .iter()
+                .position(|slot| test(&slot.prepared.properties()))
+        };
+        let own = find(|p| p.joins_links).unwrap_or(slots.len());
+        let decodes_at = find(|p| p.gives.contains(&Fact::DECODED));
+        Ok(Self {
+            slots,
+            own,
+            decodes_at,
+        })
+    }
+}
+
+fn unknown(registry: &Registry, name: &str) -> Problem {
+    let mut problem = Problem::new("use", format!("there is no filter `{name}`"));
+    let names: Vec<_> = registry.names().collect();
+    match nearest(name, names.iter().copied()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(format!("this program has: {}", names.join(", "))),
+    };
+    problem
+}
+
+/// Checks that each filter finds what it needs and that the pipeline has one end.
+fn check_places(entries: &[Entry], properties: &[Properties]) -> Vec<EntryProblem> {
+    let mut problems = Vec::new();
+    let mut facts = BTreeSet::from([Fact::CLEAR]);
+    let mut joined_by = None;
+    for (index, (entry, own)) in entries.iter().zip(properties).enumerate() {
+        let name = &entry.uses;
+        let mut report = |message: String, hint: String| {
+            let mut problem = Problem::new("use", message);
+            problem.hint(hint);
+            problems.push(EntryProblem {
+                entry: Some(index),
+                problem,
+            });
+        };
+        for need in own.needs.iter().filter(|need| !facts.contains(need)) {
+            let giver = entries
+                .iter()
+                .zip(properties)
+                .find(|(_, p)| p.gives.contains(need));
+            let hint = match (giver, *need) {
+                (Some((giver, _)), _) => format!("put `{}` before it", giver.id),
+                (None, Fact::DECODED) => "put `codec` before it".to_owned(),
+                (None, Fact::ANSWERED) => "put `ack_retry` before it".to_owned(),
+                (None, _) => "add a filter that gives them before it".to_owned(),
+            };
+            report(format!("`{name}` needs {}", need.0), hint);
+        }
+        if let (true, Some(joiner)) = (own.needs_link, joined_by) {
+            report(
+                format!("`{name}` works for one link, but `{joiner}` before it joins links"),
+                format!("put it before `{joiner}`"),
+            );
+        }
+        if own.terminal && index + 1 < entries.len() {
+            report(
+                format!("`{name}` ends a pipeline, but filters follow it"),
+                "put it last".to_owned(),
+            );
+        }
+        if !own.terminal && index + 1 == entries.len() {
+            let hint =
+                "end the pipeline with one that does, such as `grpc_upstream` or `echo`".to_owned();
+            report(
+                format!("the last filter, `{name}`, does not end the pipeline"),
+                hint,
+            );
+        }
+        if own.joins_links && joined_by.is_none() {
+            joined_by = Some(&entry.id);
+        }
+        facts.extend(&own.gives);
+        facts.retain(|fact| !own.takes.contains(fact));
+    }
+    if entries.is_empty() {
+        let mut problem = Problem::new(Path::root(), "the pipeline has no filters");
+        problem.hint("list at least one that ends it, such as `{ use: echo }`");
+        problems.push(EntryProblem {
+            entry: None,
+            problem,
+        });
+    }
+    problems
+}
+
+/// A running pipeline. When the last link has let go of it, its trunk finishes what it has and ends.
+pub struct Pipeline {
+    steps: Arc<Steps>,
+    trunk: Option<Arc<Trunk>>,
+}
+
+struct Steps {
+    biz_id: Arc<str>,
+    slots: Vec<Slot>,
+    own: usize,
+    decodes_at: Option<usize>,
+    limits: Limits,
+    host: Arc<Host>,
+    meter: Meter,
+    accepted: Counter,
+}
+
+impl Pipeline {
+    pub(crate) fn new(plan: Plan, biz_id: &str, limits: Limits, host: &Arc<Host>) -> Self {
+        let Plan {
+            slots,
+            own,
+            decodes_at,
+        } = plan;
+        let trunk = (own < slots.len())
+            .then(|| Arc::new(Trunk::new(limits.trunk_shards.max(1), limits.trunk_bytes)));
+        let meter = Meter::default();
+        let accepted = meter.event("accepted");
+        let (biz_id, host) = (biz_id.into(), Arc::clone(host));
+        Self {
+            steps: Arc::new(Steps {
+                biz_id,
+                slots,
+                own,
+                decodes_at,
+                limits,
+                host,
+                meter,
+                accepted,
+            }),
+            trunk,
+        }
+    }
+
+    /// The same steps without the way into the trunk: what the trunk itself holds, so that it can end.
+    pub(crate) fn without_trunk(&self) -> Self {
+        Self {
+            steps: Arc::clone(&self.steps),
+            trunk: None,
+        }
+    }
+
+    /// The business.
+    pub fn biz_id(&self) -> &Arc<str> {
+        &self.steps.biz_id
+    }
+
+    /// The steps, in upstream order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.steps.slots
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.steps.limits
+    }
+
+    /// What became of business messages: `accepted` as an event, all others as faults by code.
+    pub fn meter(&self) -> &Meter {
+        &self.steps.meter
+    }
+
+    /// The parts of the node it works with.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.steps.host
+    }
+
+    /// How many slots are the link's own; the others are trunk.
+    pub(crate) fn own(&self) -> usize {
+        self.steps.own
+    }
+
+    pub(crate) fn decodes_at(&self) -> Option<usize> {
+        self.steps.decodes_at
+    }
+
+    pub(crate) fn trunk(&self) -> Option<&Trunk> {
+        self.trunk.as_deref()
+    }
+
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        match outcome.fault() {
+            None => self.steps.accepted.inc(),
+            Some(fault) => self.steps.meter.fault(&fault.code),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The one list of the filters a program knows, and the erasure of their types.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use schemars::Schema;
+use serde_yaml::Value;
+
+use crate::context::{Open, Prepare};
+use crate::filter::{Filter, FilterType};
+use crate::problem::{Problems, deserialize};
+use crate::properties::Properties;
+
+/// A [`FilterType`] behind a trait object.
+pub trait ErasedType: Send + Sync {
+    /// Checks `config` and makes the prepared value of an entry.
+    fn prepare(&self, config: &Value, cx: &Prepare<'_>) -> Result<Arc<dyn Prepared>, Problems>;
+
+    /// The schema of the entry's `config:`.
+    fn schema(&self) -> Schema;
+}
+
+/// The prepared value of one YAML entry behind a trait object.
+pub trait Prepared: Send + Sync {
+    /// Where the filter may stand.
+    fn properties(&self) -> Properties;
+
+    /// Opens the filter for one link or trunk shard.
+    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
+}
+
+impl<T: FilterType> Prepared for T {
+    fn properties(&self) -> Properties {
+        FilterType::properties(self)
+    }
+
+    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
+        Box::new(self.filter(cx))
+    }
+}
+
+struct Typed<T>(PhantomData<fn() -> T>);
+
+impl<T: FilterType> ErasedType for Typed<T> {
+    fn prepare(&self, config: &Value, cx: &Prepare<'_>) -> Result<Arc<dyn Prepared>, Problems> {
+        Ok(Arc::new(T::prepare(deserialize(config)?, cx)?))
+    }
+
+    fn schema(&self) -> Schema {
+        schemars::schema_for!(T::Config)
+    }
+}
+
+/// The filters a program knows, by name.
+#[derive(Default)]
+pub struct Registry(BTreeMap<&'static str, Box<dyn ErasedType>>);
+
+impl Registry {
+    /// No filters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a filter; one of the same name is replaced.
+    #[must_use]
+    pub fn with<T: FilterType>(mut self) -> Self {
+        self.0.insert(T::NAME, Box::new(Typed::<T>(PhantomData)));
+        self
+    }
+
+    /// The filter that YAML calls `name`.
+    pub fn get(&self, name: &str) -> Option<&dyn ErasedType> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+}

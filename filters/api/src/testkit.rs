@@ -1,0 +1,1 @@
+//! Drives a pipeline in virtual time.
