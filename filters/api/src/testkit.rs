@@ -1,1 +1,205 @@
-//! Drives a pipeline in virtual time.
+//! Drives filters and chains in virtual time, with the production runner.
+//!
+//! Run tests under tokio's paused clock. A [`Testkit`] holds a pipeline written as YAML; [`Testkit::link`] opens it for
+//! a link; the test sends, moves time and looks at what came out at either end. Where no backend is wanted, the pipeline
+//! ends with `use: test_end`, and the messages that reach it are for the test to settle: [`Testkit::taken`].
+//!
+//! ```
+//! use linkgate_filter::testkit::Testkit;
+//! use linkgate_filter::{Outcome, Registry};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! let kit = Testkit::new(Registry::new(), "[{ use: test_end }]");
+//! let mut link = kit.link("alice");
+//! link.business("k1", "hello");
+//! link.run().await;
+//! let [message] = kit.taken().try_into().unwrap();
+//! assert_eq!(message.body, "hello");
+//! message.settle(Outcome::accepted("hi"));
+//! # });
+//! ```
+
+mod end;
+mod link;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::BoxFuture;
+
+pub use self::end::End;
+pub use self::link::{Pushed, TestLink};
+use crate::backend::Backends;
+use crate::clock::Clock;
+use crate::host::Host;
+use crate::link::{Identity, LinkInfo};
+use crate::message::Message;
+use crate::pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan};
+use crate::registry::Registry;
+use crate::state::States;
+
+/// Tokio's clock; the wall clock starts at 2026-01-01 and moves with it.
+struct VirtualClock(tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600) + self.0.elapsed()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep_until(at.into()))
+    }
+}
+
+/// A node's worth of test: a pipeline, its state, its links.
+pub struct Testkit {
+    registry: Registry,
+    backends: Backends,
+    limits: Limits,
+    host: Arc<Host>,
+    pipeline: Arc<Pipeline>,
+    links: AtomicU64,
+}
+
+impl Testkit {
+    /// The business of the kit's pipelines.
+    pub const BIZ_ID: &'static str = "chat";
+
+    /// A kit with the pipeline of these entries, a YAML list of `{ id, use, config }`.
+    ///
+    /// # Panics
+    /// With the problems, if the pipeline has any.
+    pub fn new(registry: Registry, entries: &str) -> Self {
+        Self::with(registry, Backends::new(), Limits::default(), entries)
+    }
+
+    /// The same with backends and limits.
+    ///
+    /// # Panics
+    /// With the problems, if the pipeline has any.
+    pub fn with(registry: Registry, backends: Backends, limits: Limits, entries: &str) -> Self {
+        let registry = registry.with::<End>();
+        let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let host = Arc::new(Host {
+            clock,
+            states: States::default(),
+        });
+        let pipeline = start(&registry, &backends, limits, &host, entries);
+        Self {
+            registry,
+            backends,
+            limits,
+            host,
+            pipeline,
+            links: AtomicU64::new(1),
+        }
+    }
+
+    /// Another pipeline on the same node, for [`TestLink::change`].
+    ///
+    /// # Panics
+    /// With the problems, if the pipeline has any.
+    pub fn pipeline(&self, entries: &str) -> Arc<Pipeline> {
+        start(
+            &self.registry,
+            &self.backends,
+            self.limits,
+            &self.host,
+            entries,
+        )
+    }
+
+    /// The kit's own pipeline, for its meters.
+    pub fn own(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// The node's parts.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// A link of this user.
+    pub fn link(&self, user_id: &str) -> TestLink {
+        self.open(Identity::new(Self::BIZ_ID, user_id), |link| link)
+    }
+
+    /// A link of this identity, with what `adapt` changes.
+    pub fn open(&self, identity: Identity, adapt: impl FnOnce(LinkInfo) -> LinkInfo) -> TestLink {
+        let id = self.links.fetch_add(1, Ordering::Relaxed);
+        TestLink::open(&self.pipeline, Arc::new(adapt(LinkInfo::new(id, identity))))
+    }
+
+    /// The next login of the same user: it takes the session over, as the link manager does it.
+    pub fn relogin(&self, earlier: &mut TestLink) -> TestLink {
+        let session = Arc::clone(&earlier.info().session);
+        let link = self.open(earlier.info().identity.clone(), |link| {
+            link.with_session(session)
+        });
+        earlier.fence();
+        link
+    }
+
+    /// The messages that have reached a `test_end` since the last call, in order.
+    pub fn taken(&self) -> Vec<Message> {
+        end::taken(&self.host)
+    }
+}
+
+fn start(
+    registry: &Registry,
+    backends: &Backends,
+    limits: Limits,
+    host: &Arc<Host>,
+    entries: &str,
+) -> Arc<Pipeline> {
+    let plan = Plan::prepare(registry, Testkit::BIZ_ID, &parse(entries), backends);
+    let (pipeline, shards) = plan
+        .unwrap_or_else(|problems| panic!("{}", list(&problems)))
+        .start(Testkit::BIZ_ID, limits, host);
+    for shard in shards {
+        tokio::spawn(shard.run());
+    }
+    pipeline
+}
+
+/// Reads a YAML list of `{ id, use, config }`; `id` is the filter's name where it is left out.
+///
+/// # Panics
+/// When the text is no such list.
+pub fn parse(entries: &str) -> Vec<Entry> {
+    let entries: Vec<serde_yaml::Mapping> = serde_yaml::from_str(entries)
+        .unwrap_or_else(|error| panic!("not a list of entries: {error}"));
+    let text = |entry: &serde_yaml::Mapping, key| {
+        entry
+            .get(key)
+            .and_then(serde_yaml::Value::as_str)
+            .map(str::to_owned)
+    };
+    let read = |entry: &serde_yaml::Mapping| {
+        let uses = text(entry, "use").unwrap_or_else(|| panic!("an entry has no `use`"));
+        let config = entry.get("config").cloned();
+        let config = config.unwrap_or_else(|| serde_yaml::Mapping::new().into());
+        Entry {
+            id: text(entry, "id").unwrap_or_else(|| uses.clone()),
+            uses,
+            config,
+        }
+    };
+    entries.iter().map(read).collect()
+}
+
+fn list(problems: &[EntryProblem]) -> String {
+    let line = |p: &EntryProblem| {
+        format!(
+            "entry {:?}: {}: {}",
+            p.entry, p.problem.path, p.problem.message
+        )
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
+}

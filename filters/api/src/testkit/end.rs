@@ -1,0 +1,65 @@
+//! A terminal that hands its messages to the test.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::context::{Context, Open, Prepare};
+use crate::filter::{Filter, FilterType, Verdict};
+use crate::host::Host;
+use crate::message::Message;
+use crate::problem::Problems;
+use crate::properties::Properties;
+use crate::state::SharedScope;
+
+/// `use: test_end`: ends a pipeline; see [`Testkit::taken`](super::Testkit::taken).
+pub struct End;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+type Taken = Mutex<VecDeque<Message>>;
+
+pub(super) fn taken(host: &Host) -> Vec<Message> {
+    let none: Arc<str> = "".into();
+    let taken = host.states.shared(
+        SharedScope::Node,
+        &none,
+        &none,
+        &"test_end".into(),
+        Taken::default,
+    );
+    let taken = std::mem::take(&mut *taken.lock());
+    taken.into()
+}
+
+impl FilterType for End {
+    const NAME: &'static str = "test_end";
+    type Config = Config;
+    type Filter = Ending;
+
+    fn prepare(_: Config, _: &Prepare<'_>) -> Result<Self, Problems> {
+        Ok(Self)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().terminal()
+    }
+
+    fn filter(&self, cx: &Open<'_>) -> Ending {
+        Ending(cx.shared(SharedScope::Node, Taken::default))
+    }
+}
+
+pub struct Ending(Arc<Taken>);
+
+impl Filter for Ending {
+    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+        self.0.lock().push_back(m);
+        Verdict::Done
+    }
+}
