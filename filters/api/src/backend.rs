@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::problem::{Path, Problems};
 use crate::units::HumanDuration;
 
 /// The backends a configuration names.
@@ -24,6 +25,7 @@ pub struct Backend {
 pub struct GrpcBackend {
     /// One or more of `http://host:port`, `https://host:port`, `host:port`, or `dns:///host:port` for all addresses of
     /// a name. Calls go to the endpoint with the fewest calls in flight.
+    #[schemars(length(min = 1))]
     pub endpoints: Vec<String>,
     /// TLS to the endpoints. Default: none.
     #[serde(default)]
@@ -40,6 +42,72 @@ impl GrpcBackend {
     fn connect_timeout() -> HumanDuration {
         std::time::Duration::from_secs(3).into()
     }
+
+    /// Notes what is wrong beyond the types of its values.
+    pub fn check(&self, problems: &mut Problems) {
+        if self.endpoints.is_empty() {
+            problems
+                .at("endpoints", "no endpoint is given")
+                .hint("name at least one, such as `endpoints: [\"chat:50051\"]`");
+        }
+        for (i, endpoint) in self.endpoints.iter().enumerate() {
+            let place = Path::from("endpoints").then(i);
+            if !is_endpoint(endpoint) {
+                problems
+                    .at(place, format!("`{endpoint}` is not an endpoint"))
+                    .hint("write `host:port`, `dns:///host:port`, `http://host:port` or `https://host:port`");
+            } else if self.endpoints[..i].contains(endpoint) {
+                problems
+                    .at(place, format!("`{endpoint}` is listed twice"))
+                    .hint("remove one of them");
+            }
+        }
+        for (path, duration) in [
+            (Path::from("connect_timeout"), self.connect_timeout),
+            (
+                Path::from(["keep_alive", "interval"]),
+                self.keep_alive.interval,
+            ),
+            (
+                Path::from(["keep_alive", "timeout"]),
+                self.keep_alive.timeout,
+            ),
+        ] {
+            if duration.is_zero() {
+                problems
+                    .at(path, "this has to be longer than 0s")
+                    .hint("write a duration such as `3s`");
+            }
+        }
+        if let Some(tls) = &self.tls {
+            let mut part = Problems::new();
+            tls.check(&mut part);
+            problems.extend_under(&Path::from("tls"), part);
+        }
+    }
+}
+
+/// `host:port` behind an optional scheme; an IPv6 address stands in brackets.
+fn is_endpoint(text: &str) -> bool {
+    let authority = ["dns:///", "http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(text)
+        .trim_end_matches('/');
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return false;
+    };
+    let good_host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.chars().all(known)
+        }
+    };
+    good_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// TLS and mutual TLS towards a backend. All files are PEM.
@@ -60,6 +128,24 @@ pub struct BackendTls {
     pub domain: Option<String>,
 }
 
+impl BackendTls {
+    fn check(&self, problems: &mut Problems) {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => {
+                problems
+                    .at("cert", "`cert` is given without its `key`")
+                    .hint("add `key: key.pem`");
+            }
+            (None, Some(_)) => {
+                problems
+                    .at("key", "`key` is given without its `cert`")
+                    .hint("add `cert: cert.pem`");
+            }
+            _ => {}
+        }
+    }
+}
+
 /// HTTP/2 pings on a connection.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -77,5 +163,55 @@ impl Default for KeepAlive {
             interval: seconds(20),
             timeout: seconds(5),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::deserialize;
+
+    fn grpc(yaml: &str) -> Result<GrpcBackend, Problems> {
+        let backend: GrpcBackend = deserialize(&serde_yaml::from_str(yaml).unwrap())?;
+        let mut problems = Problems::new();
+        backend.check(&mut problems);
+        problems.into_result(backend)
+    }
+
+    #[test]
+    fn endpoints_are_understood_in_every_form() {
+        for text in [
+            "chat:50051",
+            "dns:///chat:50051",
+            "https://10.0.0.1:80/",
+            "[::1]:50051",
+        ] {
+            assert!(is_endpoint(text), "{text}");
+        }
+        for text in [
+            "chat",
+            "chat:0",
+            "chat:http",
+            ":50051",
+            "::1:50051",
+            "ftp://chat:21",
+            "a b:1",
+            "chat:70000",
+        ] {
+            assert!(!is_endpoint(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let problems =
+            grpc("{ endpoints: [], tls: { cert: cert.pem }, connect_timeout: 0s }").unwrap_err();
+        let places: Vec<String> = problems
+            .iter()
+            .map(|problem| problem.path.to_string())
+            .collect();
+        assert_eq!(places, ["endpoints", "connect_timeout", "tls.cert"]);
+        assert!(grpc("endpoints: [a:1, a:1]").is_err());
+        assert!(grpc("endpoints: [a:1]").is_ok());
     }
 }

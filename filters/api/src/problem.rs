@@ -4,10 +4,12 @@
 //! configuration joins each [`Path`] with the text it came from. No file, line or terminal is known here.
 
 mod peel;
-
-pub use peel::deserialize;
+mod reader;
+mod words;
 
 use std::fmt;
+
+pub use peel::deserialize;
 
 /// One step of a [`Path`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
