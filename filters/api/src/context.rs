@@ -130,6 +130,12 @@ impl Context<'_> {
         self.core.track(self.slot, m, token);
     }
 
+    /// Whether anybody hears of the message's outcome: a filter that tracks it, or who gave it into the chain. If not,
+    /// a client that waits for an answer gets none by settling.
+    pub fn is_heard(&mut self, m: &Message) -> bool {
+        self.core.is_heard(m)
+    }
+
     /// Ends a message with an outcome. The same as [`Message::settle`], without the way through the mailbox where the
     /// receipt is of this chain.
     pub fn settle(&mut self, m: Message, outcome: Outcome) {

@@ -137,6 +137,17 @@ impl Core {
         }
     }
 
+    /// Whether a filter of this chain tracks the message, or whoever gave it into the chain waits for its outcome.
+    pub(crate) fn is_heard(&mut self, message: &Message) -> bool {
+        match self.number(message) {
+            None => message.has_receipt(),
+            Some(number) => {
+                let entry = self.entries.get_mut(number);
+                entry.is_some_and(|entry| !entry.stack.is_empty() || entry.parent.is_some())
+            }
+        }
+    }
+
     pub(crate) fn settle(&mut self, mut message: Message, outcome: Outcome) {
         for part in message.take_parts() {
             self.settle(part, outcome.clone());

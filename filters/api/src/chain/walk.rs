@@ -303,13 +303,7 @@ impl Chain {
         if self.place == Place::Trunk || !message.parts().is_empty() {
             return true;
         }
-        match self.core.number(message) {
-            None => message.has_receipt(),
-            Some(number) => {
-                let entry = self.core.entries.get_mut(number);
-                entry.is_some_and(|entry| !entry.stack.is_empty() || entry.parent.is_some())
-            }
-        }
+        self.core.is_heard(message)
     }
 
     fn meter(&self, slot: usize) -> &crate::meter::Meter {
