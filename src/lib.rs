@@ -1,1 +1,4 @@
 //! The proxy core of linkgate.
+
+pub mod clock;
+pub mod link;

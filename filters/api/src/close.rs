@@ -56,6 +56,8 @@ close_codes! {
     GARBAGE = 4502, "garbage";
     /// Too many messages over the quota.
     RATE_LIMITED = 4503, "rate_limited";
+    /// The identity has as many links as it may have.
+    ALREADY_CONNECTED = 4504, "already_connected";
 }
 
 impl CloseCode {

@@ -121,6 +121,32 @@ impl LinkInfo {
         }
     }
 
+    /// The form agreed in the handshake.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// What the client gets for a NACK.
+    #[must_use]
+    pub fn with_nacks(mut self, nacks: Nacks) -> Self {
+        self.nacks = nacks;
+        self
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn with_peer(mut self, peer: IpAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// The session, for handing it to the user's next link.
+    pub fn session(&self) -> &Arc<StateTable> {
+        &self.session
+    }
+
     /// The link takes part in this session, maybe one that an earlier link has left.
     #[must_use]
     pub fn with_session(mut self, session: Arc<StateTable>) -> Self {

@@ -72,14 +72,14 @@ impl TestLink {
         body: impl Into<Bytes>,
         adapt: impl FnOnce(Message) -> Message,
     ) -> Pushed {
-        let pushed = Pushed::default();
+        let (pushed, receipt) = Pushed::new();
         let message = Message::new(
             Arc::clone(&self.info),
             Command::DownstreamMessage,
             key,
             body,
         );
-        let message = adapt(message).with_receipt(Receipt::new(Arc::clone(&pushed.0) as _, 0));
+        let message = adapt(message).with_receipt(receipt);
         self.enter(|chains| chains.downstream(message));
         pushed
     }
@@ -190,6 +190,13 @@ impl Settler for Outcomes {
 }
 
 impl Pushed {
+    /// A place for an outcome, and the receipt that brings it.
+    pub fn new() -> (Self, Receipt) {
+        let pushed = Self::default();
+        let receipt = Receipt::new(Arc::clone(&pushed.0) as _, 0);
+        (pushed, receipt)
+    }
+
     /// The outcome, once there is one.
     ///
     /// # Panics

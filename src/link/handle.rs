@@ -1,0 +1,84 @@
+//! What other tasks hold of a link.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
+
+use super::mailbox::Mailbox;
+
+/// What other tasks hold of a link: who it is, and a way to its mailbox.
+pub struct LinkHandle {
+    info: Arc<LinkInfo>,
+    pub(super) mailbox: Mailbox,
+    parked: AtomicBool,
+}
+
+impl LinkHandle {
+    pub(super) fn new(info: Arc<LinkInfo>, capacity: usize) -> Self {
+        Self {
+            info,
+            mailbox: Mailbox::new(capacity),
+            parked: AtomicBool::new(false),
+        }
+    }
+
+    /// What filters know of the link.
+    pub fn info(&self) -> &Arc<LinkInfo> {
+        &self.info
+    }
+
+    /// Whether the socket is gone, while the link still settles messages or keeps a session.
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Acquire)
+    }
+
+    pub(super) fn park(&self) {
+        self.parked.store(true, Ordering::Release);
+    }
+
+    /// Sends a push. Its outcome comes by its receipt; a push that is not taken comes back with the reason.
+    ///
+    /// # Errors
+    /// The link is gone (`link.gone`), or its queue is full (`link.queue_full`).
+    #[allow(clippy::result_large_err)] // The message goes back to its owner.
+    pub fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
+        self.mailbox.push(message)
+    }
+
+    /// Closes the link with this code.
+    pub fn close(&self, code: CloseCode) {
+        self.mailbox.order(|orders| orders.close = Some(code));
+    }
+
+    /// Sends `notice` to the client, then closes the link.
+    pub fn redirect(&self, notice: Message) {
+        self.mailbox.order(|orders| {
+            orders.notice = Some(notice);
+            orders.close = Some(CloseCode::REDIRECT);
+        });
+    }
+
+    /// Changes the link over to another pipeline; what the old one has not settled after `patience` settles as unknown.
+    pub fn change(&self, pipeline: &Arc<Pipeline>, patience: Duration) {
+        self.mailbox
+            .order(|orders| orders.change = Some((Arc::clone(pipeline), patience)));
+    }
+
+    /// Closes the link because the node stops: nobody will take its session up here.
+    pub fn shut_down(&self) {
+        self.mailbox.order(|orders| {
+            orders.close = Some(CloseCode::SHUTDOWN);
+            orders.fenced = true;
+        });
+    }
+
+    /// A later link of the same identity takes the session over.
+    pub(super) fn replace(&self) {
+        self.mailbox.order(|orders| {
+            orders.close = Some(CloseCode::REPLACED);
+            orders.fenced = true;
+        });
+    }
+}

@@ -1,0 +1,171 @@
+//! The table of the node's links.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use linkgate_filter::{Identity, LinkInfo, StateTable};
+use parking_lot::Mutex;
+
+use super::handle::LinkHandle;
+
+/// What happens when an identity that has a link opens another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondLogin {
+    /// The new link takes over the session; the old one is closed with 4500 `replaced`.
+    #[default]
+    Replace,
+    /// The new link is closed with 4504 `already_connected`.
+    Reject,
+    /// Up to this many links side by side, each with a session of its own; the oldest makes room for one more.
+    Allow(u32),
+}
+
+/// The identity has as many links as it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken;
+
+type UserKey = (Arc<str>, Arc<str>);
+type Shard = HashMap<UserKey, Vec<Arc<LinkHandle>>>;
+
+/// The table of the node's links, by user.
+pub struct LinkManager {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    next_id: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Default for LinkManager {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LinkManager {
+    const SHARDS: usize = 64;
+
+    /// An empty table.
+    pub fn new() -> Self {
+        let shards = (0..Self::SHARDS).map(|_| Mutex::default()).collect();
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            next_id: AtomicU64::new(1),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, key: &UserKey) -> &Mutex<Shard> {
+        &self.shards[(self.hasher.hash_one(key) % Self::SHARDS as u64) as usize]
+    }
+
+    /// Enters a new link. `describe` makes what filters know of it from its id and its session; `capacity` is what its
+    /// pushes may weigh in its mailbox, in bytes.
+    ///
+    /// # Errors
+    /// [`Taken`], by the policy.
+    pub fn enter(
+        &self,
+        identity: &Identity,
+        policy: SecondLogin,
+        capacity: usize,
+        describe: impl FnOnce(u64, Option<Arc<StateTable>>) -> LinkInfo,
+    ) -> Result<Arc<LinkHandle>, Taken> {
+        let key = key(identity);
+        let mut shard = self.shard(&key).lock();
+        let links = shard.entry(key).or_default();
+        let same = || {
+            links
+                .iter()
+                .filter(|link| link.info().identity == *identity)
+        };
+        let live = same().filter(|link| !link.is_parked()).count();
+        // Those that give way; the first of them hands its session on.
+        let replaced: Vec<_> = match policy {
+            SecondLogin::Reject if live > 0 => return Err(Taken),
+            SecondLogin::Replace | SecondLogin::Reject => same().rev().cloned().collect(),
+            SecondLogin::Allow(most) if live >= most.max(1) as usize => same()
+                .filter(|link| !link.is_parked())
+                .take(live + 1 - most.max(1) as usize)
+                .cloned()
+                .collect(),
+            SecondLogin::Allow(_) => same()
+                .filter(|link| link.is_parked())
+                .take(1)
+                .cloned()
+                .collect(),
+        };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let session = replaced
+            .first()
+            .map(|link| Arc::clone(link.info().session()));
+        let handle = Arc::new(LinkHandle::new(Arc::new(describe(id, session)), capacity));
+        links.push(Arc::clone(&handle));
+        drop(shard);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        for link in replaced {
+            link.replace();
+        }
+        Ok(handle)
+    }
+
+    /// Takes a link out of the table; only this one, never a successor of the same identity.
+    pub fn leave(&self, handle: &Arc<LinkHandle>) {
+        let key = key(&handle.info().identity);
+        let mut shard = self.shard(&key).lock();
+        let Some(links) = shard.get_mut(&key) else {
+            return;
+        };
+        let before = links.len();
+        links.retain(|link| !Arc::ptr_eq(link, handle));
+        let left = before - links.len();
+        if links.is_empty() {
+            shard.remove(&key);
+        }
+        drop(shard);
+        self.open.fetch_sub(left, Ordering::Relaxed);
+    }
+
+    /// The live links of a user: at this device, or at all.
+    pub fn find(
+        &self,
+        biz_id: &str,
+        user_id: &str,
+        device_id: Option<&str>,
+    ) -> Vec<Arc<LinkHandle>> {
+        let key: UserKey = (biz_id.into(), user_id.into());
+        let shard = self.shard(&key).lock();
+        let links = shard.get(&key).into_iter().flatten();
+        let wanted = links.filter(|link| {
+            let device = link.info().identity.device_id.as_deref();
+            !link.is_parked() && (device_id.is_none() || device_id == device)
+        });
+        wanted.cloned().collect()
+    }
+
+    /// Links in the table, parked ones too.
+    pub fn len(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the table is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Closes every link because the node stops.
+    pub fn shut_down(&self) {
+        for shard in &self.shards {
+            let links: Vec<_> = shard.lock().values().flatten().cloned().collect();
+            for link in links {
+                link.shut_down();
+            }
+        }
+    }
+}
+
+fn key(identity: &Identity) -> UserKey {
+    (Arc::clone(&identity.biz_id), Arc::clone(&identity.user_id))
+}

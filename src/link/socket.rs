@@ -1,0 +1,172 @@
+//! The WebSocket of a link: reads what is there, gathers what goes out, writes it at once.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use linkgate_filter::CloseCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
+use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode as WireCode};
+
+/// Payloads over this are written straight from where they are: a buffer that has grown for them would stay.
+const LARGE: usize = 16 * 1024;
+
+/// The longest frame header.
+const FRAME_HEADER: usize = 14;
+
+/// What a read has brought.
+pub(super) enum Read {
+    /// A data frame, all parts of it.
+    Frame(Bytes, /* text: */ bool),
+    /// A ping, a pong: a sign of life.
+    Alive,
+    /// The client said goodbye; its close code has been answered.
+    Goodbye,
+    /// What the client sent breaks the protocol or a limit.
+    Broken(CloseCode),
+    /// The connection is gone.
+    Lost,
+}
+
+/// A link's WebSocket.
+pub(super) struct Socket<S> {
+    inner: WebSocketStream<S>,
+    /// A frame that is being written past the buffer.
+    large: Option<Large>,
+    /// The client broke the protocol: what else it sends is read and thrown away, so that the close frame reaches it.
+    broken: bool,
+}
+
+struct Large {
+    header: Vec<u8>,
+    payload: Bytes,
+    written: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(super) fn new(inner: WebSocketStream<S>) -> Self {
+        Self {
+            inner,
+            large: None,
+            broken: false,
+        }
+    }
+
+    /// The next frame from the client.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if self.broken {
+            return self.poll_discard(cx);
+        }
+        let read = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+            Some(Ok(Message::Binary(body))) => Read::Frame(body, false),
+            Some(Ok(Message::Text(body))) => Read::Frame(body.into(), true),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Read::Alive,
+            Some(Ok(Message::Close(_))) => Read::Goodbye,
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                Read::Broken(CloseCode::TOO_BIG)
+            }
+            Some(Err(Error::Utf8(_))) => Read::Broken(CloseCode::INVALID_TEXT),
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Read::Lost,
+            Some(Err(Error::Protocol(_) | Error::Capacity(_))) => Read::Broken(CloseCode::PROTOCOL),
+            Some(Err(_)) | None => Read::Lost,
+        };
+        self.broken = matches!(read, Read::Broken(_));
+        Poll::Ready(read)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        let mut bytes = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let read = ready!(Pin::new(self.inner.get_mut()).poll_read(cx, &mut buffer));
+        let ended = read.is_err() || buffer.filled().is_empty();
+        Poll::Ready(if ended { Read::Lost } else { Read::Alive })
+    }
+
+    /// Whether a frame can be put into the buffer now.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.large.is_some() {
+            ready!(self.poll_large(cx))?;
+        }
+        Pin::new(&mut self.inner).poll_ready(cx)
+    }
+
+    /// Puts a data frame into the buffer. Only after [`Socket::poll_ready`].
+    pub(super) fn send(&mut self, body: Bytes, text: bool) -> Result<(), Error> {
+        let kind = OpCode::Data(if text { Data::Text } else { Data::Binary });
+        if body.len() > LARGE {
+            let header = FrameHeader {
+                opcode: kind,
+                ..FrameHeader::default()
+            };
+            let mut bytes = Vec::with_capacity(FRAME_HEADER);
+            header.format(body.len() as u64, &mut bytes)?;
+            self.large = Some(Large {
+                header: bytes,
+                payload: body,
+                written: 0,
+            });
+            return Ok(());
+        }
+        // The gateway's own texts are UTF-8; a frame spares checking them again.
+        Pin::new(&mut self.inner).start_send(Message::Frame(Frame::message(body, kind, true)))
+    }
+
+    /// Puts a ping into the buffer. Only after [`Socket::poll_ready`].
+    pub(super) fn ping(&mut self) -> Result<(), Error> {
+        Pin::new(&mut self.inner).start_send(Message::Ping(Bytes::new()))
+    }
+
+    /// Puts a close frame into the buffer. Only after [`Socket::poll_ready`].
+    pub(super) fn close(&mut self, code: CloseCode) -> Result<(), Error> {
+        let frame = CloseFrame {
+            code: WireCode::from(code.code()),
+            reason: code.name().into(),
+        };
+        Pin::new(&mut self.inner).start_send(Message::Close(Some(frame)))
+    }
+
+    /// Writes everything that is in the buffer.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.large.is_some() {
+            ready!(self.poll_large(cx))?;
+        }
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    /// Whether a frame is half written past the buffer: nothing may be read meanwhile, as reading may answer a ping.
+    pub(super) fn is_mid_frame(&self) -> bool {
+        self.large.is_some()
+    }
+
+    fn poll_large(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(Large { written: 0, .. }) = &self.large {
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        }
+        while let Some(Large {
+            header,
+            payload,
+            written,
+        }) = &mut self.large
+        {
+            let rest = match header.get(*written..) {
+                Some(rest) if !rest.is_empty() => rest,
+                _ => &payload[*written - header.len()..],
+            };
+            if rest.is_empty() {
+                self.large = None;
+                break;
+            }
+            let count = ready!(Pin::new(self.inner.get_mut()).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(Error::ConnectionClosed));
+            }
+            *written += count;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,320 @@
+//! The task of a link: its socket and its chains.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use linkgate_filter::{Chains, CloseCode, Message, Outcome, Receipt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::handle::LinkHandle;
+use super::mailbox::gone;
+use super::metrics::{Closed, LinkMetrics};
+use super::socket::{Read, Socket};
+use super::timing::{Due, Timing};
+
+/// Frames read in one go before other links get their turn.
+const READ_AT_ONCE: usize = 64;
+
+/// A link at work.
+pub(super) struct Link<'a, S, P> {
+    chains: Chains,
+    connection: Option<Connection<S, P>>,
+    handle: Arc<LinkHandle>,
+    metrics: &'a LinkMetrics,
+    /// Why the link is to be closed, once everything for the client is on its way.
+    close: Option<CloseCode>,
+    /// A later link has taken the session over.
+    fenced: bool,
+}
+
+/// What a link has of its client.
+struct Connection<S, P> {
+    socket: Socket<S>,
+    timing: Timing,
+    /// Receipts of what is in the socket's buffer.
+    unwritten: Vec<Receipt>,
+    /// Something is in the socket's buffer.
+    dirty: bool,
+    /// The client does not take what is in the buffer: nothing more is read from it or pushed to it.
+    blocked: bool,
+    /// The close frame has been sent, or the client's answered, and this is why.
+    closing: Option<&'static str>,
+    /// Counts the connection in the listener's limits.
+    _permit: P,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
+    /// A link with an open socket; `permit` is let go with it.
+    pub(super) fn new(
+        chains: Chains,
+        socket: Socket<S>,
+        timing: Timing,
+        permit: P,
+        handle: Arc<LinkHandle>,
+        metrics: &'a LinkMetrics,
+    ) -> Self {
+        let connection = Connection {
+            socket,
+            timing,
+            unwritten: Vec::new(),
+            dirty: false,
+            blocked: false,
+            closing: None,
+            _permit: permit,
+        };
+        Self {
+            chains,
+            connection: Some(connection),
+            handle,
+            metrics,
+            close: None,
+            fenced: false,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let connected = self.connection.is_some();
+        self.chains.tick();
+        self.obey(cx);
+        self.watch(now, cx);
+        let mut budget = READ_AT_ONCE;
+        loop {
+            let mut progress = self.read(now, &mut budget, cx);
+            progress |= self.take_pushes();
+            self.chains.poll(cx);
+            progress |= self.write(cx);
+            if !progress {
+                break;
+            }
+        }
+        self.say_goodbye(now, cx);
+        self.flush(now, cx);
+        if budget == 0 || connected != self.connection.is_some() {
+            cx.waker().wake_by_ref();
+        }
+        self.chains.rest();
+        if self.chains.is_finished() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn obey(&mut self, cx: &mut Context<'_>) {
+        let orders = self.handle.mailbox.take_orders(cx.waker());
+        if let Some((pipeline, patience)) = orders.change {
+            self.chains.change(&pipeline, patience);
+        }
+        if let Some(notice) = orders.notice {
+            self.chains.downstream(notice);
+        }
+        self.close = self.close.or(orders.close);
+        if orders.fenced {
+            self.fenced = true;
+            self.chains.fence();
+        }
+    }
+
+    /// Looks after the deadlines of the connection.
+    fn watch(&mut self, now: Instant, cx: &mut Context<'_>) {
+        while let Some(due) = self
+            .connection
+            .as_mut()
+            .and_then(|connection| connection.timing.poll(now, cx))
+        {
+            match due {
+                Due::Ping => self.ping(cx),
+                Due::TokenExpired => self.close = self.close.or(Some(CloseCode::TOKEN_EXPIRED)),
+                Due::Idle => self.disconnect(CloseCode::IDLE.name()),
+                Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
+                Due::Unanswered => {
+                    let reason = self
+                        .connection
+                        .as_ref()
+                        .and_then(|connection| connection.closing);
+                    self.disconnect(reason.unwrap_or("lost"));
+                }
+            }
+        }
+    }
+
+    fn ping(&mut self, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if let Poll::Ready(Ok(())) = connection.socket.poll_ready(cx)
+            && connection.closing.is_none()
+        {
+            connection.dirty = true;
+            if connection.socket.ping().is_err() {
+                self.disconnect("lost");
+            }
+        }
+    }
+
+    /// Reads what is there and runs it through the chain. Whether there was anything.
+    fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
+        let before = *budget;
+        while let Some(connection) = &mut self.connection {
+            if *budget == 0
+                || connection.blocked
+                || connection.socket.is_mid_frame()
+                || !self.chains.takes_frames()
+            {
+                break;
+            }
+            let Poll::Ready(read) = connection.socket.poll_read(cx) else {
+                break;
+            };
+            *budget -= 1;
+            connection.timing.heard(now);
+            match read {
+                Read::Frame(_, _) if connection.closing.is_some() || self.close.is_some() => {}
+                Read::Frame(body, text) => {
+                    self.metrics.received(body.len());
+                    let link = Arc::clone(self.handle.info());
+                    self.chains.upstream(Message::raw(link, body, text));
+                }
+                Read::Alive => {}
+                Read::Goodbye => {
+                    connection.closing.get_or_insert("peer");
+                    connection.dirty = true;
+                }
+                Read::Broken(code) => self.close = self.close.or(Some(code)),
+                Read::Lost => self.disconnect("lost"),
+            }
+        }
+        before != *budget
+    }
+
+    /// Takes pushes out of the mailbox as long as they can go on.
+    fn take_pushes(&mut self) -> bool {
+        let mut any = false;
+        while self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| !connection.blocked && connection.closing.is_none())
+            && self.chains.takes_pushes()
+            && let Some(message) = self.handle.mailbox.take_push()
+        {
+            any = true;
+            self.chains.downstream(message);
+        }
+        any
+    }
+
+    /// Puts what has come down the chain into the socket's buffer. Whether there was anything.
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Some(connection) = &mut self.connection {
+            match connection.socket.poll_ready(cx) {
+                Poll::Ready(Ok(())) => any |= std::mem::take(&mut connection.blocked),
+                Poll::Ready(Err(_)) => {
+                    self.disconnect("lost");
+                    break;
+                }
+                Poll::Pending => {
+                    connection.blocked = true;
+                    connection.dirty = true;
+                    return any;
+                }
+            }
+            let Some(mut message) = self.chains.next_outgoing() else {
+                return any;
+            };
+            any = true;
+            if connection.closing.is_some() {
+                settle_lost(message.take_receipt());
+                continue;
+            }
+            connection.unwritten.extend(message.take_receipt());
+            self.metrics.sent(message.body.len());
+            connection.dirty = true;
+            if connection.socket.send(message.body, message.text).is_err() {
+                self.disconnect("lost");
+            }
+        }
+        while let Some(mut message) = self.chains.next_outgoing() {
+            any = true;
+            settle_lost(message.take_receipt());
+        }
+        any
+    }
+
+    /// Sends the close frame when the link is to be closed and everything else is in the buffer.
+    fn say_goodbye(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(code) = self.close.or_else(|| self.chains.close_wanted()) else {
+            return;
+        };
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if connection.closing.is_some()
+            || !matches!(connection.socket.poll_ready(cx), Poll::Ready(Ok(())))
+        {
+            return;
+        }
+        connection.closing = Some(code.name());
+        connection.dirty = true;
+        connection.timing.closes(now);
+        // An error here shows again when the buffer is flushed.
+        let _ = connection.socket.close(code);
+        cx.waker().wake_by_ref();
+    }
+
+    /// Writes the buffer out; what it held is sent.
+    fn flush(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if !connection.dirty {
+            return;
+        }
+        match connection.socket.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                connection.dirty = false;
+                connection.timing.flows();
+                for receipt in connection.unwritten.drain(..) {
+                    receipt.settle(Outcome::sent());
+                }
+                if std::mem::take(&mut connection.blocked) {
+                    cx.waker().wake_by_ref();
+                }
+            }
+            Poll::Ready(Err(_)) => self.disconnect("lost"),
+            Poll::Pending => connection.timing.stalls(now),
+        }
+    }
+
+    /// Lets go of the socket. The chains live on until nothing is unsettled.
+    fn disconnect(&mut self, reason: &'static str) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let reason = connection.closing.unwrap_or(reason);
+        self.metrics.closed.get_or_create(&Closed { reason }).inc();
+        self.metrics.open.dec();
+        self.metrics.parked.inc();
+        self.handle.park();
+        connection
+            .unwritten
+            .into_iter()
+            .for_each(|receipt| settle_lost(Some(receipt)));
+        for message in self.handle.mailbox.shut() {
+            message.settle(Outcome::Failed(gone()));
+        }
+        self.chains.disconnect();
+        if self.fenced {
+            self.chains.fence();
+        }
+    }
+}
+
+/// Settles a push that was on its way into the socket when the connection broke.
+fn settle_lost(receipt: Option<Receipt>) {
+    if let Some(receipt) = receipt {
+        receipt.settle(Outcome::Unknown(gone().effect_unknown()));
+    }
+}

@@ -1,0 +1,410 @@
+//! Links over in-memory streams, in virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use linkgate_filter::testkit::{Pushed, Testkit};
+use linkgate_filter::{
+    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Nacks, Open, Outcome,
+    Pipeline, Prepare, Properties, Registry, Verdict,
+};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::*;
+
+/// Answers each frame with itself.
+struct Mirror;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct NoConfig {}
+
+impl FilterType for Mirror {
+    const NAME: &'static str = "mirror";
+    type Config = NoConfig;
+    type Filter = Self;
+
+    fn prepare(_: NoConfig, _: &Prepare<'_>) -> Result<Self, linkgate_filter::problem::Problems> {
+        Ok(Self)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().terminal()
+    }
+
+    fn filter(&self, _: &Open<'_>) -> Self {
+        Self
+    }
+}
+
+impl Filter for Mirror {
+    fn upstream(&mut self, m: linkgate_filter::Message, cx: &mut Context<'_>) -> Verdict {
+        cx.downstream(m);
+        Verdict::Done
+    }
+}
+
+struct World {
+    kit: Testkit,
+    manager: Arc<LinkManager>,
+    metrics: LinkMetrics,
+    settings: LinkSettings,
+    token_expires_at: Option<Instant>,
+}
+
+struct Client {
+    socket: WebSocketStream<DuplexStream>,
+    task: JoinHandle<()>,
+    /// Dropped with the gateway's socket.
+    permit: std::sync::Weak<()>,
+}
+
+impl World {
+    fn new(entries: &str) -> Self {
+        Self {
+            kit: Testkit::new(Registry::new().with::<Mirror>(), entries),
+            manager: Arc::default(),
+            metrics: LinkMetrics::default(),
+            settings: LinkSettings {
+                second_login: SecondLogin::Replace,
+                idle: Duration::from_secs(60),
+                ping: Duration::from_secs(25),
+                write_stall: Duration::from_secs(10),
+                close: Duration::from_secs(3),
+                push_queue: 64 * 1024,
+                nacks: Nacks::Sent,
+            },
+            token_expires_at: None,
+        }
+    }
+
+    async fn connect(&self, user: &str) -> Client {
+        self.connect_to(Arc::clone(self.kit.own()), Identity::new("chat", user))
+            .await
+    }
+
+    async fn connect_to(&self, pipeline: Arc<Pipeline>, identity: Identity) -> Client {
+        let (ours, theirs) = duplex(8 * 1024);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(1024)
+            .max_message_size(Some(64 * 1024));
+        let socket = WebSocketStream::from_raw_socket(theirs, Role::Server, Some(config)).await;
+        let new = NewLink {
+            socket,
+            identity,
+            form: Form::Protobuf,
+            peer: [127, 0, 0, 1].into(),
+            token_expires_at: self.token_expires_at,
+            pipeline,
+            settings: Arc::new(self.settings),
+        };
+        let permit = Arc::new(());
+        let weak = Arc::downgrade(&permit);
+        let (manager, metrics) = (Arc::clone(&self.manager), self.metrics.clone());
+        let task = tokio::spawn(async move { new.run(&manager, &metrics, permit).await });
+        let socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+        let client = Client {
+            socket,
+            task,
+            permit: weak,
+        };
+        settle().await;
+        client
+    }
+
+    fn push(&self, user: &str, body: impl Into<Bytes>) -> Pushed {
+        let links = self.manager.find("chat", user, None);
+        let (pushed, receipt) = Pushed::new();
+        let link = links.first().expect("the user has a link");
+        let m = linkgate_filter::Message::new(
+            Arc::clone(link.info()),
+            Command::DownstreamMessage,
+            "p",
+            body,
+        );
+        if let Err((m, fault)) = link.push(m.with_receipt(receipt)) {
+            m.settle(Outcome::Failed(fault));
+        }
+        pushed
+    }
+}
+
+impl Client {
+    async fn send(&mut self, body: &str) {
+        self.socket
+            .send(Frame::text(body))
+            .await
+            .expect("the gateway reads");
+    }
+
+    async fn text(&mut self) -> String {
+        loop {
+            match self
+                .socket
+                .next()
+                .await
+                .expect("the link is open")
+                .expect("a frame")
+            {
+                Frame::Text(text) => return text.to_string(),
+                Frame::Binary(body) => return String::from_utf8(body.to_vec()).expect("UTF-8"),
+                Frame::Ping(_) | Frame::Pong(_) => {}
+                other => panic!("not a data frame: {other:?}"),
+            }
+        }
+    }
+
+    /// The code the gateway closes with.
+    async fn closed(&mut self) -> Option<CloseCode> {
+        while let Some(Ok(frame)) = self.socket.next().await {
+            if let Frame::Close(Some(close)) = frame {
+                return Some(CloseCode::new(close.code.into()));
+            }
+        }
+        None
+    }
+}
+
+/// Lets every task run that can; time stands still.
+async fn settle() {
+    for _ in 0..32 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_are_answered_in_order() {
+    let world = World::new("[{ use: mirror }]");
+    let mut client = world.connect("alice").await;
+    for i in 0..200 {
+        client
+            .socket
+            .feed(Frame::text(i.to_string()))
+            .await
+            .unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    for i in 0..200 {
+        assert_eq!(client.text().await, i.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_a_dead_one_let_go() {
+    let world = World::new("[{ use: mirror }]");
+    let mut alive = world.connect("alice").await;
+    let dead = world.connect("bob").await;
+    let start = Instant::now();
+    // Reading answers the pings.
+    let listening = tokio::spawn(async move { alive.closed().await });
+    dead.task.await.unwrap();
+    let took = start.elapsed();
+    assert!(
+        took >= Duration::from_secs(60) && took < Duration::from_secs(62),
+        "{took:?}"
+    );
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(!listening.is_finished(), "the client that answers stays");
+    assert_eq!(world.manager.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_closes_the_link() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.token_expires_at = Some(Instant::now() + Duration::from_secs(5));
+    let mut client = world.connect("alice").await;
+    let start = Instant::now();
+    assert_eq!(client.closed().await, Some(CloseCode::TOKEN_EXPIRED));
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_login_replaces_the_first() {
+    let world = World::new("[{ use: mirror }]");
+    let mut first = world.connect("alice").await;
+    let mut second = world.connect("alice").await;
+    assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
+    first.task.await.unwrap();
+    second.send("still here").await;
+    assert_eq!(second.text().await, "still here");
+    assert_eq!(
+        world.manager.find("chat", "alice", None).len(),
+        1,
+        "the old link took only itself out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_login_is_rejected() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = SecondLogin::Reject;
+    let mut first = world.connect("alice").await;
+    let mut second = world.connect("alice").await;
+    assert_eq!(second.closed().await, Some(CloseCode::ALREADY_CONNECTED));
+    first.send("mine").await;
+    assert_eq!(first.text().await, "mine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_of_several_logins_makes_room() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = SecondLogin::Allow(2);
+    let mut first = world.connect("alice").await;
+    let _second = world.connect("alice").await;
+    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
+    let _third = world.connect("alice").await;
+    assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
+    first.task.await.unwrap();
+    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_are_links_of_their_own() {
+    let world = World::new("[{ use: mirror }]");
+    let mut clients = Vec::new();
+    for device in ["phone", "desk"] {
+        let identity = Identity::new("chat", "alice").at_device(device);
+        clients.push(
+            world
+                .connect_to(Arc::clone(world.kit.own()), identity)
+                .await,
+        );
+    }
+    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
+    assert_eq!(world.manager.find("chat", "alice", Some("desk")).len(), 1);
+    assert_eq!(world.manager.find("chat", "alice", Some("car")).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_costs_only_itself() {
+    let world = World::new("[{ use: mirror }]");
+    let mut stuck = world.connect("stuck").await;
+    let mut fine = world.connect("fine").await;
+    // Both buffers fill, then the gateway stops reading, then this send does not end.
+    let flood = tokio::spawn(async move {
+        while stuck
+            .socket
+            .send(Frame::text("x".repeat(1000)))
+            .await
+            .is_ok()
+        {}
+    });
+    for i in 0..100 {
+        fine.send(&i.to_string()).await;
+        assert_eq!(fine.text().await, i.to_string());
+    }
+    let start = Instant::now();
+    stuck.task.await.unwrap();
+    assert_eq!(
+        start.elapsed().as_secs(),
+        10,
+        "closed when the stall lasts too long"
+    );
+    flood.await.unwrap();
+    assert_eq!(world.manager.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_sent_once_it_is_written() {
+    let world = World::new("[{ use: mirror }]");
+    let mut client = world.connect("alice").await;
+    let pushed = world.push("alice", "hello");
+    assert_eq!(pushed.outcome(), None);
+    assert_eq!(client.text().await, "hello");
+    assert_eq!(pushed.outcome(), Some(Outcome::sent()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_pushes_arrive_whole_among_small_ones() {
+    let world = World::new("[{ use: mirror }]");
+    let mut client = world.connect("alice").await;
+    let large = "l".repeat(50_000);
+    let pushes: Vec<_> = ["a", &large, "b", "c"]
+        .map(|body| world.push("alice", body.to_owned()))
+        .into();
+    for body in ["a", &large, "b", "c"] {
+        assert_eq!(client.text().await, body);
+    }
+    settle().await;
+    assert!(
+        pushes
+            .iter()
+            .all(|push| push.outcome() == Some(Outcome::sent()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_beyond_the_queue_are_refused_and_those_of_a_lost_link_settle() {
+    let world = World::new("[{ use: mirror }]");
+    let client = world.connect("alice").await;
+    let pushes: Vec<_> = (0..40)
+        .map(|_| world.push("alice", "x".repeat(4000)))
+        .collect();
+    settle().await;
+    let full = |push: &&Pushed| {
+        push.outcome()
+            .is_some_and(|o| o.fault().is_some_and(|f| f.code == "link.queue_full"))
+    };
+    let refused = pushes.iter().filter(full).count();
+    assert!(
+        refused > 10,
+        "the queue holds 64 KiB, the stream 8: {refused}"
+    );
+    drop(client.socket);
+    client.task.await.unwrap();
+    assert!(
+        pushes.iter().all(|push| push.outcome().is_some()),
+        "every push has an outcome"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_frames_and_too_large_ones_close_with_a_code() {
+    let world = World::new("[{ use: mirror }]");
+    let mut unmasked = world.connect("alice").await;
+    unmasked
+        .socket
+        .get_mut()
+        .write_all(&[0x81, 0x01, b'x'])
+        .await
+        .unwrap();
+    assert_eq!(unmasked.closed().await, Some(CloseCode::PROTOCOL));
+    let large = world.connect("bob").await;
+    let (mut sender, mut receiver) = large.socket.split();
+    let sending = tokio::spawn(async move { sender.send(Frame::text("x".repeat(100_000))).await });
+    let close = loop {
+        match receiver.next().await {
+            Some(Ok(Frame::Close(close))) => break close,
+            Some(Ok(_)) => {}
+            other => panic!("no close frame: {other:?}"),
+        }
+    };
+    assert_eq!(close.map(|close| u16::from(close.code)), Some(1009));
+    let _ = sending.await;
+    drop(receiver);
+    drop(unmasked.socket);
+    unmasked.task.await.unwrap();
+    large.task.await.unwrap();
+    assert!(world.manager.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_permit_goes_with_the_socket() {
+    let world = World::new("[{ use: mirror }]");
+    let Client {
+        socket,
+        task,
+        permit,
+    } = world.connect("alice").await;
+    assert!(permit.upgrade().is_some());
+    drop(socket);
+    task.await.unwrap();
+    assert!(permit.upgrade().is_none());
+    assert!(world.manager.find("chat", "alice", None).is_empty());
+}

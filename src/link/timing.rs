@@ -1,0 +1,140 @@
+//! The deadlines of a link's connection, behind one sleep.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::settings::LinkSettings;
+
+/// What has come due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The client has been silent: ask whether it is there.
+    Ping,
+    /// It has not been there for too long.
+    Idle,
+    /// It takes nothing.
+    Stalled,
+    /// Its token has expired.
+    TokenExpired,
+    /// It does not answer the close frame.
+    Unanswered,
+}
+
+/// The deadlines of a connection. Signs of life only move them away, so the sleep is set anew when it ends, not at
+/// every frame.
+pub(super) struct Timing {
+    ping: Duration,
+    idle: Duration,
+    write_stall: Duration,
+    close: Duration,
+    heard: Instant,
+    pinged: bool,
+    stalled: Option<Instant>,
+    closing: Option<Instant>,
+    token_expires_at: Option<Instant>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Timing {
+    pub(super) fn new(settings: &LinkSettings, token_expires_at: Option<Instant>) -> Self {
+        let now = Instant::now();
+        let LinkSettings {
+            ping,
+            idle,
+            write_stall,
+            close,
+            ..
+        } = *settings;
+        let first = token_expires_at.map_or(now + ping, |at| at.min(now + ping));
+        let sleep = Box::pin(tokio::time::sleep_until(first));
+        let (heard, pinged, stalled, closing) = (now, false, None, None);
+        Self {
+            ping,
+            idle,
+            write_stall,
+            close,
+            heard,
+            pinged,
+            stalled,
+            closing,
+            token_expires_at,
+            sleep,
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = false;
+    }
+
+    /// What has been written waits for the client to take it.
+    pub(super) fn stalls(&mut self, now: Instant) {
+        if self.stalled.is_none() {
+            self.stalled = Some(now);
+            self.sooner(now + self.write_stall);
+        }
+    }
+
+    /// The client has taken everything.
+    pub(super) fn flows(&mut self) {
+        self.stalled = None;
+    }
+
+    /// The close frame is on its way.
+    pub(super) fn closes(&mut self, now: Instant) {
+        self.closing = Some(now);
+        self.sooner(now + self.close);
+    }
+
+    fn sooner(&mut self, at: Instant) {
+        if at < self.sleep.deadline() {
+            self.sleep.as_mut().reset(at);
+        }
+    }
+
+    /// What has come due; otherwise the task is woken at the next deadline.
+    pub(super) fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Due> {
+        while self.sleep.as_mut().poll(cx) == Poll::Ready(()) {
+            let (at, due) = self.next();
+            if at <= now {
+                match due {
+                    Due::Ping => self.pinged = true,
+                    Due::TokenExpired => self.token_expires_at = None,
+                    Due::Idle | Due::Stalled | Due::Unanswered => {}
+                }
+                let (at, _) = self.next();
+                self.sleep
+                    .as_mut()
+                    .reset(at.max(now + Duration::from_millis(1)));
+                return Some(due);
+            }
+            self.sleep.as_mut().reset(at);
+        }
+        None
+    }
+
+    fn next(&self) -> (Instant, Due) {
+        if let Some(since) = self.closing {
+            return (since + self.close, Due::Unanswered);
+        }
+        let silence = match self.pinged {
+            false => (self.heard + self.ping, Due::Ping),
+            true => (self.heard + self.idle, Due::Idle),
+        };
+        let stall = self
+            .stalled
+            .map(|since| (since + self.write_stall, Due::Stalled));
+        let token = self.token_expires_at.map(|at| (at, Due::TokenExpired));
+        [stall, token]
+            .into_iter()
+            .flatten()
+            .fold(
+                silence,
+                |first, next| if next.0 < first.0 { next } else { first },
+            )
+    }
+}
