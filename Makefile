@@ -24,7 +24,7 @@ fmt: ## Bring all code into form
 
 bench: ## Run the benchmarks, or those that BENCH names
 	@scripts/packages.sh build
-	cargo bench --locked --workspace $(if $(BENCH),--bench $(BENCH))
+	cargo bench --locked $(if $(BENCH),--bench $(BENCH))
 
 audit: ## Check licenses, advisories and duplicate dependencies (needs cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
