@@ -2,7 +2,8 @@
 //!
 //! Run tests under tokio's paused clock. A [`Testkit`] holds a pipeline written as YAML; [`Testkit::link`] opens it for
 //! a link; the test sends, moves time and looks at what came out at either end. Where no backend is wanted, the pipeline
-//! ends with `use: test_end`, and the messages that reach it are for the test to settle: [`Testkit::taken`].
+//! ends with `use: test_end`, and the messages that reach it are for the test to settle: [`Testkit::taken`]. Where the
+//! test sends decoded messages to filters that need a codec, `use: test_decoded` takes its place.
 //!
 //! ```
 //! use linkgate_filter::testkit::Testkit;
@@ -19,6 +20,7 @@
 //! # });
 //! ```
 
+mod decoded;
 mod end;
 mod link;
 
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 
+pub use self::decoded::Decoded;
 pub use self::end::End;
 pub use self::link::{Pushed, TestLink};
 use crate::backend::Backends;
@@ -83,7 +86,7 @@ impl Testkit {
     /// # Panics
     /// With the problems, if the pipeline has any.
     pub fn with(registry: Registry, backends: Backends, limits: Limits, entries: &str) -> Self {
-        let registry = registry.with::<End>();
+        let registry = registry.with::<Decoded>().with::<End>();
         let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
         let host = Arc::new(Host {
             clock,
