@@ -1,4 +1,5 @@
 //! The proxy core of linkgate.
 
+pub mod client;
 pub mod clock;
 pub mod link;
