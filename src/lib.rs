@@ -3,3 +3,5 @@
 pub mod client;
 pub mod clock;
 pub mod link;
+pub mod secret;
+pub mod telemetry;
