@@ -3,5 +3,6 @@
 pub mod client;
 pub mod clock;
 pub mod link;
+pub mod listener;
 pub mod secret;
 pub mod telemetry;

@@ -1,0 +1,220 @@
+//! Addresses that accept links: bound by the room's config, they let clients in or refuse them, and hand what was let
+//! in to a handler. A link's frames, queues and filters are not known here, nor is any pipeline: the handler finds it.
+
+mod accept;
+mod admission;
+mod auth;
+pub mod config;
+mod door;
+mod forwarded;
+mod handshake;
+mod metrics;
+mod origin;
+mod proxy_protocol;
+mod refusal;
+mod stream;
+mod subprotocol;
+mod tls;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use linkgate_filter::problem::Problems;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::accept::Patience;
+pub use self::admission::{Permit, Quota, QuotaPermit};
+use self::config::ListenerConfig;
+use self::door::Door;
+pub use self::handshake::Accepted;
+pub use self::metrics::ListenerMetrics;
+pub use self::refusal::Refusal;
+pub use self::stream::Stream;
+use crate::telemetry::limit::Every;
+
+/// Takes what a listener lets in.
+pub trait Handler: Send + Sync + 'static {
+    /// What serves a business on a listener.
+    type Pipeline: Send + 'static;
+
+    /// What serves this bizID on this listener; `None` refuses the client with 404. Called once per handshake, after
+    /// authentication; must not block.
+    fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Self::Pipeline>>;
+
+    /// Lives the link's life. Runs as a task of its own, which holds nothing of the handshake.
+    fn link(
+        self: Arc<Self>,
+        accepted: Accepted<Self::Pipeline>,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// What serves a business on a listener, and how many links it may have.
+#[derive(Debug)]
+pub struct Offer<P> {
+    /// Handed on to the link.
+    pub pipeline: P,
+    /// The business's links, wherever they were let in.
+    pub links: Arc<Quota>,
+}
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The config makes no sense.
+    #[error("listener `{listener}`: {problems}")]
+    Config {
+        /// The listener's name.
+        listener: String,
+        /// What is wrong with it.
+        problems: Problems,
+    },
+    /// The address cannot be bound.
+    #[error("listener `{listener}` cannot listen on {address}: {source}")]
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// An address that accepts links. The kernel queues connections from `bind` on; `run` takes them.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    slots: Arc<Semaphore>,
+    entrance: Arc<ArcSwap<Door>>,
+}
+
+/// Changes a running listener.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<ArcSwap<Door>>);
+
+impl Control {
+    /// Takes a changed config for what comes; open links and handshakes in progress keep theirs. Name, address,
+    /// `reuse_port`, `backlog` and `max_handshakes` stay as they are: a change of those wants a new listener.
+    ///
+    /// # Errors
+    /// All problems of the config; then nothing has changed.
+    pub fn change(&self, config: &ListenerConfig) -> Result<(), Problems> {
+        let door = self.0.load().changed(config)?;
+        self.0.store(Arc::new(door));
+        Ok(())
+    }
+}
+
+impl Listener {
+    /// Prepares the config and binds the address. Needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// The config has problems, or the address cannot be bound.
+    pub fn bind(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Self, ListenError> {
+        let door = Door::prepare(config, metrics).map_err(|problems| ListenError::Config {
+            listener: config.name.clone(),
+            problems,
+        })?;
+        let socket = accept::bind(config).map_err(|source| ListenError::Bind {
+            listener: config.name.clone(),
+            address: config.address,
+            source,
+        })?;
+        let slots = usize::try_from(config.admission.max_handshakes).unwrap_or(usize::MAX);
+        Ok(Self {
+            socket,
+            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
+            entrance: Arc::new(ArcSwap::from_pointee(door)),
+        })
+    }
+
+    /// The address in use, for one that was bound with port 0.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// A handle to change it while it runs.
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.entrance))
+    }
+
+    /// Accepts until `stop` is cancelled, then closes the address and waits for the handshakes in progress, which are
+    /// refused or time out. Links are the handler's and go on.
+    pub async fn run<H: Handler>(self, handler: Arc<H>, stop: CancellationToken) {
+        let handshakes = TaskTracker::new();
+        while let Some((connection, slot)) = stop.run_until_cancelled(self.next()).await {
+            let door = self.entrance.load_full();
+            handshakes.spawn(welcome(
+                door,
+                connection,
+                slot,
+                Arc::clone(&handler),
+                stop.clone(),
+            ));
+        }
+        drop(self.socket);
+        handshakes.close();
+        handshakes.wait().await;
+    }
+
+    /// The next connection, once there is room for its handshake.
+    async fn next(&self) -> ((TcpStream, SocketAddr), Option<OwnedSemaphorePermit>) {
+        // Never closed, so always `Ok`.
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+        let mut patience = Patience::default();
+        loop {
+            match self.socket.accept().await {
+                Ok(connection) => return (connection, slot),
+                Err(error) => patience.after(&error, &self.entrance.load_full()).await,
+            }
+        }
+    }
+}
+
+/// One connection's handshake, to its link's task or its refusal.
+async fn welcome<H: Handler>(
+    door: Arc<Door>,
+    (stream, peer): (TcpStream, SocketAddr),
+    slot: Option<OwnedSemaphorePermit>,
+    handler: Arc<H>,
+    stop: CancellationToken,
+) {
+    let started = Instant::now();
+    let handshake = door.open(stream, peer.ip(), handler.as_ref(), &stop);
+    let result = tokio::time::timeout(door.handshake_timeout, handshake).await;
+    drop(slot);
+    match result.unwrap_or(Err(Refusal::Timeout)) {
+        Ok(accepted) => {
+            door.counters.accepted.inc();
+            door.counters
+                .handshake_seconds
+                .observe(started.elapsed().as_secs_f64());
+            tokio::spawn(handler.link(accepted));
+        }
+        Err(refusal) => {
+            door.counters.refused(refusal).inc();
+            log_refusal(&door.name, peer.ip(), refusal);
+        }
+    }
+}
+
+fn log_refusal(listener: &str, peer: IpAddr, refusal: Refusal) {
+    static LINE: Every = Every::new(Duration::from_secs(1));
+    if let Some(held_back) = LINE.pass() {
+        tracing::info!(listener, %peer, reason = refusal.reason(), held_back, "refused a connection");
+    }
+}
+
+#[cfg(test)]
+mod tests;

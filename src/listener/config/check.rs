@@ -1,0 +1,211 @@
+//! What of a listener's config makes no sense, all of it at once.
+
+use linkgate_filter::problem::{Path, Problems};
+use linkgate_filter::units::ByteSize;
+
+use super::{
+    AdmissionConfig, AuthConfig, LinksPerSecond, ListenerConfig, ProxyProtocol, SecondLogin,
+    Timeouts, WebSocketOptions,
+};
+use crate::listener::auth::Authenticator;
+use crate::listener::origin::Origins;
+use crate::listener::tls;
+
+impl ListenerConfig {
+    /// Notes everything that is wrong with this listener, each at its path from the listener's own root.
+    ///
+    /// Reads the certificate's files, where `tls` names files.
+    pub fn check(&self, problems: &mut Problems) {
+        self.check_name(problems);
+        self.check_proxies(problems);
+        self.check_exposure(problems);
+        self.websocket.check(problems);
+        self.timeouts.check(problems);
+        self.admission.check(problems);
+        if let SecondLogin::Allow(0) = self.second_login {
+            problems
+                .at(["second_login", "allow"], "0 would let nobody in")
+                .hint("write 1 or more, `replace` or `reject`");
+        }
+        gather(
+            problems,
+            "origins",
+            Origins::prepare(&self.origins).map(drop),
+        );
+        gather(
+            problems,
+            "auth",
+            Authenticator::prepare(&self.auth).map(drop),
+        );
+        if let Some(tls) = &self.tls {
+            gather(problems, "tls", tls::server_config(tls).map(drop));
+        }
+    }
+
+    fn check_name(&self, problems: &mut Problems) {
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(letters) {
+            problems
+                .at(
+                    "name",
+                    format!("`{}` is not a listener's name", self.name.escape_debug()),
+                )
+                .hint("use letters, digits, `_` and `-`, at most 64");
+        }
+    }
+
+    fn check_proxies(&self, problems: &mut Problems) {
+        if self.proxy_protocol != ProxyProtocol::Off && self.trusted_proxies.is_empty() {
+            problems
+                .at(
+                    "proxy_protocol",
+                    "no proxy is trusted, so no PROXY header would ever be read",
+                )
+                .hint("name the load balancers' networks in `trusted_proxies`");
+        }
+    }
+
+    fn check_exposure(&self, problems: &mut Problems) {
+        let insecure = self.auth == AuthConfig::InsecureQuery;
+        if insecure
+            && !self.address.ip().to_canonical().is_loopback()
+            && !self.expose_insecure_query
+        {
+            problems
+                .at("auth", format!("`insecure_query` on {} lets anybody be anybody", self.address))
+                .hint("use `jwt`, listen on 127.0.0.1, or add `expose_insecure_query: true` to the listener");
+        }
+        if self.expose_insecure_query && !insecure {
+            problems
+                .at(
+                    "expose_insecure_query",
+                    "is of use with `auth: insecure_query` only",
+                )
+                .on_key()
+                .hint("remove it");
+        }
+    }
+}
+
+/// The largest message either way: what is larger belongs into a file store.
+const LARGEST_MESSAGE: ByteSize = ByteSize::mib(64);
+
+impl WebSocketOptions {
+    fn check(&self, problems: &mut Problems) {
+        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+            problems
+                .at(
+                    ["websocket", "path"],
+                    format!("`{}` is not a path", self.path.escape_debug()),
+                )
+                .hint("write it as `/ws`, without a query");
+        }
+        let sizes = [
+            (
+                "max_message",
+                self.max_message,
+                ByteSize::new(1),
+                LARGEST_MESSAGE,
+            ),
+            (
+                "max_outgoing",
+                self.max_outgoing,
+                ByteSize::new(1),
+                LARGEST_MESSAGE,
+            ),
+            (
+                "max_header",
+                self.max_header,
+                ByteSize::kib(1),
+                ByteSize::kib(64),
+            ),
+        ];
+        for (key, size, min, max) in sizes {
+            if size < min || size > max {
+                problems.at(
+                    ["websocket", key],
+                    format!("{size} is not between {min} and {max}"),
+                );
+            }
+        }
+    }
+}
+
+impl Timeouts {
+    fn check(&self, problems: &mut Problems) {
+        for (key, timeout) in [
+            ("handshake", self.handshake),
+            ("idle", self.idle),
+            ("ping", self.ping),
+        ] {
+            if timeout.is_zero() {
+                problems.at(["timeouts", key], "must be more than 0");
+            }
+        }
+        if self.ping >= self.idle {
+            problems
+                .at(["timeouts", "ping"], format!("{} is not less than `idle`, {}", self.ping, self.idle))
+                .hint("a quiet link would be closed before it is pinged: lower `ping` or raise `idle`");
+        }
+    }
+}
+
+impl AdmissionConfig {
+    fn check(&self, problems: &mut Problems) {
+        let mut positive = |key: &str, number: Option<u32>| {
+            if number == Some(0) {
+                problems
+                    .at(["admission", key], "0 would let nobody in")
+                    .hint("write 1 or more");
+            }
+        };
+        positive("max_links", Some(self.max_links));
+        positive("per_ip", self.per_ip);
+        positive("max_handshakes", Some(self.max_handshakes));
+        if let Some(pace) = &self.links_per_second {
+            pace.check(problems);
+        }
+    }
+}
+
+impl LinksPerSecond {
+    fn check(&self, problems: &mut Problems) {
+        let at = |key: &str| Path::from(["admission", "links_per_second", key]);
+        if self.initial == 0 {
+            problems
+                .at(at("initial"), "0 would let nobody in")
+                .hint("write 1 or more");
+        }
+        if self.every.is_zero() {
+            problems.at(at("every"), "must be more than 0");
+        }
+        match self.max {
+            Some(max) if max < self.initial => {
+                problems
+                    .at(
+                        at("max"),
+                        format!("{max} is less than `initial`, {}", self.initial),
+                    )
+                    .hint("raise `max` or lower `initial`");
+            }
+            Some(max) if max > self.initial && self.step == 0 => {
+                problems
+                    .at(at("max"), format!("{max} is never reached: `step` is 0"))
+                    .hint("give `step`, or leave `max` out");
+            }
+            None if self.step > 0 => {
+                problems
+                    .at(at("step"), "the pace would not rise: `max` is `initial`")
+                    .hint("give `max`, or leave `step` out");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes over a part's problems under its key.
+fn gather(problems: &mut Problems, key: &str, part: Result<(), Problems>) {
+    if let Err(part) = part {
+        problems.extend_under(&key.into(), part);
+    }
+}

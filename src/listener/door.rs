@@ -1,0 +1,162 @@
+//! A listener's config, prepared: what a connection passes on its way to a link.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::problem::Problems;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{Admission, PerIp};
+use super::auth::Authenticator;
+use super::config::{FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
+use super::forwarded::TrustedProxies;
+use super::handshake::{self, Accepted};
+use super::metrics::{Counters, ListenerMetrics};
+use super::origin::Origins;
+use super::refusal::Refusal;
+use super::stream::Stream;
+use super::{Handler, proxy_protocol, tls};
+
+/// Allocated for every link, idle or not.
+const READ_BUFFER: usize = 1024;
+/// Frames are gathered up to this much before they are written without being asked to.
+const WRITE_BUFFER: usize = 8 * 1024;
+/// The largest frame header.
+const FRAME_HEADER: usize = 14;
+
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) name: Arc<str>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) counters: Counters,
+    pub(super) path: String,
+    pub(super) max_header: usize,
+    pub(super) socket: WebSocketConfig,
+    pub(super) form: FormChoice,
+    pub(super) origins: Origins,
+    pub(super) trusted: TrustedProxies,
+    pub(super) auth: Authenticator,
+    pub(super) admission: Arc<Admission>,
+    pub(super) retry_after: Duration,
+    proxy_protocol: ProxyProtocol,
+    tls: Option<Arc<ServerConfig>>,
+    /// Handshakes in progress, of clients that are no trusted proxies.
+    handshakes: Arc<PerIp>,
+}
+
+impl Door {
+    pub(super) fn prepare(
+        config: &ListenerConfig,
+        metrics: &ListenerMetrics,
+    ) -> Result<Self, Problems> {
+        let counters = metrics.of(&config.name);
+        let admission = Admission::new(&config.admission, counters.open_links.clone());
+        let handshakes = PerIp::new(config.admission.per_ip);
+        Self::build(config, counters, Arc::new(admission), handshakes)
+    }
+
+    /// A door with another config in the same place: what is held of the limits stays held.
+    pub(super) fn changed(&self, config: &ListenerConfig) -> Result<Self, Problems> {
+        let counters = self.counters.clone();
+        let (admission, handshakes) = (Arc::clone(&self.admission), Arc::clone(&self.handshakes));
+        let door = Self::build(config, counters, admission, handshakes)?;
+        door.admission.change(&config.admission);
+        door.handshakes.set_limit(config.admission.per_ip);
+        Ok(Self {
+            name: Arc::clone(&self.name),
+            ..door
+        })
+    }
+
+    fn build(
+        config: &ListenerConfig,
+        counters: Counters,
+        admission: Arc<Admission>,
+        handshakes: Arc<PerIp>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        problems.into_result(())?;
+        let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+        Ok(Self {
+            name: config.name.as_str().into(),
+            handshake_timeout: *config.timeouts.handshake,
+            counters,
+            path: config.websocket.path.clone(),
+            max_header: config.websocket.max_header.as_usize(),
+            socket: socket_config(&config.websocket),
+            form: config.form,
+            origins: Origins::prepare(&config.origins)?,
+            trusted: TrustedProxies::new(config.trusted_proxies.clone()),
+            auth: Authenticator::prepare(&config.auth)?,
+            admission,
+            retry_after: *config.admission.retry_after,
+            proxy_protocol: config.proxy_protocol,
+            tls,
+            handshakes,
+        })
+    }
+
+    /// Takes a connection through its handshake. The caller bounds the time.
+    pub(super) async fn open<H: Handler>(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        handler: &H,
+        stop: &CancellationToken,
+    ) -> Result<Accepted<H::Pipeline>, Refusal> {
+        stream.set_nodelay(true).map_err(|_| Refusal::Gone)?;
+        let behind_proxy = self.trusted.contains(peer);
+        let _in_progress = match behind_proxy {
+            true => None,
+            false => Some(self.handshakes.take(peer).ok_or(Refusal::HandshakesPerIp)?),
+        };
+        let peer = if behind_proxy {
+            self.named_by_proxy(&mut stream, peer).await?
+        } else {
+            peer
+        };
+        let stream = self.secured(stream).await?;
+        handshake::upgrade(self, handler, stream, peer, stop).await
+    }
+
+    /// The client that a trusted proxy's PROXY header names, or the proxy itself.
+    async fn named_by_proxy<S>(&self, stream: &mut S, proxy: IpAddr) -> Result<IpAddr, Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.proxy_protocol == ProxyProtocol::Off {
+            return Ok(proxy);
+        }
+        let client = proxy_protocol::read(stream, self.proxy_protocol).await;
+        client
+            .map(|client| client.unwrap_or(proxy))
+            .map_err(|_| Refusal::ProxyHeader)
+    }
+
+    async fn secured(&self, stream: TcpStream) -> Result<Stream, Refusal> {
+        match &self.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+                Err(_) => Err(Refusal::Tls),
+            },
+        }
+    }
+}
+
+fn socket_config(options: &WebSocketOptions) -> WebSocketConfig {
+    let largest = Some(options.max_message.as_usize());
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER + options.max_outgoing.as_usize() + FRAME_HEADER)
+        .max_message_size(largest)
+        .max_frame_size(largest)
+}

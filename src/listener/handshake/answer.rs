@@ -1,0 +1,102 @@
+//! What goes back to the client: the upgrade, or a short refusal that says what it can do.
+
+use std::io;
+use std::time::Duration;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Request;
+use http::{Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
+
+use crate::listener::refusal::Refusal;
+
+/// How long, and for how many bytes, a refused client is listened to, so that the answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+
+/// The accepting answer to a sound WebSocket handshake.
+pub(super) fn upgrade(request: &Request<()>) -> Result<Response<()>, Refusal> {
+    create_response(request).map_err(|error| match error {
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => Refusal::NotWebSocket,
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            Refusal::WebSocketVersion
+        }
+        _ => Refusal::Malformed,
+    })
+}
+
+/// The accepting answer as bytes, with the chosen subprotocol.
+pub(super) fn accepting(
+    mut response: Response<()>,
+    subprotocol: Option<&'static str>,
+) -> Result<Vec<u8>, Refusal> {
+    if let Some(subprotocol) = subprotocol {
+        let chosen = HeaderValue::from_static(subprotocol);
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+    }
+    let mut bytes = Vec::new();
+    write_response(&mut bytes, &response).map_err(|_| Refusal::Malformed)?;
+    Ok(bytes)
+}
+
+/// Writes all of it out.
+pub(super) async fn send<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Sends the refusal, if its kind is sent at all, and sees the connection off. `retry_after` is the least time that a
+/// client is told to stay away; each is told another, up to twice that.
+pub(super) async fn refuse<S>(stream: &mut S, refusal: Refusal, retry_after: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some((status, text)) = refusal.answer() else {
+        return;
+    };
+    let bytes = refusing(refusal, status, text, retry_after);
+    if send(stream, &bytes).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let rest = &mut stream.take(LINGER_BYTES);
+    // Whatever comes of it, the connection ends here.
+    drop(tokio::time::timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await);
+}
+
+fn refusing(refusal: Refusal, status: StatusCode, text: &str, retry_after: Duration) -> Vec<u8> {
+    let extra: Option<(HeaderName, String)> = match refusal {
+        Refusal::Method => Some((header::ALLOW, "GET".to_owned())),
+        Refusal::NotWebSocket => Some((header::UPGRADE, "websocket".to_owned())),
+        Refusal::WebSocketVersion => Some((header::SEC_WEBSOCKET_VERSION, "13".to_owned())),
+        _ if status == StatusCode::UNAUTHORIZED => {
+            Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
+        }
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            let least = retry_after.as_secs().max(1);
+            Some((
+                header::RETRY_AFTER,
+                fastrand::u64(least..=least * 2).to_string(),
+            ))
+        }
+        _ => None,
+    };
+    let extra = extra.map_or(String::new(), |(name, value)| {
+        format!("{name}: {value}\r\n")
+    });
+    let length = text.len() + 1;
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n{extra}\r\n{text}\n"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,145 @@
+//! Too many of something, and who is told so.
+
+use super::*;
+
+async fn status(site: &Site, more: &[&str]) -> String {
+    let mut stream = site.connect().await;
+    stream
+        .write_all(handshake(GOOD, more).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn too_many_links_are_told_to_come_back_later() {
+    let mut site = Site::open("admission: { max_links: 1, retry_after: 10s }").await;
+    let _client = site.client(GOOD).await;
+    let link = site.links.recv().await.unwrap();
+    let answer = site.ask(handshake(GOOD, &[]).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let after = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("retry-after: "))
+        .unwrap();
+    assert!(
+        (10..=20).contains(&after.parse::<u64>().unwrap()),
+        "{answer}"
+    );
+    site.until_refused(Refusal::MaxLinks, 1).await;
+    drop(link);
+    drop(site.client(GOOD).await);
+}
+
+#[tokio::test]
+async fn an_address_has_a_limit_of_its_own() {
+    let mut site = Site::open("admission: { per_ip: 1 }\ntrusted_proxies: [127.0.0.1]").await;
+    let from = |ip: &str| format!("X-Forwarded-For: {ip}");
+    assert_eq!(
+        status(&site, &[&from("198.51.100.1")]).await,
+        "HTTP/1.1 101"
+    );
+    let first = site.links.recv().await.unwrap();
+    assert_eq!(first.peer.to_string(), "198.51.100.1");
+    assert_eq!(
+        status(&site, &[&from("198.51.100.1")]).await,
+        "HTTP/1.1 503"
+    );
+    assert_eq!(
+        status(&site, &[&from("203.0.113.9, 198.51.100.1")]).await,
+        "HTTP/1.1 503"
+    );
+    assert_eq!(
+        status(&site, &[&from("198.51.100.2")]).await,
+        "HTTP/1.1 101"
+    );
+    site.until_refused(Refusal::PerIp, 2).await;
+}
+
+#[tokio::test]
+async fn an_untrusted_peer_cannot_take_another_address() {
+    let mut site = Site::open("trusted_proxies: [10.0.0.0/8]").await;
+    assert_eq!(
+        status(&site, &["X-Forwarded-For: 198.51.100.1"]).await,
+        "HTTP/1.1 101"
+    );
+    assert_eq!(
+        site.links.recv().await.unwrap().peer,
+        IpAddr::from([127, 0, 0, 1])
+    );
+}
+
+#[tokio::test]
+async fn a_business_has_the_limit_of_its_pipeline() {
+    let mut site = Site::open("").await;
+    *site.desk.quota.lock().unwrap() = Quota::new(1);
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+    let _link = site.links.recv().await.unwrap();
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 503");
+    site.until_refused(Refusal::BizLinks, 1).await;
+}
+
+#[tokio::test]
+async fn new_links_have_a_pace_that_bad_tokens_do_not_use_up() {
+    let site = Site::open("admission: { links_per_second: { initial: 1 } }").await;
+    for _ in 0..5 {
+        site.ask(handshake("/ws?biz_id=other&user_id=eve", &[]).as_bytes())
+            .await;
+    }
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 503");
+    site.until_refused(Refusal::Pace, 1).await;
+}
+
+#[tokio::test]
+async fn handshakes_in_progress_are_bounded_and_the_rest_waits() {
+    let site = Site::open("admission: { max_handshakes: 1 }\ntimeouts: { handshake: 300ms }").await;
+    let idle = site.connect().await;
+    let started = Instant::now();
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+    assert!(
+        started.elapsed() >= Duration::from_millis(200),
+        "it waited for the idle one's timeout"
+    );
+    drop(idle);
+    site.until_refused(Refusal::Timeout, 1).await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_hold_all_handshakes() {
+    let site = Site::open("admission: { per_ip: 2 }").await;
+    let _idle = (site.connect().await, site.connect().await);
+    assert_eq!(site.ask(b"").await, "", "closed at once");
+    site.until_refused(Refusal::HandshakesPerIp, 1).await;
+}
+
+#[tokio::test]
+async fn a_changed_config_holds_for_what_comes() {
+    let mut site = Site::open("admission: { max_links: 1 }").await;
+    let _client = site.client(GOOD).await;
+    let _link = site.links.recv().await.unwrap();
+    let control = Control(Arc::clone(&site.door));
+    let problems = control
+        .change(&config("websocket: { path: oops }"))
+        .unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 503", "nothing changed");
+    control
+        .change(&config(
+            "admission: { max_links: 2 }\nwebsocket: { path: /new }",
+        ))
+        .unwrap();
+    // The loop that waits for a connection looks at the door for each one that comes.
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 404");
+    let _second = site.client("/new?biz_id=chat&user_id=ann").await;
+    let _link = site.links.recv().await.unwrap();
+    let third = site
+        .ask(handshake("/new?biz_id=chat&user_id=ann", &[]).as_bytes())
+        .await;
+    assert!(
+        third.starts_with("HTTP/1.1 503"),
+        "the first link still counts: {third}"
+    );
+}

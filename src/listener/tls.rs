@@ -1,0 +1,80 @@
+//! The listener's certificate and key, read into what rustls serves. No file is read again while running.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use linkgate_filter::problem::{Problem, Problems};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::config::TlsConfig;
+
+/// What TLS 1.2 and 1.3 handshakes of this listener are served with.
+pub(super) fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, Problems> {
+    let mut problems = Problems::new();
+    let chain = gather(&mut problems, certificates(&config.cert));
+    let key = gather(&mut problems, private_key(config.key.expose()));
+    let (Some(chain), Some(key)) = (chain, key) else {
+        return Err(problems);
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map(|versions| versions.with_no_client_auth())
+        .and_then(|builder| builder.with_single_cert(chain, key));
+    match server {
+        Ok(mut server) => {
+            server.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Ok(Arc::new(server))
+        }
+        Err(error) => {
+            problems
+                .at(
+                    "key",
+                    format!("certificate and key do not work together: {error}"),
+                )
+                .hint("`key` must be the private key of the first certificate in `cert`");
+            Err(problems)
+        }
+    }
+}
+
+fn certificates(given: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let text = text("cert", given)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(Problem::new("cert", "there is no certificate in it")),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(Problem::new(
+            "cert",
+            format!("not a certificate chain in PEM: {error}"),
+        )),
+    }
+}
+
+fn private_key(given: &str) -> Result<PrivateKeyDer<'static>, Problem> {
+    let text = text("key", given)?;
+    // What the parser says of a broken key may repeat a part of it.
+    PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| Problem::new("key", "there is no private key in PEM in it"))
+}
+
+/// The PEM text itself, or that of the file it names.
+fn text<'a>(key: &str, given: &'a str) -> Result<Cow<'a, str>, Problem> {
+    if given.contains("-----BEGIN") {
+        return Ok(Cow::Borrowed(given));
+    }
+    if given.contains('\n') || given.len() > 4096 {
+        return Err(Problem::new(key, "neither PEM text nor the path of a file"));
+    }
+    // The path is not repeated: what was taken for one may be a mangled key.
+    std::fs::read_to_string(given)
+        .map(Cow::Owned)
+        .map_err(|error| Problem::new(key, format!("cannot read the file that it names: {error}")))
+}
+
+fn gather<T>(problems: &mut Problems, part: Result<T, Problem>) -> Option<T> {
+    part.map_err(|problem| problems.push(problem)).ok()
+}
