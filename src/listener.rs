@@ -149,8 +149,8 @@ impl Listener {
         Control(Arc::clone(&self.entrance))
     }
 
-    /// Accepts until `stop` is cancelled, then closes the address and waits for the handshakes in progress, which are
-    /// refused or time out. Links are the handler's and go on.
+    /// Accepts until `stop` is cancelled, then closes the address and waits for the handshakes in progress, which end
+    /// refused or timed out. Links are the handler's and go on.
     pub async fn run<H: Handler>(self, handler: Arc<H>, stop: CancellationToken) {
         let handshakes = TaskTracker::new();
         while let Some((connection, slot)) = stop.run_until_cancelled(self.next()).await {
@@ -191,10 +191,9 @@ async fn welcome<H: Handler>(
     stop: CancellationToken,
 ) {
     let started = Instant::now();
-    let handshake = door.open(stream, peer.ip(), handler.as_ref(), &stop);
-    let result = tokio::time::timeout(door.handshake_timeout, handshake).await;
+    let result = door.open(stream, peer.ip(), handler.as_ref(), &stop).await;
     drop(slot);
-    match result.unwrap_or(Err(Refusal::Timeout)) {
+    match result {
         Ok(accepted) => {
             door.counters.accepted.inc();
             door.counters
@@ -210,6 +209,10 @@ async fn welcome<H: Handler>(
 }
 
 fn log_refusal(listener: &str, peer: IpAddr, refusal: Refusal) {
+    // Whoever checks that a port is open does no more than this.
+    if refusal == Refusal::Gone {
+        return;
+    }
     static LINE: Every = Every::new(Duration::from_secs(1));
     if let Some(held_back) = LINE.pass() {
         tracing::info!(listener, %peer, reason = refusal.reason(), held_back, "refused a connection");

@@ -47,10 +47,12 @@ impl Admission {
         }
     }
 
-    /// A seat for a connection from `client`, before anything expensive is done for it.
-    pub(super) fn seat(&self, client: IpAddr) -> Result<Seat, Refusal> {
+    /// A seat for a connection from `client`, before anything expensive is done for it. `None`: from a trusted proxy
+    /// that does not say for whom, which may be many.
+    pub(super) fn seat(&self, client: Option<IpAddr>) -> Result<Seat, Refusal> {
         let link = self.links.take().ok_or(Refusal::MaxLinks)?;
-        let ip = self.per_ip.take(client).ok_or(Refusal::PerIp)?;
+        let of_client = |client| self.per_ip.take(client).ok_or(Refusal::PerIp);
+        let ip = client.map(of_client).transpose()?;
         Ok(Seat {
             _link: link,
             _ip: ip,
@@ -77,7 +79,7 @@ impl Admission {
 #[derive(Debug)]
 pub(super) struct Seat {
     _link: QuotaPermit,
-    _ip: IpPermit,
+    _ip: Option<IpPermit>,
 }
 
 /// Leave for one link to be open. To be kept as long as the link's socket, then dropped.

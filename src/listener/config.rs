@@ -182,7 +182,8 @@ impl Default for Timeouts {
 pub struct AdmissionConfig {
     /// Links of this listener in all; `100000` by default.
     pub max_links: u32,
-    /// Links from one client address. No limit by default. An IPv6 client counts by its /64 network.
+    /// Links, and besides handshakes in progress, from one client address. No limit by default. An IPv6 client counts
+    /// by its /64 network; a trusted proxy that names no client is not limited.
     pub per_ip: Option<u32>,
     /// How many new links a second. No limit by default.
     pub links_per_second: Option<LinksPerSecond>,

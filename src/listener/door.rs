@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use linkgate_filter::problem::Problems;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,6 @@ const FRAME_HEADER: usize = 14;
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) name: Arc<str>,
-    pub(super) handshake_timeout: Duration,
     pub(super) counters: Counters,
     pub(super) path: String,
     pub(super) max_header: usize,
@@ -44,6 +43,7 @@ pub(super) struct Door {
     pub(super) auth: Authenticator,
     pub(super) admission: Arc<Admission>,
     pub(super) retry_after: Duration,
+    handshake_timeout: Duration,
     proxy_protocol: ProxyProtocol,
     tls: Option<Arc<ServerConfig>>,
     /// Handshakes in progress, of clients that are no trusted proxies.
@@ -103,52 +103,58 @@ impl Door {
         })
     }
 
-    /// Takes a connection through its handshake. The caller bounds the time.
+    /// Takes a connection through its handshake, within the handshake timeout. One that is refused has got its answer
+    /// when this returns.
     pub(super) async fn open<H: Handler>(
         &self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         peer: IpAddr,
         handler: &H,
         stop: &CancellationToken,
     ) -> Result<Accepted<H::Pipeline>, Refusal> {
-        stream.set_nodelay(true).map_err(|_| Refusal::Gone)?;
+        let deadline = Instant::now() + self.handshake_timeout;
         let behind_proxy = self.trusted.contains(peer);
         let _in_progress = match behind_proxy {
             true => None,
             false => Some(self.handshakes.take(peer).ok_or(Refusal::HandshakesPerIp)?),
         };
-        let peer = if behind_proxy {
-            self.named_by_proxy(&mut stream, peer).await?
+        let (stream, peer) = within(deadline, self.secured(stream, peer, behind_proxy)).await?;
+        handshake::upgrade(self, handler, stream, peer, deadline, stop).await
+    }
+
+    /// What stands in front of the request: a proxy's header, and TLS.
+    async fn secured(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        behind_proxy: bool,
+    ) -> Result<(Stream, IpAddr), Refusal> {
+        stream.set_nodelay(true).map_err(|_| Refusal::Gone)?;
+        let peer = if behind_proxy && self.proxy_protocol != ProxyProtocol::Off {
+            let client = proxy_protocol::read(&mut stream, self.proxy_protocol).await;
+            client.map_err(|_| Refusal::ProxyHeader)?.unwrap_or(peer)
         } else {
             peer
         };
-        let stream = self.secured(stream).await?;
-        handshake::upgrade(self, handler, stream, peer, stop).await
-    }
-
-    /// The client that a trusted proxy's PROXY header names, or the proxy itself.
-    async fn named_by_proxy<S>(&self, stream: &mut S, proxy: IpAddr) -> Result<IpAddr, Refusal>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if self.proxy_protocol == ProxyProtocol::Off {
-            return Ok(proxy);
-        }
-        let client = proxy_protocol::read(stream, self.proxy_protocol).await;
-        client
-            .map(|client| client.unwrap_or(proxy))
-            .map_err(|_| Refusal::ProxyHeader)
-    }
-
-    async fn secured(&self, stream: TcpStream) -> Result<Stream, Refusal> {
-        match &self.tls {
-            None => Ok(Stream::Plain(stream)),
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
             Some(tls) => match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
-                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-                Err(_) => Err(Refusal::Tls),
+                Ok(stream) => Stream::Tls(Box::new(stream)),
+                Err(_) => return Err(Refusal::Tls),
             },
-        }
+        };
+        Ok((stream, peer))
     }
+}
+
+/// The part's result, or its refusal for having taken too long.
+pub(super) async fn within<T>(
+    deadline: Instant,
+    part: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::time::timeout_at(deadline, part)
+        .await
+        .unwrap_or(Err(Refusal::Timeout))
 }
 
 fn socket_config(options: &WebSocketOptions) -> WebSocketConfig {

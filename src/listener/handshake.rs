@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Permit;
 use super::auth::Authenticated;
-use super::door::Door;
+use super::door::{Door, within};
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Handler, Offer, subprotocol};
@@ -59,13 +59,14 @@ pub(super) async fn upgrade<S, H>(
     handler: &H,
     mut stream: S,
     peer: IpAddr,
+    deadline: Instant,
     stop: &CancellationToken,
 ) -> Result<Accepted<H::Pipeline, S>, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    let request = head::read(&mut stream, door.max_header).await;
+    let request = within(deadline, head::read(&mut stream, door.max_header)).await;
     let admitted = match request.and_then(|request| admit(door, handler, &request, peer, stop)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
@@ -73,9 +74,7 @@ where
             return Err(refusal);
         }
     };
-    answer::send(&mut stream, &admitted.answer)
-        .await
-        .map_err(|_| Refusal::Gone)?;
+    within(deadline, answer::send(&mut stream, &admitted.answer)).await?;
     let Admitted {
         form,
         peer,
@@ -117,7 +116,9 @@ fn admit<H: Handler>(
     }
     let (form, named) = subprotocol::choose(request.headers(), door.form)?;
     let peer = door.trusted.client(peer, request.headers());
-    let seat = door.admission.seat(peer)?;
+    let seat = door
+        .admission
+        .seat((!door.trusted.contains(peer)).then_some(peer))?;
     let authenticated = door.auth.authenticate(request)?;
     let Offer { pipeline, links } = handler
         .find(&door.name, &authenticated.identity.biz_id)

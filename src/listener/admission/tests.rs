@@ -8,8 +8,8 @@ fn admission(config: &AdmissionConfig) -> Admission {
     Admission::new(config, Gauge::default())
 }
 
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+fn ip(text: &str) -> Option<IpAddr> {
+    Some(text.parse().unwrap())
 }
 
 fn pace(initial: u32, step: u32, max: Option<u32>) -> AdmissionConfig {
@@ -163,7 +163,7 @@ proptest! {
         for (host, take) in steps {
             let of_host = held.iter().filter(|(h, _)| *h == host).count();
             if take {
-                let seat = door.seat(IpAddr::from([192, 0, 2, host]));
+                let seat = door.seat(Some(IpAddr::from([192, 0, 2, host])));
                 prop_assert_eq!(seat.is_ok(), held.len() < 6 && of_host < 3);
                 held.extend(seat.ok().map(|seat| (host, seat)));
             } else if let Some(i) = held.iter().position(|(h, _)| *h == host) {

@@ -25,7 +25,8 @@ pub enum AuthConfig {
 #[serde(deny_unknown_fields)]
 struct Keyed {
     /// The issuers whose tokens are taken. A token comes as `Authorization: Bearer`, as the subprotocol
-    /// `linkgate.token.<token>`, or as the query parameter `token`; the first of these that is there counts.
+    /// `linkgate.token.<token>`, or as the query parameter `token`; the first of these that is there counts. A browser
+    /// that sends it as a subprotocol must offer a form beside it, since the token itself is never chosen.
     jwt: Vec<JwtIssuer>,
 }
 

@@ -1,6 +1,5 @@
 //! What goes back to the client: the upgrade, or a short refusal that says what it can do.
 
-use std::io;
 use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -13,7 +12,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_r
 
 use crate::listener::refusal::Refusal;
 
-/// How long, and for how many bytes, a refused client is listened to, so that the answer is not lost to a reset.
+/// How long sending a refusal may take, and listening to the client behind it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
@@ -48,12 +47,12 @@ pub(super) fn accepting(
 }
 
 /// Writes all of it out.
-pub(super) async fn send<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
+pub(super) async fn send<S>(stream: &mut S, bytes: &[u8]) -> Result<(), Refusal>
 where
     S: AsyncWrite + Unpin,
 {
-    stream.write_all(bytes).await?;
-    stream.flush().await
+    stream.write_all(bytes).await.map_err(|_| Refusal::Gone)?;
+    stream.flush().await.map_err(|_| Refusal::Gone)
 }
 
 /// Sends the refusal, if its kind is sent at all, and sees the connection off. `retry_after` is the least time that a
@@ -66,12 +65,16 @@ where
         return;
     };
     let bytes = refusing(refusal, status, text, retry_after);
-    if send(stream, &bytes).await.is_err() || stream.shutdown().await.is_err() {
-        return;
-    }
-    let rest = &mut stream.take(LINGER_BYTES);
+    let farewell = async {
+        send(stream, &bytes).await.ok()?;
+        stream.shutdown().await.ok()?;
+        // What the client still sends would turn the closing into a reset, which may overtake the answer.
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink())
+            .await
+            .ok()
+    };
     // Whatever comes of it, the connection ends here.
-    drop(tokio::time::timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await);
+    drop(tokio::time::timeout(LINGER, farewell).await);
 }
 
 fn refusing(refusal: Refusal, status: StatusCode, text: &str, retry_after: Duration) -> Vec<u8> {

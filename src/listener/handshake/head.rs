@@ -56,3 +56,83 @@ fn parse(head: &[u8]) -> Result<Request<()>, Refusal> {
         Ok(None) | Err(_) => Err(Refusal::Malformed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use proptest::prelude::*;
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    const SOUND: &str = "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// A stream that gives one piece per read.
+    struct Pieces {
+        left: VecDeque<Vec<u8>>,
+        taken: usize,
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let Some(mut piece) = self.left.pop_front() {
+                let rest = piece.split_off(piece.len().min(buf.remaining()));
+                buf.put_slice(&piece);
+                self.taken += piece.len();
+                if !rest.is_empty() {
+                    self.left.push_front(rest);
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The result for these pieces, arriving one by one, and how many bytes were read.
+    fn arrive(pieces: &[&[u8]], max: usize) -> (Result<Request<()>, Refusal>, usize) {
+        let left = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let mut stream = Pieces { left, taken: 0 };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let result = runtime.block_on(read(&mut stream, max));
+        (result, stream.taken)
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_the_same_however_it_is_cut(
+            mut cuts in proptest::collection::vec(1..SOUND.len(), 0..6),
+        ) {
+            cuts.extend([0, SOUND.len()]);
+            cuts.sort_unstable();
+            cuts.dedup();
+            let pieces: Vec<_> = cuts.windows(2).map(|cut| &SOUND.as_bytes()[cut[0]..cut[1]]).collect();
+            let request = arrive(&pieces, 1024).0.unwrap();
+            prop_assert_eq!(request.uri().path(), "/ws");
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm_and_within_bounds(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..90), 0..30),
+            max in 1..1500_usize,
+        ) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let (_, taken) = arrive(&pieces, max);
+            prop_assert!(taken <= max);
+        }
+
+        #[test]
+        fn any_header_lines_are_read_without_harm(lines in "([ -~]{0,40}\r\n){0,130}") {
+            let head = format!("GET /ws HTTP/1.1\r\n{lines}\r\n");
+            drop(arrive(&[head.as_bytes()], 64 * 1024));
+        }
+    }
+}

@@ -59,6 +59,14 @@ async fn an_address_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_names_nobody_may_stand_for_many() {
+    let mut site = Site::open("admission: { per_ip: 1 }\ntrusted_proxies: [127.0.0.1]").await;
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+    let _link = site.links.recv().await.unwrap();
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+}
+
+#[tokio::test]
 async fn an_untrusted_peer_cannot_take_another_address() {
     let mut site = Site::open("trusted_proxies: [10.0.0.0/8]").await;
     assert_eq!(
