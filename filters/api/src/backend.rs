@@ -36,11 +36,26 @@ pub struct GrpcBackend {
     /// How long a connection may take to open. Default: 3s.
     #[serde(default = "GrpcBackend::connect_timeout")]
     pub connect_timeout: HumanDuration,
+    /// How often the names of `dns:///` endpoints are resolved again; after a failed connection it is done at once.
+    /// Default: 30s.
+    #[serde(default = "GrpcBackend::resolve_every")]
+    pub resolve_every: HumanDuration,
+    /// How many addresses `dns:///` endpoints may come to; further ones are not used. Default: 64.
+    #[serde(default = "GrpcBackend::max_addresses")]
+    pub max_addresses: usize,
 }
 
 impl GrpcBackend {
     fn connect_timeout() -> HumanDuration {
         std::time::Duration::from_secs(3).into()
+    }
+
+    fn resolve_every() -> HumanDuration {
+        std::time::Duration::from_secs(30).into()
+    }
+
+    fn max_addresses() -> usize {
+        64
     }
 
     /// Notes what is wrong beyond the types of its values.

@@ -1,1 +1,188 @@
-//! To be described by its first commit.
+//! The filter `grpc_upstream`: the end of a pipeline whose backend speaks gRPC.
+//!
+//! Each message becomes a call of `BackendService.OnReceive`, each joined message of `BatchBackendService.BatchOnReceive`
+//! (`proto/linkgate/v1/backend.proto`). It is accepted if, and only if, the backend answers with OK.
+//!
+//! # What the end of a try means
+//!
+//! Two facts decide before any status code: whether the message has begun to leave the gateway, and whether a gRPC status
+//! has come back. A status made up on this side never passes for the backend's.
+//!
+//! | the try ended | fault | blame | effect | worth another try for the client |
+//! |---|---|---|---|---|
+//! | with OK | none: accepted | | | |
+//! | before the message left: no address, no connection, no free stream in time | `grpc.unreachable` | backend | none | yes |
+//! | every breaker open | `grpc.breaker_open` | backend | none | yes, after the breaker's time |
+//! | no place among the calls in flight within `deadline` | `grpc.overloaded` | gateway | none | yes |
+//! | no status within `try_timeout`; DEADLINE_EXCEEDED | `grpc.deadline_exceeded` | backend | unknown | yes |
+//! | connection lost after the message left; UNAVAILABLE | `grpc.unavailable` | backend | unknown | yes |
+//! | CANCELLED, UNKNOWN, INTERNAL, an answer that cannot be read | `grpc.cancelled`, `grpc.unknown`, `grpc.internal` | backend | unknown | yes |
+//! | DATA_LOSS | `grpc.data_loss` | backend | unknown | no |
+//! | RESOURCE_EXHAUSTED, ABORTED | `grpc.resource_exhausted`, `grpc.aborted` | backend | none | yes |
+//! | INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE | `grpc.` and the code | client | none | no |
+//! | UNIMPLEMENTED | `grpc.unimplemented` | backend | none | no |
+//! | UNAUTHENTICATED | `grpc.unauthenticated` | gateway | none | no |
+//!
+//! A call is as uncertain as the most uncertain of its tries: one that timed out keeps the effect unknown, whatever the
+//! later ones say. An effect of `none` makes the outcome `Failed`, an unknown one `Unknown`.
+//!
+//! A try that did not leave the gateway is repeated within `max_attempts`, `deadline` and the retry budget; one that did,
+//! only if its code is in `retry.codes`, so a backend may see a message twice, under the same key. A backend that asks for
+//! a wait (`grpc-retry-pushback-ms`, `google.rpc.RetryInfo`) gets it: here if the deadline allows, else from the client.
+//! Of what a backend says a client hears the code alone; the text goes to the log, one line a second.
+//!
+//! # A result for each item of a batch
+//!
+//! An item whose result is missing, double or under another key fails alone, as `grpc.no_result` with unknown effect. A
+//! fault that the backend reports for an item keeps its source, effect and retry time; its code shows as `backend.<code>`,
+//! its text does not. If the call itself fails, all items do.
+//!
+//! # Shared by all links of the business
+//!
+//! Connections, breakers, the retry budget and the places of `max_in_flight` are found again after a change of the
+//! pipeline under the same id; endpoints keep theirs if they are still configured the same way. While a changed
+//! `max_in_flight` takes over, calls under the old one finish beside it.
+//!
+//! What may not enter: anything about clients' frames, and any other backend protocol.
+
+mod batch;
+mod breaker;
+mod budget;
+mod call;
+mod config;
+mod connector;
+mod deliver;
+mod endpoint;
+mod log_gate;
+mod metadata;
+mod pool;
+mod pushback;
+mod rpc;
+mod shared;
+mod status;
+mod target;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use linkgate_filter::backend::GrpcBackend;
+use linkgate_filter::problem::Problems;
+use linkgate_filter::{
+    Context, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, SharedScope,
+    Token, Verdict,
+};
+
+use crate::call::{Caller, Events};
+pub use crate::config::{Breaker, Config, Ordering, Retry, RetryBudget, RetryCode};
+use crate::connector::{Connector, Network};
+use crate::pool::Pool;
+use crate::shared::{Door, Place, Shared};
+use crate::target::Target;
+
+/// The prepared value of one `grpc_upstream` entry.
+pub struct GrpcUpstream {
+    config: Config,
+    backend: GrpcBackend,
+    targets: Vec<Target>,
+    connector: Arc<dyn Connector>,
+    /// Made with the first link.
+    caller: OnceLock<Arc<Caller>>,
+}
+
+impl FilterType for GrpcUpstream {
+    const NAME: &'static str = "grpc_upstream";
+    type Config = Config;
+    type Filter = GrpcUpstreamFilter;
+
+    fn prepare(config: Config, cx: &Prepare<'_>) -> Result<Self, Problems> {
+        let (backend, targets) = config::check(&config, cx)?;
+        Ok(Self {
+            config,
+            backend: backend.grpc,
+            targets,
+            connector: Arc::new(Network),
+            caller: OnceLock::new(),
+        })
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().needs(Fact::DECODED).terminal()
+    }
+
+    fn filter(&self, cx: &Open<'_>) -> GrpcUpstreamFilter {
+        let shared: Arc<Shared> = cx.shared(SharedScope::Biz, Shared::default);
+        let caller = self
+            .caller
+            .get_or_init(|| Arc::new(self.caller(cx, &shared)));
+        GrpcUpstreamFilter {
+            caller: Arc::clone(caller),
+            door: Door::new(
+                self.config.in_flight_per_chain(),
+                shared.places(self.config.max_in_flight),
+            ),
+        }
+    }
+}
+
+impl GrpcUpstream {
+    fn caller(&self, cx: &Open<'_>, shared: &Shared) -> Caller {
+        let pool = Pool::new(
+            self.targets.clone(),
+            &self.backend,
+            Arc::clone(&self.connector),
+            Arc::clone(&shared.directory),
+        );
+        Caller {
+            config: self.config.clone(),
+            biz_id: Arc::clone(&cx.link().identity.biz_id),
+            pool: Arc::new(pool),
+            budget: Arc::clone(&shared.budget),
+            events: Events::new(cx),
+            log: log_gate::LogGate::default(),
+        }
+    }
+}
+
+/// The filter of one link or trunk shard.
+pub struct GrpcUpstreamFilter {
+    caller: Arc<Caller>,
+    door: Door,
+}
+
+impl Filter for GrpcUpstreamFilter {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        match self.door.try_enter() {
+            Some(place) => self.start(m, place, cx),
+            None => {
+                self.caller.events.held.inc();
+                let entering = self.door.enter(*self.caller.config.deadline);
+                Verdict::wait(async move { (m, entering.await) })
+            }
+        }
+    }
+
+    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
+        match value.downcast::<Result<Place, Fault>>().map(|value| *value) {
+            Ok(Ok(place)) => self.start(m, place, cx),
+            Ok(Err(fault)) => Verdict::Refuse(m, fault),
+            Err(_) => Verdict::Refuse(m, shared::overloaded()),
+        }
+    }
+}
+
+impl GrpcUpstreamFilter {
+    /// Nothing is to be done when a call ends: it settles its message itself.
+    const CALL: Token = Token(0);
+
+    fn start(&self, m: Message, place: Place, cx: &mut Context<'_>) -> Verdict {
+        let (caller, seed) = (Arc::clone(&self.caller), cx.random());
+        cx.spawn(Self::CALL, async move {
+            caller.deliver(m, seed).await;
+            drop(place);
+        });
+        Verdict::Done
+    }
+}

@@ -1,0 +1,279 @@
+//! One call with all its tries: deadline, retries, budget, breaker. Knows what came of each try, not what the message is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use linkgate_filter::{Counter, Effect, Fault, Open};
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use crate::budget::RetryBudget;
+use crate::config::Config;
+use crate::endpoint::{Endpoint, Lease};
+use crate::log_gate::LogGate;
+use crate::metadata::{self, TraceId};
+use crate::pool::{NoEndpoint, Pool};
+use crate::pushback::Pushback;
+use crate::status::{self, Ended, Failure};
+use crate::wire::{Trace, Wire};
+
+/// A method of the backend with its request.
+pub(crate) trait Rpc: Sync {
+    type Reply;
+
+    /// Makes one try. `envelope` has the metadata and the time limit.
+    fn send(
+        &self,
+        wire: Wire,
+        envelope: Request<()>,
+        attempt: u32,
+        max_answer: usize,
+    ) -> BoxFuture<'_, Result<Self::Reply, Status>>;
+}
+
+/// Makes the calls of one pipeline entry.
+pub(crate) struct Caller {
+    pub(crate) config: Config,
+    pub(crate) biz_id: Arc<str>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) budget: Arc<RetryBudget>,
+    pub(crate) events: Events,
+    pub(crate) log: LogGate,
+}
+
+/// What is counted, `linkgate_filter_events_total{event}`.
+#[derive(Default)]
+pub(crate) struct Events {
+    /// Calls begun, whatever the number of their tries.
+    pub(crate) calls: Counter,
+    /// Tries after the first of a call.
+    pub(crate) retries: Counter,
+    /// Tries whose time was up.
+    pub(crate) timeouts: Counter,
+    /// Tries that certainly did not leave the gateway.
+    pub(crate) unreachable: Counter,
+    /// Breakers that opened.
+    pub(crate) breaker_opened: Counter,
+    /// Calls refused because all breakers were open.
+    pub(crate) breaker_open: Counter,
+    /// Retries not made because the budget was used up.
+    pub(crate) budget_exhausted: Counter,
+    /// Messages that had to wait for a call to end.
+    pub(crate) held: Counter,
+    /// Results of a batch that fit no item, and items without a result.
+    pub(crate) mismatched: Counter,
+}
+
+impl Events {
+    pub(crate) fn new(cx: &Open<'_>) -> Self {
+        Self {
+            calls: cx.counter("calls"),
+            retries: cx.counter("retries"),
+            timeouts: cx.counter("timeouts"),
+            unreachable: cx.counter("unreachable"),
+            breaker_opened: cx.counter("breaker_opened"),
+            breaker_open: cx.counter("breaker_open"),
+            budget_exhausted: cx.counter("budget_exhausted"),
+            held: cx.counter("held"),
+            mismatched: cx.counter("mismatched"),
+        }
+    }
+}
+
+/// A call under way.
+struct Call {
+    deadline: Instant,
+    metadata: MetadataMap,
+    trace: TraceId,
+    attempt: u32,
+    tried: Vec<Arc<Endpoint>>,
+    rng: fastrand::Rng,
+}
+
+impl Caller {
+    /// Makes a call. `Ok` only if the backend answered with OK. The fault's effect speaks for all tries together.
+    pub(crate) async fn call<R: Rpc>(
+        &self,
+        rpc: &R,
+        metadata: MetadataMap,
+        seed: u64,
+    ) -> Result<R::Reply, Fault> {
+        self.events.calls.inc();
+        let now = Instant::now();
+        self.budget.call(now, &self.config.retry_budget);
+        let mut call = Call {
+            deadline: now + *self.config.deadline,
+            metadata,
+            trace: TraceId::new(self.config.trace_sampling),
+            attempt: 0,
+            tried: Vec::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        };
+        let mut effect = Effect::None;
+        let mut last: Option<Failure> = None;
+        loop {
+            call.attempt += 1;
+            let failure = match self.lease(&call).await {
+                Ok(lease) => match self.attempt(rpc, &mut call, lease).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(failure) => failure,
+                },
+                Err(NoLease::Failed(failure)) => failure,
+                // What the tries before came to says more.
+                Err(NoLease::Resting(wait)) => {
+                    self.events.breaker_open.inc();
+                    let failure = last.unwrap_or_else(|| status::breaker_open(wait));
+                    return Err(self.give_up(failure, effect));
+                }
+            };
+            self.count(&failure);
+            if failure.fault.effect == Effect::Unknown {
+                effect = Effect::Unknown;
+            }
+            match self.wait_before_retry(&failure, &mut call) {
+                Some(wait) => sleep(wait).await,
+                None => return Err(self.give_up(failure, effect)),
+            }
+            self.events.retries.inc();
+            last = Some(failure);
+        }
+    }
+
+    async fn lease(&self, call: &Call) -> Result<Lease, NoLease> {
+        let lease = self.pool.lease(&call.tried, self.config.breaker);
+        let trace = Trace::default();
+        let ended = match timeout_at(self.until(call), lease).await {
+            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Err(NoEndpoint::Resting(wait))) => return Err(NoLease::Resting(wait)),
+            Ok(Err(NoEndpoint::NoAddress(message))) => Ended::NotReached(message),
+            Err(_) => Ended::TimedOut,
+        };
+        Err(NoLease::Failed(status::judge(&trace, ended)))
+    }
+
+    async fn attempt<R: Rpc>(
+        &self,
+        rpc: &R,
+        call: &mut Call,
+        mut lease: Lease,
+    ) -> Result<R::Reply, Failure> {
+        call.tried.push(Arc::clone(lease.endpoint()));
+        let trace = Trace::default();
+        let ended = match lease.channel(&*self.pool.connector) {
+            Err(error) => Ended::NotReached(error.to_string()),
+            Ok(channel) => {
+                let until = self.until(call);
+                let envelope = self.envelope(call, until);
+                let wire = Wire::new(channel, trace.clone());
+                let max_answer = self.config.max_answer.as_usize();
+                let sent = rpc.send(wire, envelope, call.attempt, max_answer);
+                match timeout_at(until, sent).await {
+                    Ok(Ok(reply)) => {
+                        lease.end(true);
+                        return Ok(reply);
+                    }
+                    Ok(Err(status)) => Ended::Status(Box::new(status)),
+                    Err(_) => Ended::TimedOut,
+                }
+            }
+        };
+        let failure = status::judge(&trace, ended);
+        let opened = lease.end(!failure.counts_for_breaker());
+        if opened {
+            self.events.breaker_opened.inc();
+        }
+        // A connection that went dead in silence looks like a slow backend: a probe opens a new one.
+        if opened || failure.not_connected() {
+            lease.forget_channel();
+            self.pool.doubt();
+        }
+        self.log(&failure, lease.endpoint());
+        Err(failure)
+    }
+
+    /// When the time of the next try is up.
+    fn until(&self, call: &Call) -> Instant {
+        (Instant::now() + *self.config.try_timeout).min(call.deadline)
+    }
+
+    fn envelope(&self, call: &Call, until: Instant) -> Request<()> {
+        let mut envelope = Request::new(());
+        *envelope.metadata_mut() = call.metadata.clone();
+        let parent = call.trace.parent();
+        metadata::insert(envelope.metadata_mut(), "traceparent", &parent);
+        envelope.set_timeout(until.saturating_duration_since(Instant::now()));
+        envelope
+    }
+
+    /// How long to wait before the next try; `None`: there is none.
+    fn wait_before_retry(&self, failure: &Failure, call: &mut Call) -> Option<Duration> {
+        let rules = &self.config.retry;
+        let worth_it = failure.unsent || rules.codes.iter().any(|code| code.is(failure.code));
+        if !worth_it || call.attempt >= rules.max_attempts {
+            return None;
+        }
+        let wait = match failure.pushback {
+            Some(Pushback::Never) => return None,
+            Some(Pushback::After(wait)) => wait.min(*rules.max_pushback),
+            None => {
+                let doubled = rules
+                    .initial
+                    .saturating_mul(1 << (call.attempt - 1).min(16));
+                doubled.min(*rules.max).mul_f64(call.rng.f64())
+            }
+        };
+        let now = Instant::now();
+        if now + wait >= call.deadline {
+            return None;
+        }
+        let granted = self.budget.retry(now, &self.config.retry_budget);
+        if !granted {
+            self.events.budget_exhausted.inc();
+        }
+        granted.then_some(wait)
+    }
+
+    fn give_up(&self, failure: Failure, effect: Effect) -> Fault {
+        let mut fault = failure.fault;
+        fault.effect = effect;
+        match failure.pushback {
+            Some(Pushback::Never) => fault.retry_after = None,
+            Some(Pushback::After(wait)) if fault.retry_after.is_some() => {
+                fault.retry_after = Some(wait.min(*self.config.retry.max_pushback));
+            }
+            _ => {}
+        }
+        fault
+    }
+
+    fn count(&self, failure: &Failure) {
+        if failure.timed_out {
+            self.events.timeouts.inc();
+        }
+        if failure.unsent {
+            self.events.unreachable.inc();
+        }
+    }
+
+    fn log(&self, failure: &Failure, endpoint: &Endpoint) {
+        if let Some(unsaid) = self.log.pass() {
+            tracing::warn!(
+                biz_id = %self.biz_id,
+                backend = %self.config.backend,
+                endpoint = %endpoint.address.uri,
+                code = %failure.fault.code,
+                message = ?failure.message,
+                unsaid,
+                "a try at a backend failed"
+            );
+        }
+    }
+}
+
+/// Why there was no try.
+enum NoLease {
+    Failed(Failure),
+    Resting(Duration),
+}

@@ -1,0 +1,153 @@
+//! One address of a backend: its connection, the calls in flight there, its breaker.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use linkgate_filter::backend::{BackendTls, KeepAlive};
+use linkgate_filter::units::HumanDuration;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+
+use crate::breaker::{Breaker, Pass};
+use crate::config::Breaker as Rules;
+use crate::connector::{ConnectError, Connector};
+
+/// Where and how to connect.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Address {
+    /// What is dialled: `scheme://host-or-address:port`.
+    pub(crate) uri: http::Uri,
+    /// What the backend is called in requests and certificates: `scheme://host:port`.
+    pub(crate) origin: http::Uri,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// How to connect.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) tls: Option<BackendTls>,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) connect_timeout: HumanDuration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) address: Address,
+    in_flight: AtomicUsize,
+    breaker: Breaker,
+    /// Opened at first use, and anew after it could not be reached, so that changed certificates are read.
+    channel: Mutex<Option<(u64, Channel)>>,
+    channels: AtomicUsize,
+}
+
+impl Endpoint {
+    fn new(address: Address) -> Self {
+        Self {
+            address,
+            in_flight: AtomicUsize::new(0),
+            breaker: Breaker::default(),
+            channel: Mutex::default(),
+            channels: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The leave to make one try here, or how long there will be none.
+    pub(crate) fn lease(
+        self: &Arc<Self>,
+        now: Instant,
+        rules: Rules,
+    ) -> Result<Lease, std::time::Duration> {
+        let pass = self.breaker.admit(now, &rules)?;
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(Lease {
+            endpoint: Arc::clone(self),
+            pass,
+            rules,
+            channel: 0,
+            ended: false,
+        })
+    }
+}
+
+/// One try at an endpoint: counted as in flight while it lives.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    endpoint: Arc<Endpoint>,
+    pass: Pass,
+    rules: Rules,
+    channel: u64,
+    ended: bool,
+}
+
+impl Lease {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The endpoint's channel. Connects with its first call.
+    pub(crate) fn channel(&mut self, connector: &dyn Connector) -> Result<Channel, ConnectError> {
+        let mut held = self.endpoint.channel.lock();
+        if let Some((number, channel)) = &*held {
+            self.channel = *number;
+            return Ok(channel.clone());
+        }
+        let channel = connector.channel(&self.endpoint.address)?;
+        self.channel = self.endpoint.channels.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+        *held = Some((self.channel, channel.clone()));
+        Ok(channel)
+    }
+
+    /// The endpoint could not be reached: the next call opens a new channel.
+    pub(crate) fn forget_channel(&self) {
+        let mut held = self.endpoint.channel.lock();
+        if held
+            .as_ref()
+            .is_some_and(|(number, _)| *number == self.channel)
+        {
+            *held = None;
+        }
+    }
+
+    /// Tells the breaker how the try ended. Answers whether that opened it.
+    pub(crate) fn end(&mut self, ok: bool) -> bool {
+        self.ended = true;
+        let breaker = &self.endpoint.breaker;
+        breaker.record(&self.pass, Some(ok), Instant::now(), &self.rules)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !self.ended {
+            let breaker = &self.endpoint.breaker;
+            breaker.record(&self.pass, None, Instant::now(), &self.rules);
+        }
+    }
+}
+
+/// The endpoints in use by a business, so that a changed pipeline finds their connections and breakers again. Holds none
+/// alive by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Directory(Mutex<Vec<Weak<Endpoint>>>);
+
+impl Directory {
+    pub(crate) fn endpoint(&self, address: &Address) -> Arc<Endpoint> {
+        let mut held = self.0.lock();
+        held.retain(|endpoint| endpoint.strong_count() > 0);
+        let known = held
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|endpoint| endpoint.address == *address);
+        known.unwrap_or_else(|| {
+            let endpoint = Arc::new(Endpoint::new(address.clone()));
+            held.push(Arc::downgrade(&endpoint));
+            endpoint
+        })
+    }
+}

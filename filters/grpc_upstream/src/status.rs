@@ -1,0 +1,270 @@
+//! What the end of a try means: the table in the crate's docs, in code.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Duration;
+
+use linkgate_filter::{Blame, Effect, Fault};
+use tonic::{Code, Status};
+
+use crate::pushback::{self, Pushback};
+use crate::wire::Trace;
+
+/// How a try ended without an answer.
+pub(crate) enum Ended {
+    /// Its time was up.
+    TimedOut,
+    /// With a status, of the backend or made up on this side.
+    Status(Box<Status>),
+    /// There was nowhere to send it.
+    NotReached(String),
+}
+
+/// A failed try.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What it counts as, for `retry.codes`.
+    pub(crate) code: Code,
+    /// It certainly did not leave the gateway.
+    pub(crate) unsent: bool,
+    /// Its time was up.
+    pub(crate) timed_out: bool,
+    pub(crate) pushback: Option<Pushback>,
+    /// What the client is told.
+    pub(crate) fault: Fault,
+    /// What the log is told. From outside: bounded, and never shown to a client.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// Whether the endpoint is to blame.
+    pub(crate) fn counts_for_breaker(&self) -> bool {
+        self.unsent || is_trouble(self.code)
+    }
+
+    /// The endpoint could not be reached.
+    pub(crate) fn not_connected(&self) -> bool {
+        self.unsent && !self.timed_out
+    }
+}
+
+fn is_trouble(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+            | Code::DataLoss
+    )
+}
+
+/// Makes out what a try has come to.
+pub(crate) fn judge(trace: &Trace, ended: Ended) -> Failure {
+    let unsent = trace.recall();
+    match ended {
+        Ended::NotReached(message) => unreachable(message, false),
+        Ended::Status(status) if trace.answered() => answered(&status),
+        Ended::TimedOut if unsent => unreachable("no connection in time".to_owned(), true),
+        Ended::TimedOut => timed_out(),
+        Ended::Status(status) => {
+            let late = is_timeout(&status);
+            match (unsent, late) {
+                (true, late) => unreachable(describe(&status), late),
+                (false, true) => timed_out(),
+                (false, false) => lost(&status),
+            }
+        }
+    }
+}
+
+fn unreachable(message: String, timed_out: bool) -> Failure {
+    let fault = Fault::backend("grpc.unreachable")
+        .retryable()
+        .detail("the backend could not be reached");
+    Failure {
+        code: Code::Unavailable,
+        unsent: true,
+        timed_out,
+        pushback: None,
+        fault,
+        message: bounded(message),
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure {
+        timed_out: true,
+        ..of(Code::DeadlineExceeded, "no answer in time".to_owned())
+    }
+}
+
+/// The message had left, and no status came back.
+fn lost(status: &Status) -> Failure {
+    // A status without a source was made of the answer itself: there is one, but it cannot be read.
+    let code = if status.source().is_some() {
+        Code::Unavailable
+    } else {
+        Code::Internal
+    };
+    let mut failure = of(code, describe(status));
+    failure.fault.effect = Effect::Unknown;
+    failure
+}
+
+fn answered(status: &Status) -> Failure {
+    let mut failure = of(status.code(), describe(status));
+    failure.pushback = pushback::of(status);
+    failure
+}
+
+/// A failure by the table.
+fn of(code: Code, message: String) -> Failure {
+    let fault = Fault {
+        blame: blame(code),
+        ..Fault::backend(name(code)).detail(detail(code))
+    };
+    let fault = if is_retryable(code) {
+        fault.retryable()
+    } else {
+        fault
+    };
+    let fault = if is_refusal(code) {
+        fault
+    } else {
+        fault.effect_unknown()
+    };
+    Failure {
+        code,
+        unsent: false,
+        timed_out: false,
+        pushback: None,
+        fault,
+        message: bounded(message),
+    }
+}
+
+/// The backend says that it did nothing.
+fn is_refusal(code: Code) -> bool {
+    matches!(blame(code), Blame::Client | Blame::Gateway)
+        || matches!(
+            code,
+            Code::ResourceExhausted | Code::Aborted | Code::Unimplemented
+        )
+}
+
+fn is_retryable(code: Code) -> bool {
+    is_trouble(code) && code != Code::DataLoss
+        || matches!(
+            code,
+            Code::Cancelled | Code::ResourceExhausted | Code::Aborted
+        )
+}
+
+fn blame(code: Code) -> Blame {
+    match code {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange => Blame::Client,
+        // The backend does not trust the gateway; the client cannot help it.
+        Code::Unauthenticated => Blame::Gateway,
+        _ => Blame::Backend,
+    }
+}
+
+fn detail(code: Code) -> &'static str {
+    match blame(code) {
+        Blame::Client => "the backend refused the message",
+        Blame::Gateway => "the backend refused the gateway",
+        Blame::Backend => match code {
+            Code::DeadlineExceeded => "the backend did not answer in time",
+            Code::ResourceExhausted => "the backend has too much to do",
+            _ => "the backend failed",
+        },
+    }
+}
+
+/// The fault code: `grpc.` and the status code in lower case.
+fn name(code: Code) -> Cow<'static, str> {
+    Cow::Borrowed(match code {
+        // OK without an answer that can be read.
+        Code::Ok | Code::Internal => "grpc.internal",
+        Code::Cancelled => "grpc.cancelled",
+        Code::Unknown => "grpc.unknown",
+        Code::InvalidArgument => "grpc.invalid_argument",
+        Code::DeadlineExceeded => "grpc.deadline_exceeded",
+        Code::NotFound => "grpc.not_found",
+        Code::AlreadyExists => "grpc.already_exists",
+        Code::PermissionDenied => "grpc.permission_denied",
+        Code::ResourceExhausted => "grpc.resource_exhausted",
+        Code::FailedPrecondition => "grpc.failed_precondition",
+        Code::Aborted => "grpc.aborted",
+        Code::OutOfRange => "grpc.out_of_range",
+        Code::Unimplemented => "grpc.unimplemented",
+        Code::Unavailable => "grpc.unavailable",
+        Code::DataLoss => "grpc.data_loss",
+        Code::Unauthenticated => "grpc.unauthenticated",
+    })
+}
+
+/// No endpoint may be tried before `wait` has passed.
+pub(crate) fn breaker_open(wait: Duration) -> Failure {
+    let fault = Fault::backend("grpc.breaker_open")
+        .retry_after(wait)
+        .detail("the backend is failing and is given time to recover");
+    Failure {
+        fault,
+        ..unreachable("every endpoint's breaker is open".to_owned(), false)
+    }
+}
+
+fn is_timeout(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn describe(status: &Status) -> String {
+    match status.source() {
+        Some(source) => chain(source),
+        None => status.message().to_owned(),
+    }
+}
+
+/// An error with its causes, without repeating what a cause already says.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn bounded(mut message: String) -> String {
+    const LONGEST: usize = 300;
+    if message.len() > LONGEST {
+        let mut end = LONGEST;
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests;

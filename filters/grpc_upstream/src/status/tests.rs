@@ -1,0 +1,75 @@
+use super::*;
+
+/// A trace of a message that has left, with or without an answer.
+fn sent(answered: bool) -> Trace {
+    let trace = Trace::default();
+    trace.mark_sent(answered);
+    trace
+}
+
+fn status(code: Code) -> Ended {
+    Ended::Status(Box::new(Status::new(code, "secret inside")))
+}
+
+#[test]
+fn what_never_left_has_no_effect_whatever_the_code() {
+    for code in [Code::Cancelled, Code::Unknown, Code::InvalidArgument] {
+        let failure = judge(&Trace::default(), status(code));
+        assert_eq!(failure.fault.code, "grpc.unreachable");
+        assert_eq!(failure.fault.effect, Effect::None);
+        assert!(failure.fault.retry_after.is_some());
+        assert!(failure.unsent && failure.not_connected());
+    }
+    let late = judge(&Trace::default(), Ended::TimedOut);
+    assert_eq!(late.fault.effect, Effect::None);
+    assert!(late.unsent && late.timed_out && !late.not_connected());
+}
+
+#[test]
+fn what_left_without_an_answer_may_have_had_an_effect_whatever_the_code() {
+    for code in [Code::InvalidArgument, Code::OutOfRange, Code::Internal] {
+        let failure = judge(&sent(false), status(code));
+        assert_eq!(failure.fault.effect, Effect::Unknown, "{code:?}");
+        assert!(failure.counts_for_breaker());
+    }
+    let late = judge(&sent(false), Ended::TimedOut);
+    assert_eq!(late.fault.code, "grpc.deadline_exceeded");
+    assert_eq!(late.fault.effect, Effect::Unknown);
+}
+
+#[test]
+fn an_answer_means_what_the_table_says() {
+    use {Blame::*, Effect::*};
+    let rows = [
+        (Code::Cancelled, Backend, Unknown, true),
+        (Code::Unknown, Backend, Unknown, true),
+        (Code::InvalidArgument, Client, None, false),
+        (Code::DeadlineExceeded, Backend, Unknown, true),
+        (Code::NotFound, Client, None, false),
+        (Code::AlreadyExists, Client, None, false),
+        (Code::PermissionDenied, Client, None, false),
+        (Code::ResourceExhausted, Backend, None, true),
+        (Code::FailedPrecondition, Client, None, false),
+        (Code::Aborted, Backend, None, true),
+        (Code::OutOfRange, Client, None, false),
+        (Code::Unimplemented, Backend, None, false),
+        (Code::Internal, Backend, Unknown, true),
+        (Code::Unavailable, Backend, Unknown, true),
+        (Code::DataLoss, Backend, Unknown, false),
+        (Code::Unauthenticated, Gateway, None, false),
+    ];
+    for (code, blame, effect, retryable) in rows {
+        let fault = judge(&sent(true), status(code)).fault;
+        assert_eq!(fault.blame, blame, "{code:?}");
+        assert_eq!(fault.effect, effect, "{code:?}");
+        assert_eq!(fault.retry_after.is_some(), retryable, "{code:?}");
+        assert!(!fault.detail.contains("secret"), "{code:?}");
+    }
+}
+
+#[test]
+fn a_long_message_is_cut_for_the_log() {
+    let long = Status::unknown("ü".repeat(1000));
+    let failure = judge(&sent(true), Ended::Status(Box::new(long)));
+    assert!(failure.message.len() <= 304);
+}

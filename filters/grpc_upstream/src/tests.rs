@@ -1,0 +1,4 @@
+//! The filter against real tonic servers: over memory in virtual time, and over TCP with TLS.
+
+mod calls;
+mod memory;

@@ -1,0 +1,258 @@
+//! Scripted backends behind an in-memory network: the twin of `connector::Network`.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use linkgate_filter::{Identity, LinkInfo, Message};
+use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
+use linkgate_proto::v1::batch_backend_service_server::{
+    BatchBackendService, BatchBackendServiceServer,
+};
+use linkgate_proto::v1::{
+    BatchOnReceiveRequest, BatchOnReceiveResponse, OnReceiveRequest, OnReceiveResponse,
+};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status};
+
+use crate::call::Caller;
+use crate::connector::{ConnectError, Connector, transport};
+use crate::endpoint::{Address, Directory};
+use crate::pool::Pool;
+use crate::target;
+
+type Answer = Result<OnReceiveResponse, Status>;
+type Script = dyn Fn(OnReceiveRequest) -> BoxFuture<'static, Answer> + Send + Sync;
+type BatchScript = dyn Fn(BatchOnReceiveRequest) -> BatchOnReceiveResponse + Send + Sync;
+
+/// A backend that does what its script says, and remembers what it got.
+#[derive(Clone)]
+pub(super) struct Backend {
+    script: Arc<Mutex<Arc<Script>>>,
+    batch: Arc<BatchScript>,
+    pub(super) got: Arc<Mutex<Vec<(OnReceiveRequest, MetadataMap)>>>,
+}
+
+impl Backend {
+    /// Answers each message with its own body.
+    pub(super) fn echo() -> Self {
+        Self::new(|request| async move { Ok(answer(request.body)) })
+    }
+
+    pub(super) fn new<F, A>(script: F) -> Self
+    where
+        F: Fn(OnReceiveRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Answer> + Send + 'static,
+    {
+        Self {
+            script: Arc::new(Mutex::new(Arc::new(move |request| {
+                Box::pin(script(request))
+            }))),
+            batch: Arc::new(|_| BatchOnReceiveResponse::default()),
+            got: Arc::default(),
+        }
+    }
+
+    /// Always this status.
+    pub(super) fn failing(status: Status) -> Self {
+        Self::new(move |_| {
+            let status = status.clone();
+            async move { Err(status) }
+        })
+    }
+
+    /// Answers after `wait`.
+    pub(super) fn slow(wait: Duration) -> Self {
+        Self::new(move |request| async move {
+            tokio::time::sleep(wait).await;
+            Ok(answer(request.body))
+        })
+    }
+
+    pub(super) fn with_batch(
+        mut self,
+        batch: impl Fn(BatchOnReceiveRequest) -> BatchOnReceiveResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.batch = Arc::new(batch);
+        self
+    }
+
+    /// From now on does what the other one does.
+    pub(super) fn becomes(&self, other: &Self) {
+        let script = Arc::clone(&other.script.lock());
+        *self.script.lock() = script;
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        let got = self.got.lock();
+        got.iter().map(|(request, _)| request.key.clone()).collect()
+    }
+
+    pub(super) fn routes(&self) -> tonic::transport::server::Router {
+        Server::builder()
+            .add_service(BackendServiceServer::new(self.clone()))
+            .add_service(BatchBackendServiceServer::new(self.clone()))
+    }
+}
+
+pub(super) fn answer(body: impl Into<bytes::Bytes>) -> OnReceiveResponse {
+    OnReceiveResponse { body: body.into() }
+}
+
+#[tonic::async_trait]
+impl BackendService for Backend {
+    async fn on_receive(
+        &self,
+        request: Request<OnReceiveRequest>,
+    ) -> Result<Response<OnReceiveResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.got.lock().push((request.clone(), metadata));
+        let script = Arc::clone(&self.script.lock());
+        script(request).await.map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl BatchBackendService for Backend {
+    async fn batch_on_receive(
+        &self,
+        request: Request<BatchOnReceiveRequest>,
+    ) -> Result<Response<BatchOnReceiveResponse>, Status> {
+        Ok(Response::new((self.batch)(request.into_inner())))
+    }
+}
+
+/// Hosts by `host:port`, and what names stand for.
+#[derive(Default)]
+pub(super) struct Memory {
+    hosts: Arc<Mutex<HashMap<String, Host>>>,
+    names: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    pub(super) asked: Mutex<u32>,
+}
+
+struct Host {
+    accept: mpsc::Sender<DuplexStream>,
+    wires: Vec<AbortHandle>,
+}
+
+impl Memory {
+    pub(super) fn serve(&self, at: &str, backend: &Backend) {
+        let (accept, incoming) = mpsc::channel(16);
+        let incoming = ReceiverStream::new(incoming).map(Ok::<_, io::Error>);
+        tokio::spawn(backend.routes().serve_with_incoming(incoming));
+        let wires = Vec::new();
+        let host = Host { accept, wires };
+        self.hosts.lock().insert(at.to_owned(), host);
+    }
+
+    /// Takes connections and never says a word.
+    pub(super) fn serve_nothing(&self, at: &str) {
+        let (accept, mut incoming) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Some(wire) = incoming.recv().await {
+                held.push(wire);
+            }
+        });
+        let wires = Vec::new();
+        let host = Host { accept, wires };
+        self.hosts.lock().insert(at.to_owned(), host);
+    }
+
+    /// Cuts all connections; new ones may be opened.
+    pub(super) fn cut(&self, at: &str) {
+        if let Some(host) = self.hosts.lock().get_mut(at) {
+            host.wires.drain(..).for_each(|wire| wire.abort());
+        }
+    }
+
+    /// Cuts all connections and takes no more.
+    pub(super) fn stop(&self, at: &str) {
+        self.cut(at);
+        self.hosts.lock().remove(at);
+    }
+
+    pub(super) fn name(&self, host: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|at| at.parse().unwrap()).collect();
+        self.names.lock().insert(host.to_owned(), addresses);
+    }
+
+    /// Connections opened so far and not cut.
+    pub(super) fn connections(&self, at: &str) -> usize {
+        self.hosts.lock().get(at).map_or(0, |host| host.wires.len())
+    }
+}
+
+impl Connector for Memory {
+    fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
+        let hosts = Arc::clone(&self.hosts);
+        let dial = tower::service_fn(move |uri: http::Uri| {
+            let hosts = Arc::clone(&hosts);
+            async move {
+                let at = uri.authority().unwrap().as_str();
+                let mut hosts = hosts.lock();
+                let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+                let host = hosts.get_mut(at).ok_or_else(refused)?;
+                let (own, mut near) = duplex(64 << 10);
+                let (mut far, theirs) = duplex(64 << 10);
+                let wire = tokio::spawn(async move {
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                });
+                host.wires.push(wire.abort_handle());
+                host.accept.try_send(theirs).map_err(|_| refused())?;
+                Ok::<_, io::Error>(TokioIo::new(own))
+            }
+        });
+        Ok(transport(address)?.connect_with_connector_lazy(dial))
+    }
+
+    fn resolve(&self, host: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        *self.asked.lock() += 1;
+        let found = self.names.lock().get(host).cloned();
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        Box::pin(async move { found.ok_or_else(missing) })
+    }
+}
+
+/// A caller over `memory`; `config` is what the entry says beside its backend.
+pub(super) fn caller(
+    memory: &Arc<Memory>,
+    endpoints: &[&str],
+    mut config: serde_json::Value,
+) -> Arc<Caller> {
+    config["backend"] = json!("chat");
+    let backend = serde_json::from_value(json!({ "endpoints": endpoints })).unwrap();
+    let mut problems = linkgate_filter::problem::Problems::new();
+    let targets = target::parse_all("chat", &backend, &mut problems);
+    assert!(problems.is_empty(), "{problems}");
+    let directory = Arc::<Directory>::default();
+    let memory = Arc::clone(memory);
+    Arc::new(Caller {
+        config: serde_json::from_value(config).unwrap(),
+        biz_id: "chat".into(),
+        pool: Arc::new(Pool::new(targets, &backend, memory, directory)),
+        budget: Arc::default(),
+        events: crate::call::Events::default(),
+        log: crate::log_gate::LogGate::default(),
+    })
+}
+
+/// A business message of `alice`.
+pub(super) fn message(key: &str, body: &'static str) -> Message {
+    let identity = Identity::new("chat", "alice").at_device("phone 1");
+    let link = Arc::new(LinkInfo::new(7, identity));
+    let command = linkgate_filter::Command::UpstreamMessage;
+    Message::new(link, command, key, body)
+}

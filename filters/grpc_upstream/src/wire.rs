@@ -1,0 +1,196 @@
+//! Watches one try on the wire: has the message left the gateway, and has the backend itself said how it ended?
+//!
+//! Outcomes stand on these two facts rather than on status codes, because a library makes up the same codes that a
+//! backend sends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::Channel;
+use tower::Service;
+
+/// What is known of a try.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace(Arc<AtomicU8>);
+
+impl Trace {
+    const WAITING: u8 = 0;
+    /// Given up before it left: now it never will.
+    const RECALLED: u8 = 1;
+    const SENT: u8 = 2;
+    const ANSWERED: u8 = 3;
+
+    /// Gives the try up. Answers whether it is certain that the backend will never see the message.
+    pub(crate) fn recall(&self) -> bool {
+        self.step(Self::WAITING, Self::RECALLED) || self.0.load(Ordering::SeqCst) == Self::RECALLED
+    }
+
+    /// Whether the backend itself has sent a status.
+    pub(crate) fn answered(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == Self::ANSWERED
+    }
+
+    /// Whether the message may leave; from then on it may have had an effect.
+    fn send(&self) -> bool {
+        self.step(Self::WAITING, Self::SENT) || self.0.load(Ordering::SeqCst) != Self::RECALLED
+    }
+
+    /// A backend can answer before it has read the message. It has seen the call then, so it counts as sent.
+    fn look_for_status(&self, headers: &HeaderMap) {
+        if headers.contains_key("grpc-status") {
+            self.0.store(Self::ANSWERED, Ordering::SeqCst);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mark_sent(&self, answered: bool) {
+        let state = if answered { Self::ANSWERED } else { Self::SENT };
+        self.0.store(state, Ordering::SeqCst);
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        let (order, otherwise) = (Ordering::SeqCst, Ordering::SeqCst);
+        self.0.compare_exchange(from, to, order, otherwise).is_ok()
+    }
+}
+
+/// A channel for one try.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    channel: Channel,
+    trace: Trace,
+}
+
+impl Wire {
+    pub(crate) fn new(channel: Channel, trace: Trace) -> Self {
+        Self { channel, trace }
+    }
+}
+
+impl Service<Request<Body>> for Wire {
+    type Response = Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let trace = self.trace.clone();
+        let sending = request.map(|body| {
+            Body::new(Sending {
+                body,
+                trace: trace.clone(),
+            })
+        });
+        let response = self.channel.call(sending);
+        Box::pin(async move {
+            let response = response.await?;
+            trace.look_for_status(response.headers());
+            Ok(response.map(|body| Body::new(Receiving { body, trace })))
+        })
+    }
+}
+
+/// The request's body.
+struct Sending {
+    body: Body,
+    trace: Trace,
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.trace.send() {
+            return Poll::Ready(Some(Err(Status::cancelled("given up before it was sent"))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The response's body, with the trailers.
+struct Receiving {
+    body: Body,
+    trace: Trace,
+}
+
+impl HttpBody for Receiving {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.trace.look_for_status(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_was_given_up_never_leaves() {
+        let trace = Trace::default();
+        assert!(trace.recall());
+        assert!(!trace.send());
+        assert!(trace.recall(), "and that stays certain");
+    }
+
+    #[test]
+    fn a_try_that_has_left_cannot_be_recalled() {
+        let trace = Trace::default();
+        assert!(trace.send());
+        assert!(!trace.recall());
+        assert!(trace.send(), "the rest of it follows");
+    }
+
+    #[test]
+    fn only_a_status_is_an_answer() {
+        let trace = Trace::default();
+        trace.send();
+        trace.look_for_status(&HeaderMap::new());
+        assert!(!trace.answered());
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        trace.look_for_status(&headers);
+        assert!(trace.answered());
+    }
+}
