@@ -1,1 +1,137 @@
-//! To be described by its first commit.
+//! `ack_retry`: acknowledgements, both ways. The heart of delivery.
+//!
+//! ```yaml
+//! - { id: ack, use: ack_retry, config: { retry: { initial: 10s, max: 60s, max_attempts: 6 }, max_unacked: 256, resume_for: 2m } }
+//! ```
+//!
+//! # Upstream: every business message is answered
+//!
+//! A business message gets a receipt and goes on. When its outcome comes back through the filters behind, the client gets
+//! one answer with the same key: UPSTREAM_ACK with the backend's answer in the body if it was accepted, UPSTREAM_NACK with
+//! the fault if it was not or if that is not known. An answer goes down the chain on which its message began, so a change
+//! of the pipeline loses none; for a client that has gone there is nobody to send it to.
+//!
+//! # Downstream: a push is sent until the client acknowledges it
+//!
+//! A push is kept together with its receipt, and copies of it are sent: the first as soon as it is its turn, further ones
+//! after growing waits, until DOWNSTREAM_ACK brings its key. The receipt is settled once, by what comes first:
+//!
+//! | what happens | outcome |
+//! |---|---|
+//! | the client acknowledges it | accepted, confirmed |
+//! | its `expires_at` passes | [`push.expired`](EXPIRED) |
+//! | it was sent `max_attempts` times, or `retry.total` is over | [`push.unacknowledged`](UNACKNOWLEDGED), effect unknown |
+//! | the client is gone for `resume_for` | [`push.offline`](OFFLINE) |
+//! | there is no room | [`push.window_full`](WINDOW_FULL), at once |
+//! | another link of the client has taken over | [`link.replaced`](REPLACED), at once |
+//!
+//! A push that was sent at least once and not acknowledged may have arrived: its effect is then unknown, and its outcome
+//! [`Unknown`](linkgate_filter::Outcome::Unknown). One that was never sent has certainly failed.
+//!
+//! **Order.** First transmissions leave in the order in which the pushes came. `max_unacked` of them may be on their way;
+//! the others wait for their turn, bounded by `max_waiting`. Retransmissions may fall behind later pushes. A push that
+//! wants no acknowledgement (`ack: false`) passes untouched, and whoever writes it to the socket settles it; while others
+//! wait for their turn, it waits among them.
+//!
+//! **Acknowledgements** come in any order, twice, or for keys that nobody knows; the surplus is counted and does nothing.
+//! An acknowledgement stops retransmission at once. It also counts when the push was sent on an earlier link of the
+//! session.
+//!
+//! **The same key again.** While a push is pending, another with its key joins it: it is not sent, both have one outcome,
+//! and the later of both expiries holds. So keys name messages: what is pushed with a key must always be the same.
+//!
+//! **Storms.** All links of a node share a budget of retransmissions (`retry.budget`), a share of what is sent for the
+//! first time and a minimum. What exceeds it is put off, not dropped, and counts as no attempt. First transmissions and
+//! those to a client that has come back are not held up by it: their pace is set elsewhere, by the sources of pushes and
+//! by the admission of links.
+//!
+//! # When the client goes and comes back
+//!
+//! Pending pushes belong to the session. When the socket is gone they are parked: nothing is sent, expiries and
+//! `retry.total` go on, and for `resume_for` from the disconnect the link's chain lives on for their sake. The client's
+//! next link takes the session over, which fences the old link off, and sends all of them at once, the oldest first, as
+//! far as the window goes. What that does to the count: the backoff starts anew, as it was the missing connection that
+//! kept silent; the attempts count on, but each return is granted one transmission, whatever the count says;
+//! `retry.total` is not touched and ends it for a client that comes and goes.
+//!
+//! A change of the pipeline is no return: as long as the `id` of the entry stays, the new chain finds the pushes with
+//! their deadlines as they are, and nothing is sent because of it. An entry under another `id` finds nothing; what the
+//! old one keeps ends as `push.offline` once the old chain has retired.
+//!
+//! # Bounds
+//!
+//! A link keeps at most `max_unacked + max_waiting` pushes of together `max_bytes`, each with up to 16 receipts; with
+//! nothing pending it keeps a null pointer. Business messages are bounded by the pipeline's own limits.
+
+mod backoff;
+mod budget;
+mod config;
+mod counters;
+mod fault;
+mod filter;
+mod session;
+
+use std::sync::{Arc, OnceLock};
+
+use linkgate_filter::problem::Problems;
+use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, SharedScope};
+
+use crate::budget::Budget;
+pub use crate::config::{Config, Retry, RetryBudget};
+use crate::counters::Counters;
+pub use crate::fault::{EXPIRED, NO_KEY, OFFLINE, REPLACED, UNACKNOWLEDGED, WINDOW_FULL};
+pub use crate::filter::AckRetryFilter;
+use crate::session::{Means, Session};
+
+/// The filter `ack_retry`; see the [crate](self).
+pub struct AckRetry(Arc<Shared>);
+
+/// What the links of one entry share.
+struct Shared {
+    config: Config,
+    counters: OnceLock<Counters>,
+}
+
+impl Shared {
+    fn counters(&self) -> &Counters {
+        self.counters.get_or_init(Counters::default)
+    }
+
+    fn means<'a>(&'a self, budget: &'a Budget) -> Means<'a> {
+        Means {
+            config: &self.config,
+            counters: self.counters(),
+            budget,
+        }
+    }
+}
+
+impl FilterType for AckRetry {
+    const NAME: &'static str = "ack_retry";
+    type Config = Config;
+    type Filter = AckRetryFilter;
+
+    fn prepare(config: Config, _: &Prepare<'_>) -> Result<Self, Problems> {
+        let problems = config.check();
+        let counters = OnceLock::new();
+        problems.into_result(Self(Arc::new(Shared { config, counters })))
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new()
+            .needs(Fact::DECODED)
+            .needs_link()
+            .gives(Fact::ANSWERED)
+    }
+
+    fn filter(&self, cx: &Open<'_>) -> AckRetryFilter {
+        // Looked up once, not for each of many links.
+        self.0.counters.get_or_init(|| Counters::open(cx));
+        let session = cx.owned(OwnedScope::Session, Session::default);
+        let budget = cx.shared(SharedScope::Node, Budget::default);
+        AckRetryFilter::new(Arc::clone(&self.0), session, budget)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The filter on a link: hands the events of the chain to the session, and does what comes of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use linkgate_filter::{Command, Context, Filter, Message, Outcome, Owned, Settle, Token, Verdict};
+use slab::Slab;
+
+use crate::Shared;
+use crate::budget::Budget;
+use crate::fault;
+use crate::session::{Session, Turn};
+
+/// `ack_retry` on one link.
+pub struct AckRetryFilter {
+    shared: Arc<Shared>,
+    session: Owned<Session>,
+    budget: Arc<Budget>,
+    /// The keys of the business messages that are not answered yet, by the number of their token.
+    keys: Slab<String>,
+    /// The nearest timer that runs.
+    armed: Option<Instant>,
+    /// The socket is gone, and at this moment what is still pending is given up.
+    kept_until: Option<Instant>,
+}
+
+impl AckRetryFilter {
+    /// One timer for all deadlines. It cannot be taken back, so it may fire when there is nothing to do.
+    const TIMER: Token = Token(0);
+    /// Room for keys that is kept when none is unanswered.
+    const KEEP: usize = 8;
+
+    pub(crate) fn new(shared: Arc<Shared>, session: Owned<Session>, budget: Arc<Budget>) -> Self {
+        Self {
+            shared,
+            session,
+            budget,
+            keys: Slab::new(),
+            armed: None,
+            kept_until: None,
+        }
+    }
+
+    /// Works on the session, then sends and settles what came of it, and sets the timer. `None` when a later chain has
+    /// taken the session over: `work` was not called.
+    fn turn<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        work: impl FnOnce(&mut Session, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        let (now, link) = (cx.now(), Arc::clone(cx.link()));
+        let mut random = || cx.random();
+        let means = self.shared.means(&self.budget);
+        let mut turn = Turn::new(now, &link, self.kept_until, means, &mut random);
+        let (done, deadline) = self.session.with(|session| {
+            let done = work(session, &mut turn);
+            (done, session.deadline())
+        })?;
+        let Turn { sent, settled, .. } = turn;
+        for m in sent {
+            cx.downstream(m);
+        }
+        // Outside the lock of the session, as those who hear of it may be anywhere.
+        for (receipts, outcome) in settled {
+            for receipt in receipts {
+                receipt.settle(outcome.clone());
+            }
+        }
+        if let Some(at) = deadline {
+            self.arm(at, cx);
+        }
+        Some(done)
+    }
+
+    fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.armed = Some(at);
+            cx.wake_at(at, Self::TIMER);
+        }
+    }
+
+    fn answer(&self, key: String, outcome: &Outcome, cx: &mut Context<'_>) {
+        let link = Arc::clone(cx.link());
+        let counters = self.shared.counters();
+        let answer = match outcome {
+            Outcome::Accepted(answer) => {
+                counters.upstream_acks.inc();
+                Message::new(link, Command::UpstreamAck, key, answer.body.clone())
+            }
+            Outcome::Failed(fault) | Outcome::Unknown(fault) => {
+                counters.upstream_nacks.inc();
+                if let Some(code) = fault.close {
+                    cx.close(code);
+                }
+                let fault = match outcome {
+                    Outcome::Unknown(_) => fault.clone().effect_unknown(),
+                    _ => fault.clone(),
+                };
+                Message::nack(link, key, fault)
+            }
+        };
+        cx.downstream(answer);
+    }
+}
+
+impl Filter for AckRetryFilter {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        self.turn(cx, Session::take_up);
+    }
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+        match m.command {
+            Some(Command::UpstreamMessage) => {
+                let number = self.keys.insert(m.key.clone());
+                cx.track(&mut m, Token(number as u64));
+                Verdict::Next(m)
+            }
+            Some(Command::DownstreamAck) => {
+                self.turn(cx, |session, turn| session.acknowledged(&m.key, turn));
+                cx.settle(m, Outcome::accepted(""));
+                Verdict::Done
+            }
+            _ => Verdict::Next(m),
+        }
+    }
+
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if m.command != Some(Command::DownstreamMessage) {
+            return Verdict::Next(m);
+        }
+        let mut arrived = Some(m);
+        let verdict = self.turn(cx, |session, turn| {
+            arrived.take().map(|m| session.push(m, turn))
+        });
+        match (verdict.flatten(), arrived) {
+            (None, Some(m)) => {
+                self.shared.counters().replaced.inc();
+                Verdict::Refuse(m, fault::replaced())
+            }
+            (verdict, _) => verdict.unwrap_or(Verdict::Done),
+        }
+    }
+
+    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+        if let Some(key) = self.keys.try_remove(token.0 as usize) {
+            self.answer(key, &outcome, cx);
+        }
+        if self.keys.is_empty() && self.keys.capacity() > Self::KEEP {
+            self.keys = Slab::new();
+        }
+        Settle::Next(outcome)
+    }
+
+    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+        if self.armed.is_some_and(|at| at <= cx.now()) {
+            self.armed = None;
+        }
+        self.turn(cx, Session::advance);
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.armed = None;
+        self.kept_until = Some(cx.now() + *self.shared.config.resume_for);
+        self.turn(cx, Session::park);
+    }
+}
+
+/// The chain has ended, and if no later one has taken the session over, none will: such as when the node stops.
+impl Drop for AckRetryFilter {
+    fn drop(&mut self) {
+        let left = self.session.with(Session::take_all);
+        for push in left.into_iter().flatten() {
+            self.shared.counters().offline.inc();
+            let outcome = fault::outcome(fault::offline(), push.transmissions > 0);
+            for receipt in push.receipts {
+                receipt.settle(outcome.clone());
+            }
+        }
+    }
+}
