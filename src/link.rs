@@ -18,7 +18,7 @@ mod timing;
 mod tests;
 
 pub use self::handle::LinkHandle;
-pub use self::manager::{LinkManager, SecondLogin, Taken};
+pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;
 pub use self::open::NewLink;
-pub use self::settings::LinkSettings;
+pub use self::settings::{LinkSettings, SecondLogin};

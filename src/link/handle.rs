@@ -7,6 +7,7 @@ use std::time::Duration;
 use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
 
 use super::mailbox::Mailbox;
+use super::settings::LinkSettings;
 
 /// What other tasks hold of a link: who it is, and a way to its mailbox.
 pub struct LinkHandle {
@@ -16,10 +17,10 @@ pub struct LinkHandle {
 }
 
 impl LinkHandle {
-    pub(super) fn new(info: Arc<LinkInfo>, capacity: usize) -> Self {
+    pub(super) fn new(info: Arc<LinkInfo>, settings: &LinkSettings) -> Self {
         Self {
             info,
-            mailbox: Mailbox::new(capacity),
+            mailbox: Mailbox::new(settings.max_push, settings.push_queue),
             parked: AtomicBool::new(false),
         }
     }
@@ -41,7 +42,7 @@ impl LinkHandle {
     /// Sends a push. Its outcome comes by its receipt; a push that is not taken comes back with the reason.
     ///
     /// # Errors
-    /// The link is gone (`link.gone`), or its queue is full (`link.queue_full`).
+    /// The link is gone (`link.gone`), its queue is full (`link.queue_full`), or the push is too big (`push.too_big`).
     #[allow(clippy::result_large_err)] // The message goes back to its owner.
     pub fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
         self.mailbox.push(message)

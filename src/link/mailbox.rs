@@ -34,20 +34,27 @@ pub(super) struct Orders {
 /// A link's mailbox.
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
+    max_push: usize,
     capacity: usize,
 }
 
 impl Mailbox {
-    /// A mailbox whose pushes may weigh `capacity` bytes.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A mailbox whose pushes may hold `max_push` bytes each and weigh `capacity` bytes together.
+    pub(super) fn new(max_push: usize, capacity: usize) -> Self {
         Self {
             inner: Mutex::default(),
+            max_push,
             capacity,
         }
     }
 
     /// Puts a push in line, or gives it back with what to tell its sender.
     pub(super) fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
+        if message.body.len() > self.max_push {
+            let fault = Fault::backend("push.too_big");
+            let fault = fault.detail(format!("the body has more than {} bytes", self.max_push));
+            return Err((message, fault));
+        }
         let mut inner = self.inner.lock();
         if inner.shut {
             return Err((message, gone()));

@@ -9,18 +9,7 @@ use linkgate_filter::{Identity, LinkInfo, StateTable};
 use parking_lot::Mutex;
 
 use super::handle::LinkHandle;
-
-/// What happens when an identity that has a link opens another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SecondLogin {
-    /// The new link takes over the session; the old one is closed with 4500 `replaced`.
-    #[default]
-    Replace,
-    /// The new link is closed with 4504 `already_connected`.
-    Reject,
-    /// Up to this many links side by side, each with a session of its own; the oldest makes room for one more.
-    Allow(u32),
-}
+use super::settings::{LinkSettings, SecondLogin};
 
 /// The identity has as many links as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +50,14 @@ impl LinkManager {
         &self.shards[(self.hasher.hash_one(key) % Self::SHARDS as u64) as usize]
     }
 
-    /// Enters a new link. `describe` makes what filters know of it from its id and its session; `capacity` is what its
-    /// pushes may weigh in its mailbox, in bytes.
+    /// Enters a new link. `describe` makes what filters know of it from its id and its session.
     ///
     /// # Errors
     /// [`Taken`], by the policy.
     pub fn enter(
         &self,
         identity: &Identity,
-        policy: SecondLogin,
-        capacity: usize,
+        settings: &LinkSettings,
         describe: impl FnOnce(u64, Option<Arc<StateTable>>) -> LinkInfo,
     ) -> Result<Arc<LinkHandle>, Taken> {
         let key = key(identity);
@@ -83,7 +70,7 @@ impl LinkManager {
         };
         let live = same().filter(|link| !link.is_parked()).count();
         // Those that give way; the first of them hands its session on.
-        let replaced: Vec<_> = match policy {
+        let replaced: Vec<_> = match settings.second_login {
             SecondLogin::Reject if live > 0 => return Err(Taken),
             SecondLogin::Replace | SecondLogin::Reject => same().rev().cloned().collect(),
             SecondLogin::Allow(most) if live >= most.max(1) as usize => same()
@@ -101,7 +88,7 @@ impl LinkManager {
         let session = replaced
             .first()
             .map(|link| Arc::clone(link.info().session()));
-        let handle = Arc::new(LinkHandle::new(Arc::new(describe(id, session)), capacity));
+        let handle = Arc::new(LinkHandle::new(Arc::new(describe(id, session)), settings));
         links.push(Arc::clone(&handle));
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);

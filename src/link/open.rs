@@ -61,12 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NewLink<S> {
                 None => info,
             }
         };
-        let Ok(handle) = manager.enter(
-            &identity,
-            settings.second_login,
-            settings.push_queue,
-            describe,
-        ) else {
+        let Ok(handle) = manager.enter(&identity, &settings, describe) else {
             metrics
                 .closed
                 .get_or_create(&Closed {

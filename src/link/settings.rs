@@ -4,7 +4,17 @@ use std::time::Duration;
 
 use linkgate_filter::Nacks;
 
-use super::manager::SecondLogin;
+/// What happens when an identity that has a link opens another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondLogin {
+    /// The new link takes over the session; the old one is closed with 4500 `replaced`.
+    #[default]
+    Replace,
+    /// The new link is closed with 4504 `already_connected`.
+    Reject,
+    /// Up to this many links side by side, each with a session of its own; the oldest makes room for one more.
+    Allow(u32),
+}
 
 /// What a listener lays down for its links.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +29,8 @@ pub struct LinkSettings {
     pub write_stall: Duration,
     /// How long a closed link waits for the client's goodbye.
     pub close: Duration,
+    /// What one push may hold, in bytes.
+    pub max_push: usize,
     /// What the pushes in a link's mailbox may weigh, in bytes.
     pub push_queue: usize,
     /// What clients get for a NACK.

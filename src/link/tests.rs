@@ -77,6 +77,7 @@ impl World {
                 ping: Duration::from_secs(25),
                 write_stall: Duration::from_secs(10),
                 close: Duration::from_secs(3),
+                max_push: 1024 * 1024,
                 push_queue: 64 * 1024,
                 nacks: Nacks::Sent,
             },

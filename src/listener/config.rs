@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 pub use self::auth::{Algorithm, AuthConfig, JwtIssuer, JwtKey, OnExpiry};
 pub use self::network::Network;
-pub use self::second_login::SecondLogin;
+use crate::link::SecondLogin;
 use crate::secret::Secret;
 
 /// An address that accepts links, and on which terms.
@@ -126,6 +126,9 @@ pub struct WebSocketOptions {
     pub max_message: ByteSize,
     /// The largest message that is sent to a client; `1MiB` by default, at most `64MiB`.
     pub max_outgoing: ByteSize,
+    /// What the pushes that wait in one link's mailbox may weigh; `256KiB` by default. Beyond it a push is rejected with
+    /// `link.queue_full`.
+    pub max_queued: ByteSize,
     /// The largest request head (line and headers together) that opens a link; `8KiB` by default, `1KiB` to `64KiB`.
     pub max_header: ByteSize,
 }
@@ -136,6 +139,7 @@ impl Default for WebSocketOptions {
             path: "/ws".to_owned(),
             max_message: ByteSize::kib(64),
             max_outgoing: ByteSize::mib(1),
+            max_queued: ByteSize::kib(256),
             max_header: ByteSize::kib(8),
         }
     }
@@ -164,6 +168,10 @@ pub struct Timeouts {
     pub idle: HumanDuration,
     /// A link on which nothing was heard for so long is pinged; `25s` by default, and less than `idle`.
     pub ping: HumanDuration,
+    /// A link that takes nothing of what is sent to it for so long is closed as slow; `10s` by default.
+    pub write: HumanDuration,
+    /// How long a link that is closed waits for the client's goodbye; `3s` by default.
+    pub close: HumanDuration,
 }
 
 impl Default for Timeouts {
@@ -172,6 +180,8 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(5).into(),
             idle: Duration::from_secs(60).into(),
             ping: Duration::from_secs(25).into(),
+            write: Duration::from_secs(10).into(),
+            close: Duration::from_secs(3).into(),
         }
     }
 }

@@ -3,9 +3,11 @@
 use linkgate_filter::problem::{Path, Problems};
 use linkgate_filter::units::ByteSize;
 
+use crate::link::SecondLogin;
+
 use super::{
-    AdmissionConfig, AuthConfig, LinksPerSecond, ListenerConfig, ProxyProtocol, SecondLogin,
-    Timeouts, WebSocketOptions,
+    AdmissionConfig, AuthConfig, LinksPerSecond, ListenerConfig, ProxyProtocol, Timeouts,
+    WebSocketOptions,
 };
 use crate::listener::auth::Authenticator;
 use crate::listener::origin::Origins;
@@ -114,6 +116,12 @@ impl WebSocketOptions {
                 LARGEST_MESSAGE,
             ),
             (
+                "max_queued",
+                self.max_queued,
+                ByteSize::kib(1),
+                LARGEST_MESSAGE,
+            ),
+            (
                 "max_header",
                 self.max_header,
                 ByteSize::kib(1),
@@ -137,6 +145,8 @@ impl Timeouts {
             ("handshake", self.handshake),
             ("idle", self.idle),
             ("ping", self.ping),
+            ("write", self.write),
+            ("close", self.close),
         ] {
             if timeout.is_zero() {
                 problems.at(["timeouts", key], "must be more than 0");

@@ -6,17 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, value::MapAccessDeserializer};
 
-/// What happens when a user's device that has a link opens another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SecondLogin {
-    /// The older link is closed, with a code that says so.
-    #[default]
-    Replace,
-    /// The newer link is closed, with a code that says so.
-    Reject,
-    /// Up to so many links side by side; the oldest makes room for one more.
-    Allow(u32),
-}
+use crate::link::SecondLogin;
 
 /// The form with a key in it. (A plain enum would be written with a YAML tag.)
 #[derive(Deserialize, JsonSchema)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::link::SecondLogin;
 use linkgate_filter::problem::Problems;
 
 fn parse(yaml: &str) -> ListenerConfig {
