@@ -21,6 +21,7 @@ use crate::filter::Filter;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::pipeline::Pipeline;
+use crate::receipt::Token;
 use crate::trunk::Ticket;
 
 /// A running chain.
@@ -34,8 +35,12 @@ pub(crate) struct Chain {
     gate_closed: bool,
     /// Unsettled business messages of the same link in other chains: they count for the link's bounds.
     elsewhere: Load,
-    /// Nothing waits any more: see [`Chain::give_up`].
+    /// Nothing that is unsettled is waited for any more: see [`Chain::give_up`].
     given_up: bool,
+    /// Nothing at all is: see [`Chain::end`].
+    ended: bool,
+    /// The socket is gone.
+    gone: bool,
 }
 
 /// Which part of the pipeline the chain is.
@@ -104,6 +109,8 @@ impl Chain {
             gate_closed,
             elsewhere,
             given_up: false,
+            ended: false,
+            gone: false,
         };
         for slot in 0..chain.slots.len() {
             chain.call(slot, |filter, cx| filter.opened(cx));
@@ -140,7 +147,24 @@ impl Chain {
         });
     }
 
-    /// The socket is gone, or the trunk retires.
+    /// There is no socket any more. What would go there settles as failed.
+    pub(crate) fn detach(&mut self) {
+        self.gone = true;
+        for message in std::mem::take(&mut self.core.outgoing) {
+            let at = 0;
+            let direction = Direction::Downstream;
+            self.start(Work::Walk {
+                direction,
+                at,
+                message,
+            });
+        }
+        if self.given_up {
+            self.end();
+        }
+    }
+
+    /// The chain gets no new messages: the socket is gone, a successor has taken over, or the trunk retires.
     pub(crate) fn close(&mut self) {
         self.core.timers.clear();
         for slot in 0..self.slots.len() {
@@ -154,26 +178,30 @@ impl Chain {
         self.core.timers.clear();
     }
 
-    /// Lets business messages through to the last step.
-    pub(crate) fn open_gate(&mut self) {
-        if std::mem::take(&mut self.gate_closed) {
+    /// Lets business messages through to the last step. Says whether they were kept back before.
+    pub(crate) fn open_gate(&mut self) -> bool {
+        let closed = std::mem::take(&mut self.gate_closed);
+        if closed {
             let slot = self.last_step();
             self.start(Work::Drain {
                 direction: Direction::Upstream,
                 slot,
             });
         }
+        closed
     }
 
     /// Works off everything that is due: outcomes, futures that have ended, timers. Afterwards the task of `cx` is woken
     /// by the next outcome or future; for timers see [`Chain::next_timer`].
     pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) {
         loop {
-            let mut progress = false;
-            for (number, outcome) in self.core.inbox.take(cx.waker()) {
-                progress = true;
+            let mut settled = std::mem::take(&mut self.core.settled);
+            self.core.inbox.take(&mut settled, cx.waker());
+            let mut progress = !settled.is_empty();
+            for (number, outcome) in settled.drain(..) {
                 self.start(Work::Settle { number, outcome });
             }
+            self.core.settled = settled;
             while let Some(ended) = self.core.tasks.poll_next(cx) {
                 progress = true;
                 self.ended(ended);
@@ -196,7 +224,7 @@ impl Chain {
         }
     }
 
-    fn due_timer(&mut self) -> Option<(usize, crate::Token)> {
+    fn due_timer(&mut self) -> Option<(usize, Token)> {
         let due = self
             .core
             .timers
@@ -218,12 +246,13 @@ impl Chain {
         &self.core.link
     }
 
-    pub(crate) fn queue_outgoing(&mut self, message: Message) {
-        self.core.outgoing.push_back(message);
-    }
-
-    pub(crate) fn want_close(&mut self, code: CloseCode) {
-        self.core.close_link(code);
+    /// Takes over what is left of the chain before this one: what it has for the socket goes first.
+    pub(crate) fn succeed(&mut self, mut old: Self) {
+        old.core.outgoing.append(&mut self.core.outgoing);
+        std::mem::swap(&mut self.core.outgoing, &mut old.core.outgoing);
+        if let Some(code) = old.core.close {
+            self.core.close_link(code);
+        }
     }
 
     pub(crate) fn next_outgoing(&mut self) -> Option<Message> {
@@ -242,6 +271,11 @@ impl Chain {
         }
     }
 
+    /// Whether business messages are unsettled, or frames wait that may be some: later ones have to stay behind them.
+    pub(crate) fn business_waits(&self) -> bool {
+        self.core.entries.business() > 0 || self.core.lanes.any(Direction::Upstream)
+    }
+
     /// Whether pushes stand in line: later ones have to stay behind them.
     pub(crate) fn pushes_wait(&self) -> bool {
         self.core.lanes.any(Direction::Downstream)
@@ -250,16 +284,19 @@ impl Chain {
     /// Whether nothing is left: no unsettled message, no future, no timer.
     pub(crate) fn is_idle(&self) -> bool {
         let core = &self.core;
-        core.entries.is_empty()
-            && core.tasks.is_empty()
-            && core.timers.is_empty()
-            && core.lanes.is_empty()
+        self.ended
+            || core.entries.is_empty()
+                && core.tasks.is_empty()
+                && core.timers.is_empty()
+                && core.lanes.is_empty()
     }
 
     /// Gives back the buffers of a burst.
     pub(crate) fn rest(&mut self) {
         self.core.work = Default::default();
         self.core.asked = Default::default();
+        self.core.settled = Default::default();
+        self.core.inbox.rest();
         if self.core.outgoing.is_empty() {
             self.core.outgoing = Default::default();
         }

@@ -15,23 +15,43 @@ use crate::timer::Timer;
 ///
 /// After a change, frames enter the new chain at once, but business messages wait before its last step until the old
 /// chain has settled its own, so that order holds. Pushes wait until none stands in line in the old chain.
+///
+/// A filter that panics unwinds through the call that it was called in. The chains are not to be used after that; when
+/// they are dropped, what is unsettled settles as unknown.
 pub struct Chains {
     current: Chain,
-    retiring: Option<Retiring>,
-    /// The pipeline to change to once the change at work has ended.
-    next: Option<Change>,
+    retiring: Option<Box<Retiring>>,
     timer: Timer,
     disconnected: bool,
 }
 
+/// A chain that finishes what it has.
 struct Retiring {
     chain: Chain,
+    patience: Duration,
     deadline: Instant,
+    given_up: bool,
+    /// The pipeline to change to next.
+    next: Option<Change>,
 }
 
 struct Change {
     pipeline: Arc<Pipeline>,
     patience: Duration,
+}
+
+impl Retiring {
+    /// Gives the chain up at its deadline. The answers that come of it have as long again to reach the client, should an
+    /// encoder wait.
+    fn expire(&mut self) {
+        if self.given_up {
+            self.chain.end();
+        } else {
+            self.given_up = true;
+            self.deadline = self.chain.now() + self.patience;
+            self.chain.give_up();
+        }
+    }
 }
 
 impl Chains {
@@ -41,7 +61,6 @@ impl Chains {
         Self {
             current,
             retiring: None,
-            next: None,
             timer: Timer::default(),
             disconnected: false,
         }
@@ -52,45 +71,45 @@ impl Chains {
         self.current.pipeline()
     }
 
-    /// Changes over to another pipeline. What the old chain has not settled after `patience` settles as unknown.
+    /// Changes over to another pipeline. What the old chain has not settled after `patience` settles as unknown. While a
+    /// change is at work, the last one asked for comes after it.
     pub fn change(&mut self, pipeline: &Arc<Pipeline>, patience: Duration) {
-        let change = Change {
-            pipeline: Arc::clone(pipeline),
-            patience,
-        };
-        if self.retiring.is_some() {
-            self.next = Some(change);
-        } else if !self.disconnected {
-            self.begin(&change);
+        let pipeline = Arc::clone(pipeline);
+        let change = Change { pipeline, patience };
+        match &mut self.retiring {
+            Some(old) => old.next = Some(change),
+            None if self.disconnected => {}
+            None => self.begin(&change),
         }
     }
 
     fn begin(&mut self, Change { pipeline, patience }: &Change) {
         let now = pipeline.host().clock.now();
         let link = Arc::clone(self.current.link());
-        let gate_closed = self.current.load().messages > 0;
-        let mut chain =
-            std::mem::replace(&mut self.current, Chain::open(pipeline, &link, gate_closed));
+        let gate_closed = self.current.business_waits();
+        let successor = Chain::open(pipeline, &link, gate_closed);
+        let mut chain = std::mem::replace(&mut self.current, successor);
         chain.tick(now, Load::default());
         chain.close();
-        self.retiring = Some(Retiring {
+        self.retiring = Some(Box::new(Retiring {
             chain,
+            patience: *patience,
             deadline: now + *patience,
-        });
+            given_up: false,
+            next: None,
+        }));
+        self.tick();
     }
 
     /// Sets the time that all which follows sees. Call it when the task has been woken, before anything else.
     pub fn tick(&mut self) {
         let now = self.current.pipeline().host().clock.now();
-        let elsewhere = self
-            .retiring
-            .as_ref()
-            .map(|old| old.chain.load())
-            .unwrap_or_default();
-        self.current.tick(now, elsewhere);
-        if let Some(old) = &mut self.retiring {
+        let old = self.retiring.as_mut();
+        let elsewhere = old.map_or(Load::default(), |old| {
             old.chain.tick(now, Load::default());
-        }
+            old.chain.load()
+        });
+        self.current.tick(now, elsewhere);
     }
 
     /// A message from the socket: a whole frame, or, where the pipeline has no codec, whatever it works on.
@@ -100,11 +119,8 @@ impl Chains {
 
     /// Whether a push may enter now; if not, the next [`Chains::poll`] changes that.
     pub fn takes_pushes(&self) -> bool {
-        !self.current.pushes_wait()
-            && !self
-                .retiring
-                .as_ref()
-                .is_some_and(|old| old.chain.pushes_wait())
+        let mut chains = self.all();
+        !chains.any(Chain::pushes_wait)
     }
 
     /// A push for the client.
@@ -112,25 +128,35 @@ impl Chains {
         self.current.downstream(message);
     }
 
-    /// The socket is gone. The chains live on until nothing is unsettled: see [`Chains::is_finished`].
+    /// The socket is gone. The chains live on until nothing is unsettled: see [`Chains::is_finished`]. What comes down
+    /// to the socket from now on settles as failed, `push.offline`.
     pub fn disconnect(&mut self) {
-        if !std::mem::replace(&mut self.disconnected, true) {
-            self.current.close();
+        if std::mem::replace(&mut self.disconnected, true) {
+            return;
         }
+        if let Some(old) = &mut self.retiring {
+            old.chain.detach();
+        }
+        self.current.detach();
+        self.current.close();
     }
 
     /// A later link has taken the session over: what was kept for it is no longer this link's concern.
     pub fn fence(&mut self) {
+        if let Some(old) = &mut self.retiring {
+            old.chain.fence();
+        }
         self.current.fence();
     }
 
-    /// Settles everything that is left, as unknown where it may have had an effect.
+    /// Settles everything that is left, as unknown where it may have had an effect. Answers may still come of it; once
+    /// the socket is gone, nothing is left.
     pub fn give_up(&mut self) {
-        if let Some(mut old) = self.retiring.take() {
-            old.chain.give_up();
-            self.take_outgoing_of(old.chain);
+        if let Some(old) = &mut self.retiring
+            && !old.given_up
+        {
+            old.expire();
         }
-        self.current.open_gate();
         self.current.give_up();
     }
 
@@ -160,66 +186,50 @@ impl Chains {
     fn poll_retiring(&mut self, cx: &mut task::Context<'_>) {
         while let Some(old) = &mut self.retiring {
             old.chain.poll(cx);
-            if old.chain.now() >= old.deadline {
-                old.chain.give_up();
+            if !old.chain.is_idle() && old.chain.now() >= old.deadline {
+                old.expire();
+                continue;
             }
-            if old.chain.load().messages == 0 {
-                self.current.open_gate();
+            if !old.chain.business_waits() && self.current.open_gate() {
                 self.current.poll(cx);
             }
             if !old.chain.is_idle() {
                 return;
             }
-            if let Some(old) = self.retiring.take() {
-                self.take_outgoing_of(old.chain);
-            }
-            match self.next.take() {
-                Some(change) if !self.disconnected => self.begin(&change),
-                _ => return,
+            if let Some(change) = self.retire() {
+                self.begin(&change);
+                self.current.poll(cx);
             }
         }
     }
 
-    fn take_outgoing_of(&mut self, mut old: Chain) {
-        while let Some(message) = old.next_outgoing() {
-            self.current.queue_outgoing(message);
-        }
-        if let Some(code) = old.close_wanted() {
-            self.current.want_close(code);
-        }
+    /// Lets go of the old chain. Returns the change that waits for that.
+    fn retire(&mut self) -> Option<Change> {
+        let Retiring { chain, next, .. } = *self.retiring.take()?;
+        self.current.succeed(chain);
+        next.filter(|_| !self.disconnected)
     }
 
     /// The next message that has come down to the socket. Settle it once it is written.
     pub fn next_outgoing(&mut self) -> Option<Message> {
-        let old = self
-            .retiring
-            .as_mut()
-            .and_then(|old| old.chain.next_outgoing());
-        old.or_else(|| self.current.next_outgoing())
+        let old = self.retiring.as_mut();
+        old.and_then(|old| old.chain.next_outgoing())
+            .or_else(|| self.current.next_outgoing())
     }
 
     /// The code a filter wants the link closed with, after everything outgoing has been written.
     pub fn close_wanted(&self) -> Option<CloseCode> {
-        let old = self
-            .retiring
-            .as_ref()
-            .and_then(|old| old.chain.close_wanted());
-        old.or_else(|| self.current.close_wanted())
+        self.all().find_map(Chain::close_wanted)
     }
 
     /// Unsettled business messages and what stands in line.
     pub fn load(&self) -> Load {
-        let (here, old) = (
-            self.current.load(),
-            self.retiring
-                .as_ref()
-                .map(|old| old.chain.load())
-                .unwrap_or_default(),
-        );
-        Load {
-            messages: here.messages + old.messages,
-            bytes: here.bytes + old.bytes,
-        }
+        self.all()
+            .map(Chain::load)
+            .fold(Load::default(), |sum, load| Load {
+                messages: sum.messages + load.messages,
+                bytes: sum.bytes + load.bytes,
+            })
     }
 
     /// Whether the socket may be read: the hard bound is not reached.
@@ -229,11 +239,17 @@ impl Chains {
 
     /// Whether the socket is gone and nothing is unsettled: the link's task may end.
     pub fn is_finished(&self) -> bool {
-        self.disconnected && self.retiring.is_none() && self.current.is_idle()
+        self.disconnected && self.all().all(Chain::is_idle)
     }
 
     /// Gives back the buffers of a burst. Worth calling before the task sleeps.
     pub fn rest(&mut self) {
         self.current.rest();
+    }
+
+    /// The chains there are, the oldest first.
+    fn all(&self) -> impl Iterator<Item = &Chain> {
+        let old = self.retiring.iter().map(|old| &old.chain);
+        old.chain([&self.current])
     }
 }

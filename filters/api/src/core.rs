@@ -3,6 +3,7 @@
 pub(crate) mod entries;
 pub(crate) mod inbox;
 pub(crate) mod lanes;
+pub(crate) mod step;
 pub(crate) mod tasks;
 
 use std::cmp::Reverse;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use smallvec::SmallVec;
 
 use self::entries::{Entries, Entry};
 use self::inbox::Inbox;
@@ -20,7 +20,7 @@ use self::tasks::{Task, Tasks};
 use crate::close::CloseCode;
 use crate::host::Host;
 use crate::link::LinkInfo;
-use crate::message::{Command, Direction, Message};
+use crate::message::{Direction, Message};
 use crate::receipt::{Outcome, Receipt, Token};
 
 /// A message that a filter sends on from its own position.
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) link: Arc<LinkInfo>,
     pub(crate) rng: fastrand::Rng,
     pub(crate) inbox: Arc<Inbox>,
+    /// What has just been taken out of the inbox; kept for its room.
+    pub(crate) settled: Vec<(u64, Outcome)>,
     pub(crate) entries: Entries,
     pub(crate) lanes: Lanes,
     pub(crate) tasks: Tasks,
@@ -79,6 +81,7 @@ impl Core {
             host,
             link,
             inbox: Arc::default(),
+            settled: Vec::new(),
             entries: Entries::default(),
             lanes: Lanes::default(),
             tasks: Tasks::default(),
@@ -115,17 +118,7 @@ impl Core {
 
     /// Gives the message an entry in this chain; a receipt it came with is told last.
     pub(crate) fn enter(&mut self, message: &mut Message) -> u64 {
-        let business = message.command == Some(Command::UpstreamMessage);
-        let weight = u32::try_from(message.weight()).unwrap_or(u32::MAX);
-        let parent = message.receipt.take();
-        let entry = Entry {
-            stack: SmallVec::new(),
-            parent,
-            weight,
-            business,
-            in_trunk: false,
-        };
-        let number = self.entries.insert(entry);
+        let number = self.entries.insert(Entry::new(message.receipt.take()));
         message.receipt = Some(Receipt::new(Arc::clone(&self.inbox) as _, number));
         number
     }
@@ -142,8 +135,9 @@ impl Core {
         match self.number(message) {
             None => message.has_receipt(),
             Some(number) => {
+                // An entry that is gone was given up, and whoever wanted to hear of it has heard.
                 let entry = self.entries.get_mut(number);
-                entry.is_some_and(|entry| !entry.stack.is_empty() || entry.parent.is_some())
+                entry.is_none_or(|entry| !entry.stack.is_empty() || entry.parent.is_some())
             }
         }
     }

@@ -74,8 +74,9 @@ pub trait Filter: Send {
         let _ = (token, cx);
     }
 
-    /// The link's socket is gone, or the trunk retires: send what you gather, let go of what you keep. Timers have been
-    /// cancelled; what is armed from here on keeps the chain alive until it has run out.
+    /// The chain gets no new messages: the link's socket is gone, a successor has taken over, or the trunk retires. Send
+    /// what you gather, let go of what you keep. Messages that stand in line before other slots may still come: gather
+    /// those no more. Timers have been cancelled; what is armed from here on keeps the chain alive until it has run out.
     fn close(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }

@@ -162,12 +162,15 @@ impl Message {
         self.receipt.is_some()
     }
 
-    /// Bytes the message is accounted with in queues: key, body and a flat charge for itself.
+    /// Bytes the message is accounted with in queues: key, body, a flat charge for itself, and its parts.
     pub fn weight(&self) -> usize {
+        self.own_weight() + self.parts.iter().map(Message::weight).sum::<usize>()
+    }
+
+    /// The weight without the parts.
+    pub(crate) fn own_weight(&self) -> usize {
         const SELF: usize = 128;
-        SELF + self.key.len()
-            + self.body.len()
-            + self.parts.iter().map(Message::weight).sum::<usize>()
+        SELF + self.key.len() + self.body.len()
     }
 
     /// Ends the message, and every part still in it, with `outcome`.
@@ -180,11 +183,11 @@ impl Message {
         }
     }
 
-    /// Whether the message keeps its place in the order of its direction. Raw messages do, as nobody knows yet what
-    /// they are; heartbeats and acknowledgements overtake.
+    /// Whether the message keeps its place in the order of its direction. Raw messages do, as nobody can tell there
+    /// what they are; heartbeats and acknowledgements overtake.
     pub fn is_ordered(&self, direction: Direction) -> bool {
         match self.command {
-            None => direction == Direction::Upstream,
+            None => true,
             Some(Command::UpstreamMessage) => direction == Direction::Upstream,
             Some(Command::DownstreamMessage) => direction == Direction::Downstream,
             Some(_) => false,

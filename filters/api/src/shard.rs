@@ -1,6 +1,7 @@
 //! The trunk at work: the part of a pipeline that its links share.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{self, Poll};
 
@@ -21,21 +22,16 @@ impl Plan {
     ) -> (Arc<Pipeline>, Vec<Shard>) {
         let pipeline = Arc::new(Pipeline::new(self, biz_id, limits, host));
         let inner = Arc::new(pipeline.without_trunk());
-        let stand_in = Arc::new(LinkInfo::new(0, Identity::new(biz_id, "")));
-        let open = |entrance: &Arc<Entrance>| Shard {
-            chain: Chain::open_trunk(&inner, &stand_in),
-            entrance: Arc::clone(entrance),
-            timer: Timer::default(),
-            closed: false,
-        };
-        let shards = pipeline
-            .trunk()
-            .map(|trunk| trunk.entrances().iter().map(open).collect());
-        (pipeline, shards.unwrap_or_default())
+        let open = |(index, entrance)| Shard::open(&inner, index, entrance);
+        let entrances = pipeline.trunk().map(|trunk| trunk.entrances());
+        let entrances = entrances.into_iter().flatten();
+        let shards = (0..).zip(entrances).map(open).collect();
+        (pipeline, shards)
     }
 }
 
-/// One shard of a trunk: a chain that many links feed.
+/// One shard of a trunk: a chain that many links feed. While it does not run, links stand before it; once it is dropped,
+/// what links send is refused.
 pub struct Shard {
     chain: Chain,
     entrance: Arc<Entrance>,
@@ -44,9 +40,41 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Messages taken in before other tasks get their turn.
+    const TURN: usize = 256;
+
+    fn open(pipeline: &Arc<Pipeline>, index: u64, entrance: &Arc<Entrance>) -> Self {
+        let stand_in = LinkInfo::new(index, Identity::new(pipeline.biz_id(), ""));
+        Self {
+            chain: Chain::open_trunk(pipeline, &Arc::new(stand_in)),
+            entrance: Arc::clone(entrance),
+            timer: Timer::default(),
+            closed: false,
+        }
+    }
+
     /// Works until the pipeline is gone and nothing is unsettled.
+    ///
+    /// Should a filter panic, what the shard holds settles as unknown, the fault `gateway.panicked` is counted for the
+    /// pipeline, and the shard goes on with filters opened anew: one message that a filter trips over costs no other
+    /// link its service.
     pub async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
+        poll_fn(|cx| {
+            let worked = catch_unwind(AssertUnwindSafe(|| self.poll(cx)));
+            worked.unwrap_or_else(|_| {
+                self.open_anew();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+
+    fn open_anew(&mut self) {
+        let pipeline = Arc::clone(self.chain.pipeline());
+        pipeline.meter().fault("gateway.panicked");
+        self.chain = Chain::open_trunk(&pipeline, &Arc::clone(self.chain.link()));
+        self.closed = false;
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
@@ -54,12 +82,9 @@ impl Shard {
         loop {
             self.chain.tick(clock.now(), Load::default());
             self.chain.poll(cx);
-            let limit = self.chain.pipeline().limits().trunk_bytes;
-            while self.chain.load().bytes < limit
-                && let Some(message) = self.entrance.receive(cx)
-            {
-                self.chain.upstream(message);
-                self.chain.poll(cx);
+            if !self.take_in(cx) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if self.entrance.is_finished() && !self.closed {
                 self.closed = true;
@@ -73,5 +98,27 @@ impl Shard {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Takes in what has come, as far as the shard's bound allows. Says whether that was all for now.
+    fn take_in(&mut self, cx: &mut task::Context<'_>) -> bool {
+        let limit = self.chain.pipeline().limits().trunk_bytes;
+        for _ in 0..Self::TURN {
+            if self.chain.load().bytes >= limit {
+                return true;
+            }
+            let Some(message) = self.entrance.receive(cx) else {
+                return true;
+            };
+            self.chain.upstream(message);
+            self.chain.poll(cx);
+        }
+        false
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.entrance.abandon();
     }
 }

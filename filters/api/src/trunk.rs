@@ -6,7 +6,9 @@ use std::task::{self, Waker};
 
 use parking_lot::Mutex;
 
+use crate::fault::Fault;
 use crate::message::Message;
+use crate::receipt::Outcome;
 
 /// The way into the shards of a trunk. When it is dropped, the shards finish what they have and end.
 pub(crate) struct Trunk {
@@ -15,19 +17,20 @@ pub(crate) struct Trunk {
 
 impl Trunk {
     pub(crate) fn new(shards: usize, capacity: usize) -> Self {
+        let shards = (0..shards).map(|_| Arc::new(Entrance::new(capacity)));
         Self {
-            shards: (0..shards)
-                .map(|_| Arc::new(Entrance::new(capacity)))
-                .collect(),
+            shards: shards.collect(),
         }
     }
 
     /// The way into the shard of this link. Always the same one, so the link's order holds.
     pub(crate) fn ticket(&self, link: u64) -> Ticket {
         let spread = link.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        Ticket(Arc::clone(
-            &self.shards[spread as usize % self.shards.len()],
-        ))
+        let shard = &self.shards[spread as usize % self.shards.len()];
+        Ticket {
+            entrance: Arc::clone(shard),
+            place: None,
+        }
     }
 
     pub(crate) fn entrances(&self) -> &[Arc<Entrance>] {
@@ -44,21 +47,27 @@ impl Drop for Trunk {
 }
 
 /// One link's way into its shard.
-pub(crate) struct Ticket(Arc<Entrance>);
+pub(crate) struct Ticket {
+    entrance: Arc<Entrance>,
+    /// The place among those that wait for room, if it still is one.
+    place: Option<u64>,
+}
 
 impl Ticket {
     /// Gives the message back if the shard is full.
     pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
-        self.0.send(message)
+        self.entrance.send(message)
     }
 
     /// Whether the shard takes messages. If not, the task is woken when it does.
-    pub(crate) fn has_room(&self, cx: &task::Context<'_>) -> bool {
-        self.0.has_room(cx)
+    pub(crate) fn has_room(&mut self, cx: &task::Context<'_>) -> bool {
+        self.entrance.has_room(&mut self.place, cx)
     }
 }
 
 /// A bounded queue from many links to one shard. Nobody in the trunk ever waits for a link.
+///
+/// No wake is lost: wakers are left behind under the lock under which the queue is looked at and changed.
 pub(crate) struct Entrance {
     inner: Mutex<Inner>,
     capacity: usize,
@@ -69,8 +78,11 @@ struct Inner {
     queue: VecDeque<Message>,
     bytes: usize,
     reader: Option<Waker>,
-    waiting: Vec<Waker>,
+    waiting: Waiting,
+    /// No more messages will come.
     closed: bool,
+    /// Nobody reads any more.
+    abandoned: bool,
 }
 
 impl Entrance {
@@ -82,53 +94,59 @@ impl Entrance {
     }
 
     fn send(&self, message: Message) -> Result<(), Message> {
-        let mut inner = self.inner.lock();
-        if inner.bytes >= self.capacity {
-            return Err(message);
-        }
-        inner.bytes += message.weight();
-        inner.queue.push_back(message);
-        let reader = inner.reader.clone();
-        drop(inner);
+        let reader = {
+            let mut inner = self.inner.lock();
+            if inner.abandoned {
+                drop(inner);
+                message.settle(abandoned());
+                return Ok(());
+            }
+            if inner.bytes >= self.capacity {
+                return Err(message);
+            }
+            inner.bytes += message.weight();
+            inner.queue.push_back(message);
+            // One wake is enough until the reader has looked.
+            inner.reader.take()
+        };
         if let Some(reader) = reader {
             reader.wake();
         }
         Ok(())
     }
 
-    fn has_room(&self, cx: &task::Context<'_>) -> bool {
+    fn has_room(&self, place: &mut Option<u64>, cx: &task::Context<'_>) -> bool {
         let mut inner = self.inner.lock();
-        let room = inner.bytes < self.capacity;
-        if !room
-            && !inner
-                .waiting
-                .iter()
-                .any(|waker| waker.will_wake(cx.waker()))
-        {
-            inner.waiting.push(cx.waker().clone());
+        let room = inner.bytes < self.capacity || inner.abandoned;
+        if !room {
+            *place = Some(inner.waiting.join(*place, cx.waker()));
         }
         room
     }
 
+    /// The next message. If there is none, the task is woken when there is.
     pub(crate) fn receive(&self, cx: &task::Context<'_>) -> Option<Message> {
-        let (message, woken) = {
-            let mut inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        let Some(message) = inner.queue.pop_front() else {
             inner.reader = Some(cx.waker().clone());
-            let message = inner.queue.pop_front()?;
-            inner.bytes -= message.weight();
-            let room = inner.bytes < self.capacity;
-            (
-                message,
-                if room {
-                    std::mem::take(&mut inner.waiting)
-                } else {
-                    Vec::new()
-                },
-            )
+            return None;
         };
+        inner.bytes -= message.weight();
+        let woken = if inner.queue.is_empty() {
+            inner.waiting.leave(usize::MAX)
+        } else if inner.bytes < self.capacity {
+            inner.waiting.leave(Self::WOKEN)
+        } else {
+            VecDeque::new()
+        };
+        drop(inner);
         woken.into_iter().for_each(Waker::wake);
         Some(message)
     }
+
+    /// Links woken for each message that leaves a queue with room: more than one, as some may have gone, but not all,
+    /// as thousands may wait for the room of one message.
+    const WOKEN: usize = 4;
 
     fn close(&self) {
         let reader = {
@@ -141,8 +159,62 @@ impl Entrance {
         }
     }
 
+    /// Nobody will read any more: what is here and what still comes is refused.
+    pub(crate) fn abandon(&self) {
+        let (left, woken) = {
+            let mut inner = self.inner.lock();
+            inner.abandoned = true;
+            inner.bytes = 0;
+            (
+                std::mem::take(&mut inner.queue),
+                inner.waiting.leave(usize::MAX),
+            )
+        };
+        for message in left {
+            message.settle(abandoned());
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         let inner = self.inner.lock();
         inner.closed && inner.queue.is_empty()
+    }
+}
+
+fn abandoned() -> Outcome {
+    let fault = Fault::gateway("trunk.gone").retryable();
+    Outcome::Failed(fault.detail("the shared part of the pipeline does not run"))
+}
+
+/// The links that wait for room, first come, first woken.
+#[derive(Default)]
+struct Waiting {
+    wakers: VecDeque<Waker>,
+    /// The number of the first place in `wakers`.
+    first: u64,
+}
+
+impl Waiting {
+    /// Takes a place, or keeps the one it has.
+    fn join(&mut self, place: Option<u64>, waker: &Waker) -> u64 {
+        let held = place.and_then(|place| {
+            let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+            Some((place, self.wakers.get_mut(index)?))
+        });
+        if let Some((place, held)) = held {
+            held.clone_from(waker);
+            return place;
+        }
+        self.wakers.push_back(waker.clone());
+        self.first + (self.wakers.len() as u64 - 1)
+    }
+
+    /// Takes out the first `most`.
+    fn leave(&mut self, most: usize) -> VecDeque<Waker> {
+        let rest = self.wakers.split_off(most.min(self.wakers.len()));
+        let woken = std::mem::replace(&mut self.wakers, rest);
+        self.first += woken.len() as u64;
+        woken
     }
 }

@@ -1,12 +1,14 @@
-//! The way of an outcome through the receipts of a message, last to first.
+//! The way of an outcome through the receipts of a message, last to first, and the end of a chain by force.
 
-use super::{Chain, Exit};
+use super::{Chain, Exit, Place};
+use crate::close::CloseCode;
 use crate::core::Work;
+use crate::core::entries::Entry;
 use crate::core::tasks::Task;
 use crate::fault::Fault;
 use crate::filter::Settle;
 use crate::message::Direction;
-use crate::receipt::Outcome;
+use crate::receipt::{Outcome, Receipt};
 
 impl Chain {
     /// Tells the filters that track the message, as far as they answer at once.
@@ -26,7 +28,11 @@ impl Chain {
                     self.core.asked.push_back(Work::Settle { number, outcome });
                     return self.core.asked_first();
                 }
-                Settle::Wait(_) if self.given_up => outcome = given_up(),
+                Settle::Wait(_) if self.given_up => {
+                    let outcome = given_up();
+                    self.core.asked.push_back(Work::Settle { number, outcome });
+                    return self.core.asked_first();
+                }
                 Settle::Wait(future) => {
                     self.core.tasks.push(Task::Settle { number, future });
                     return self.core.asked_first();
@@ -39,34 +45,67 @@ impl Chain {
         let Some(entry) = self.core.entries.remove(number) else {
             return;
         };
-        if entry.business {
-            self.pipeline.count(&outcome);
-        }
-        if let Some(parent) = entry.parent {
-            parent.settle(outcome);
-        }
-        if entry.in_trunk && matches!(self.exit, Exit::Trunk(_)) {
+        self.count(&entry, &outcome);
+        if entry.is_in_trunk() && matches!(self.exit, Exit::Trunk(_)) {
             self.core.work.push_back(Work::Drain {
                 direction: Direction::Upstream,
                 slot: self.slots.len(),
             });
         }
+        if let Some(parent) = entry.parent {
+            parent.settle(outcome);
+        }
     }
 
-    /// Ends the chain now. What stands in line has had no effect and is refused; everything else that is unsettled
-    /// settles as unknown. Outcomes that come later find nothing.
+    /// Counts what became of the link's own messages. In the trunk they are messages of links, and counted there.
+    fn count(&self, entry: &Entry, outcome: &Outcome) {
+        if self.place == Place::Trunk {
+            return;
+        }
+        let dropped = outcome
+            .fault()
+            .is_some_and(|fault| fault.code == Receipt::DROPPED);
+        if entry.is_business() || dropped {
+            self.pipeline.count(outcome);
+        }
+    }
+
+    /// Ends the chain's messages now. What stands in line has had no effect and is refused; everything else that is
+    /// unsettled settles as unknown. Outcomes that come later find nothing. What is on its way to the client may still
+    /// arrive there; see [`Chain::end`].
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
-        for (_, _, message) in self.core.lanes.take_all() {
+        let mut frames = self.core.tasks.keep_downstream();
+        self.core.timers.clear();
+        for message in self.core.lanes.take(Direction::Upstream) {
+            frames += usize::from(message.command.is_none());
             let fault = Fault::gateway("link.retired").retryable();
             self.core.settle(message, Outcome::Failed(fault));
             self.run();
+        }
+        if frames > 0 {
+            // Frames that nobody has decoded cannot be answered: let the client come back and send them again.
+            self.pipeline.meter().fault("link.retired");
+            self.core.close_link(CloseCode::RETIRED);
         }
         for number in self.core.entries.numbers() {
             self.start(Work::Settle {
                 number,
                 outcome: given_up(),
             });
+        }
+        if self.gone {
+            self.end();
+        }
+    }
+
+    /// Ends what is left after [`Chain::give_up`]: the chain is idle from here on.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        for message in self.core.lanes.take(Direction::Downstream) {
+            let fault = Fault::gateway("link.retired").retryable();
+            self.core.settle(message, Outcome::Failed(fault));
+            self.run();
         }
         self.core.tasks.clear();
         self.core.timers.clear();

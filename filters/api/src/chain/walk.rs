@@ -3,47 +3,12 @@
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
 use crate::core::Work;
+use crate::core::step::Step;
 use crate::core::tasks::{Ended, Task};
 use crate::fault::Fault;
 use crate::filter::Verdict;
 use crate::message::{Command, Direction, Message};
 use crate::receipt::Outcome;
-
-/// A message's visit to one slot.
-#[derive(Clone, Copy)]
-struct Step {
-    direction: Direction,
-    slot: usize,
-    /// The message keeps its place in line: those behind it wait while it waits.
-    ordered: bool,
-}
-
-impl Step {
-    fn of(message: &Message, direction: Direction, slot: usize) -> Self {
-        Self {
-            direction,
-            slot,
-            ordered: message.is_ordered(direction),
-        }
-    }
-
-    /// The work of taking `message` on from here.
-    fn go_on(self, message: Message) -> Work {
-        Work::Walk {
-            direction: self.direction,
-            at: self.next(),
-            message,
-        }
-    }
-
-    /// Where the message goes on: upstream the next slot, downstream the number of slots left.
-    fn next(self) -> usize {
-        match self.direction {
-            Direction::Upstream => self.slot + 1,
-            Direction::Downstream => self.slot,
-        }
-    }
-}
 
 impl Chain {
     /// Takes the message from slot to slot until it leaves the chain or stays somewhere.
@@ -57,7 +22,7 @@ impl Chain {
                     }
                     None => return,
                 },
-                Direction::Downstream if at == 0 => return self.core.outgoing.push_back(message),
+                Direction::Downstream if at == 0 => return self.put_out(message),
                 Direction::Downstream => at - 1,
             };
             let step = Step::of(&message, direction, slot);
@@ -71,6 +36,18 @@ impl Chain {
                 None => return,
             }
             at = step.next();
+        }
+    }
+
+    /// Hands a message to the socket, if there is one.
+    fn put_out(&mut self, message: Message) {
+        if self.gone {
+            let fault = Fault::client("push.offline").retryable();
+            let fault = fault.detail("the client has gone");
+            self.core.settle(message, Outcome::Failed(fault));
+            self.core.asked_first();
+        } else {
+            self.core.outgoing.push_back(message);
         }
     }
 
@@ -101,20 +78,38 @@ impl Chain {
                 return None;
             }
         }
-        if self.core.number(&message).is_some() {
+        let number = self.core.number(&message);
+        let entry = number.map(|number| self.core.entries.get_mut(number));
+        // An entry that is gone was given up: its message is past all bounds.
+        if entry.is_some_and(|entry| entry.is_none_or(|entry| entry.is_business())) {
             return Some(message);
         }
-        if self.place == Place::Link && self.is_full(&message) {
-            let fault = Fault::gateway("link.overloaded")
-                .retryable()
-                .detail("too many unsettled messages on this link: wait for answers");
-            let step = Step::of(&message, Direction::Upstream, slot);
-            self.refuse(step, message, fault);
-            self.core.asked_first();
-            return None;
+        // A joined message counts with its parts.
+        if message.parts().is_empty() {
+            if let Some(fault) = self.overload(&message) {
+                let step = Step::of(&message, Direction::Upstream, slot);
+                self.refuse(step, message, fault);
+                self.core.asked_first();
+                return None;
+            }
+            let number = number.unwrap_or_else(|| self.core.enter(&mut message));
+            self.core.entries.charge(number, message.own_weight());
+        } else if number.is_none() {
+            self.core.enter(&mut message);
         }
-        self.core.enter(&mut message);
         Some(message)
+    }
+
+    /// Why a new business message is not taken, if so.
+    fn overload(&self, message: &Message) -> Option<Fault> {
+        if self.given_up {
+            Some(Fault::gateway("link.retired").retryable())
+        } else if self.place == Place::Link && self.is_full(message) {
+            let fault = Fault::gateway("link.overloaded").retryable();
+            Some(fault.detail("too many unsettled messages on this link: wait for answers"))
+        } else {
+            None
+        }
     }
 
     fn is_full(&self, message: &Message) -> bool {
@@ -147,21 +142,13 @@ impl Chain {
             Verdict::Next(message) => self.core.asked.push_back(step.go_on(message)),
             Verdict::Done => {}
             Verdict::Refuse(message, fault) => self.refuse(step, message, fault),
+            // Given up: nobody waits for what the future would say.
+            Verdict::Wait(_) if self.given_up && step.direction == Direction::Upstream => {}
             Verdict::Wait(future) => {
-                let Step {
-                    direction,
-                    slot,
-                    ordered,
-                } = step;
-                if ordered {
-                    self.core.lanes.set_waiting(direction, slot, true);
+                if step.ordered {
+                    self.core.lanes.set_waiting(step.direction, step.slot, true);
                 }
-                self.core.tasks.push(Task::Wait {
-                    direction,
-                    slot,
-                    ordered,
-                    future,
-                });
+                self.core.tasks.push(Task::Wait { step, future });
             }
         }
         self.core.asked_first();
@@ -171,18 +158,14 @@ impl Chain {
     pub(super) fn ended(&mut self, ended: Ended) {
         match ended {
             Ended::Wait {
-                direction,
-                slot,
-                ordered,
+                step,
                 message,
                 value,
             } => {
-                let step = Step {
-                    direction,
-                    slot,
-                    ordered,
-                };
-                if ordered {
+                let Step {
+                    direction, slot, ..
+                } = step;
+                if step.ordered {
                     self.core.lanes.set_waiting(direction, slot, false);
                     self.core.work.push_back(Work::Drain { direction, slot });
                 }
@@ -252,7 +235,7 @@ impl Chain {
 
     /// Whether those that stand before the trunk can go on. If not, the task is woken when they can.
     pub(super) fn trunk_has_room(&mut self, cx: &std::task::Context<'_>) -> bool {
-        let Exit::Trunk(ticket) = &self.exit else {
+        let Exit::Trunk(ticket) = &mut self.exit else {
             return false;
         };
         !self.gate_closed
@@ -264,8 +247,8 @@ impl Chain {
             && ticket.has_room(cx)
     }
 
-    /// Settles a refused message as failed. One that nobody tracks is answered with a NACK, through the slot that
-    /// decodes; before that slot nobody can be answered, so the link is closed.
+    /// Settles a refused message as failed. A business message that nobody tracks is answered with a NACK, through the
+    /// slot that decodes; before that slot nobody can be answered, so the link is closed.
     fn refuse(&mut self, step: Step, message: Message, fault: Fault) {
         self.meter(step.slot).fault(&fault.code);
         if let Some(code) = fault.close {
@@ -275,7 +258,11 @@ impl Chain {
             return self.core.settle(message, Outcome::from_fault(fault));
         }
         let Message {
-            key, receipt, link, ..
+            command,
+            key,
+            receipt,
+            link,
+            ..
         } = message;
         if let Some(receipt) = receipt {
             if let Some(number) = receipt.number_at(&self.core.inbox) {
@@ -283,19 +270,20 @@ impl Chain {
             }
             receipt.defuse();
         }
-        match self.pipeline.decodes_at() {
-            Some(codec) if codec <= step.slot => {
-                let message = Message::nack(link, key, fault);
-                self.core.asked.push_back(Work::Walk {
-                    direction: Direction::Downstream,
-                    at: codec + 1,
-                    message,
-                });
-            }
-            _ => self
-                .core
-                .close_link(fault.close.unwrap_or(CloseCode::GARBAGE)),
+        let at = match (command, self.pipeline.decodes_at()) {
+            (Some(Command::UpstreamMessage), codec) => codec.map_or(0, |codec| codec + 1),
+            (None, Some(codec)) if codec <= step.slot => codec + 1,
+            (None, _) => return self.core.close_link(CloseCode::GARBAGE),
+            (Some(_), _) => return,
+        };
+        if command.is_some() {
+            self.pipeline.meter().fault(&fault.code);
         }
+        self.core.asked.push_back(Work::Walk {
+            direction: Direction::Downstream,
+            at,
+            message: Message::nack(link, key, fault),
+        });
     }
 
     /// Whether somebody hears of the message's outcome: a filter that tracks it, or who gave it into the chain.

@@ -5,100 +5,108 @@ use smallvec::SmallVec;
 use crate::receipt::{Receipt, Token};
 
 /// One unsettled message. Its place here is the place that its outcome has reserved in the mailbox.
+#[derive(Default)]
 pub(crate) struct Entry {
     /// Slots to be told, the last one first.
     pub(crate) stack: SmallVec<[(u16, Token); 4]>,
     /// Who gave the message into the chain with a receipt of its own, and is told last.
     pub(crate) parent: Option<Receipt>,
-    /// What the message weighs in the chain's bounds.
-    pub(crate) weight: u32,
-    /// Counts as a business message on its way upstream.
-    pub(crate) business: bool,
+    /// What a business message on its way upstream weighs in the chain's bounds; `None` for any other.
+    business: Option<u32>,
     /// Has left for the trunk.
-    pub(crate) in_trunk: bool,
+    in_trunk: bool,
 }
 
+impl Entry {
+    /// A message that came with this receipt, or with none.
+    pub(crate) fn new(parent: Option<Receipt>) -> Self {
+        Self {
+            parent,
+            ..Self::default()
+        }
+    }
+
+    /// Counts as a business message on its way upstream.
+    pub(crate) fn is_business(&self) -> bool {
+        self.business.is_some()
+    }
+
+    /// Has left for the trunk.
+    pub(crate) fn is_in_trunk(&self) -> bool {
+        self.in_trunk
+    }
+}
+
+#[derive(Default)]
 struct Place {
-    generation: u32,
+    number: u64,
     entry: Option<Entry>,
 }
 
-/// A table of entries whose numbers are never used twice, so that a late outcome cannot meet a newer message.
+/// A table of entries whose numbers are never used twice, so that a late outcome cannot meet a newer message: the low
+/// half of a number is the place, the high half counts the entries there have ever been. (It starts again after 2^32
+/// entries; for a number to return, an outcome would have to be late by exactly as many messages.)
 #[derive(Default)]
 pub(crate) struct Entries {
     places: Vec<Place>,
     free: Vec<u32>,
+    inserted: u32,
     business: usize,
     weight: usize,
     in_trunk: usize,
 }
 
 impl Entries {
+    /// Places kept when a chain is idle.
+    const KEEP: usize = 8;
+
     pub(crate) fn insert(&mut self, entry: Entry) -> u64 {
-        if entry.business {
-            self.business += 1;
-            self.weight += entry.weight as usize;
-        }
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                self.places.push(Place {
-                    generation: 0,
-                    entry: None,
-                });
-                (self.places.len() - 1) as u32
-            }
-        };
-        let place = &mut self.places[index as usize];
-        place.entry = Some(entry);
-        u64::from(place.generation) << 32 | u64::from(index)
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        self.inserted = self.inserted.wrapping_add(1);
+        let number = u64::from(self.inserted) << 32 | u64::from(index);
+        let entry = Some(entry);
+        self.places[index as usize] = Place { number, entry };
+        number
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
         let place = self.places.get_mut(number as u32 as usize)?;
-        if place.generation == (number >> 32) as u32 {
-            place.entry.as_mut()
-        } else {
-            None
-        }
+        place.entry.as_mut().filter(|_| place.number == number)
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Entry> {
         self.get_mut(number)?;
-        let place = &mut self.places[number as u32 as usize];
-        let entry = place.entry.take()?;
-        place.generation = place.generation.wrapping_add(1);
+        let entry = self.places[number as u32 as usize].entry.take()?;
         self.free.push(number as u32);
-        if entry.business {
+        if let Some(weight) = entry.business {
             self.business -= 1;
-            self.weight -= entry.weight as usize;
+            self.weight -= weight as usize;
         }
         if entry.in_trunk {
             self.in_trunk -= 1;
         }
-        if self.free.len() == self.places.len() && self.places.len() > Self::KEEP {
-            // A burst is over. Numbers restart, so keep the generations unique.
-            self.shrink();
+        if self.is_empty() && self.places.len() > Self::KEEP {
+            // A burst is over.
+            self.places.truncate(Self::KEEP);
+            self.places.shrink_to_fit();
+            self.free = (0..Self::KEEP as u32).rev().collect();
         }
         Some(entry)
     }
 
-    /// Places kept when a chain is idle.
-    const KEEP: usize = 8;
-
-    fn shrink(&mut self) {
-        let newest = self
-            .places
-            .iter()
-            .map(|place| place.generation)
-            .max()
-            .unwrap_or(0);
-        self.places.truncate(Self::KEEP);
-        self.places.shrink_to_fit();
-        for place in &mut self.places {
-            place.generation = newest;
+    /// The message is a business message of this weight.
+    pub(crate) fn charge(&mut self, number: u64, weight: usize) {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        if let Some(entry) = self.get_mut(number)
+            && entry.business.is_none()
+        {
+            entry.business = Some(weight);
+            self.business += 1;
+            self.weight += weight as usize;
         }
-        self.free = (0..Self::KEEP as u32).rev().collect();
     }
 
     /// Marks the message as handed to the trunk.
@@ -130,13 +138,44 @@ impl Entries {
 
     /// The numbers of all entries.
     pub(crate) fn numbers(&self) -> Vec<u64> {
-        let numbered = self
-            .places
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.entry.is_some());
-        numbered
-            .map(|(index, place)| u64::from(place.generation) << 32 | index as u64)
-            .collect()
+        let taken = self.places.iter().filter(|place| place.entry.is_some());
+        taken.map(|place| place.number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_never_return_and_sums_hold(steps in prop::collection::vec((any::<bool>(), 0_usize..64), 1..400)) {
+            let mut entries = Entries::default();
+            let mut ever = BTreeSet::new();
+            let mut held: Vec<u64> = Vec::new();
+            for (insert, pick) in steps {
+                if insert || held.is_empty() {
+                    let number = entries.insert(Entry::new(None));
+                    entries.charge(number, 10);
+                    entries.charge(number, 10);
+                    prop_assert!(ever.insert(number), "{number} came twice");
+                    held.push(number);
+                } else {
+                    // Often all of them, so that the table shrinks in between.
+                    let left = if pick < 8 { 0 } else { held.len() - 1 };
+                    for number in held.drain(left..) {
+                        prop_assert!(entries.remove(number).is_some());
+                        prop_assert!(entries.remove(number).is_none());
+                    }
+                }
+                prop_assert_eq!(entries.business(), held.len());
+                prop_assert_eq!(entries.weight(), 10 * held.len());
+                prop_assert_eq!(entries.is_empty(), held.is_empty());
+            }
+        }
     }
 }

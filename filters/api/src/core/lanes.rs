@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::message::{Direction, Message};
+use crate::message::{Command, Direction, Message};
 
 /// The queue before one slot, in one direction.
 struct Lane {
@@ -55,7 +55,7 @@ impl Lanes {
     }
 
     pub(crate) fn push(&mut self, direction: Direction, slot: usize, message: Message) {
-        self.weight += message.weight();
+        self.weight += charge(&message);
         self.open(direction, slot).queue.push_back(message);
     }
 
@@ -67,14 +67,14 @@ impl Lanes {
         } else {
             lane.queue.pop_front()
         };
-        self.weight -= message.as_ref().map_or(0, Message::weight);
+        self.weight -= message.as_ref().map_or(0, charge);
         self.tidy(direction, slot);
         message
     }
 
     /// Puts the first in line back.
     pub(crate) fn unpop(&mut self, direction: Direction, slot: usize, message: Message) {
-        self.weight += message.weight();
+        self.weight += charge(&message);
         self.open(direction, slot).queue.push_front(message);
     }
 
@@ -87,18 +87,21 @@ impl Lanes {
         });
     }
 
-    /// Everything that stands in line, in the order of the slots it has come to; the lines are gone.
-    pub(crate) fn take_all(&mut self) -> Vec<(Direction, usize, Message)> {
-        self.weight = 0;
+    /// Everything that stands in line in this direction, the farthest on first; the lines are gone, those of slots that
+    /// wait too.
+    pub(crate) fn take(&mut self, direction: Direction) -> Vec<Message> {
         let lanes = std::mem::take(&mut self.lanes);
-        let lines = lanes
+        let (mut taken, kept): (Vec<_>, _) = lanes
             .into_iter()
-            .map(|lane| (lane.direction, lane.slot, lane.queue));
-        lines
-            .flat_map(|(direction, slot, queue)| {
-                queue.into_iter().map(move |m| (direction, slot, m))
-            })
-            .collect()
+            .partition(|lane| lane.direction == direction);
+        self.lanes = kept;
+        taken.sort_by_key(|lane| match direction {
+            Direction::Upstream => usize::MAX - lane.slot,
+            Direction::Downstream => lane.slot,
+        });
+        let messages: Vec<_> = taken.into_iter().flat_map(|lane| lane.queue).collect();
+        self.weight -= messages.iter().map(charge).sum::<usize>();
+        messages
     }
 
     pub(crate) fn any(&self, direction: Direction) -> bool {
@@ -109,8 +112,16 @@ impl Lanes {
         self.lanes.is_empty()
     }
 
-    /// What stands in line weighs, in bytes.
+    /// What the raw messages and pushes in line weigh, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.weight
+    }
+}
+
+/// Business messages weigh in their entries already.
+fn charge(message: &Message) -> usize {
+    match message.command {
+        Some(Command::UpstreamMessage) => 0,
+        _ => message.weight(),
     }
 }

@@ -7,16 +7,14 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 
+use crate::core::step::Step;
 use crate::message::{Direction, Message};
 use crate::receipt::{Outcome, Token};
 
 /// A future and what it is for.
 pub(crate) enum Task {
     Wait {
-        direction: Direction,
-        slot: usize,
-        /// Business messages stand in line behind it.
-        ordered: bool,
+        step: Step,
         future: BoxFuture<'static, (Message, Box<dyn Any + Send>)>,
     },
     Settle {
@@ -33,9 +31,7 @@ pub(crate) enum Task {
 /// What a future has come to.
 pub(crate) enum Ended {
     Wait {
-        direction: Direction,
-        slot: usize,
-        ordered: bool,
+        step: Step,
         message: Message,
         value: Box<dyn Any + Send>,
     },
@@ -54,27 +50,19 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         Poll::Ready(match self.get_mut() {
-            Self::Wait {
-                direction,
-                slot,
-                ordered,
-                future,
-            } => {
+            Self::Wait { step, future } => {
                 let (message, value) = ready!(future.as_mut().poll(cx));
+                let step = *step;
                 Ended::Wait {
-                    direction: *direction,
-                    slot: *slot,
-                    ordered: *ordered,
+                    step,
                     message,
                     value,
                 }
             }
             Self::Settle { number, future } => {
                 let outcome = ready!(future.as_mut().poll(cx));
-                Ended::Settle {
-                    number: *number,
-                    outcome,
-                }
+                let number = *number;
+                Ended::Settle { number, outcome }
             }
             Self::Spawned {
                 slot,
@@ -82,10 +70,8 @@ impl Future for Task {
                 future,
             } => {
                 ready!(future.as_mut().poll(cx));
-                Ended::Spawned {
-                    slot: *slot,
-                    token: *token,
-                }
+                let (slot, token) = (*slot, *token);
+                Ended::Spawned { slot, token }
             }
         })
     }
@@ -118,5 +104,20 @@ impl Tasks {
 
     pub(crate) fn clear(&mut self) {
         self.0 = None;
+    }
+
+    /// Drops all but the waits on the way to the client. Says how many of the others held a frame on its way upstream.
+    pub(crate) fn keep_downstream(&mut self) -> usize {
+        let mut frames = 0;
+        for task in self.0.take().into_iter().flatten() {
+            match task {
+                Task::Wait { step, .. } if step.direction == Direction::Downstream => {
+                    self.push(task);
+                }
+                Task::Wait { step, .. } => frames += usize::from(step.raw),
+                Task::Settle { .. } | Task::Spawned { .. } => {}
+            }
+        }
+        frames
     }
 }

@@ -1,0 +1,43 @@
+//! A message's visit to one slot.
+
+use crate::core::Work;
+use crate::message::{Direction, Message};
+
+/// A message's visit to one slot.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) direction: Direction,
+    pub(crate) slot: usize,
+    /// The message keeps its place in line: those behind it wait while it waits.
+    pub(crate) ordered: bool,
+    /// It came as a whole frame.
+    pub(crate) raw: bool,
+}
+
+impl Step {
+    pub(crate) fn of(message: &Message, direction: Direction, slot: usize) -> Self {
+        Self {
+            direction,
+            slot,
+            ordered: message.is_ordered(direction),
+            raw: message.command.is_none(),
+        }
+    }
+
+    /// The work of taking `message` on from here.
+    pub(crate) fn go_on(self, message: Message) -> Work {
+        Work::Walk {
+            direction: self.direction,
+            at: self.next(),
+            message,
+        }
+    }
+
+    /// Where the message goes on: upstream the next slot, downstream the number of slots left.
+    pub(crate) fn next(self) -> usize {
+        match self.direction {
+            Direction::Upstream => self.slot + 1,
+            Direction::Downstream => self.slot,
+        }
+    }
+}

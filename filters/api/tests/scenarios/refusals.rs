@@ -1,0 +1,113 @@
+//! Refused and lost messages: who hears of them, and how often.
+
+use crate::common::{Desk, Go, kit, received};
+use crate::{names, outcome};
+use linkgate_filter::Receipt;
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_message_is_answered_once_by_whoever_tracks_it_or_by_the_runner() {
+    let desk = Desk::fresh();
+    let kit = kit(
+        "[{ id: out, use: note }, { use: codec }, { id: early, use: pick }, \
+         { id: ack, use: track, config: { answer: true } }, { id: late, use: wait, config: { up: true, mark: later } }, { use: test_end }]",
+    );
+    let mut link = kit.link("alice");
+    link.frame("B bad", false);
+    link.frame("B later", false);
+    link.run().await;
+    desk.go("late later", Go::Refuse);
+    link.run().await;
+    assert_eq!(
+        received(&mut link),
+        ["raw nack bad pick.bad", "raw nack later wait.refused"]
+    );
+    let log = desk.log();
+    assert!(
+        log.contains(&"out down raw nack bad pick.bad".to_owned()),
+        "the answer passes the encoders: {log:?}"
+    );
+    assert!(
+        log.contains(&"ack settled later failed wait.refused".to_owned()),
+        "{log:?}"
+    );
+    assert_eq!(link.close_wanted(), None);
+    let faults = kit.own().meter().faults();
+    assert_eq!(
+        faults,
+        [("pick.bad".to_owned(), 1), ("wait.refused".to_owned(), 1)],
+        "each counted once"
+    );
+    assert_eq!(link.chains().load(), Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_refused_before_the_decoding_slot_closes_the_link() {
+    let _desk = Desk::fresh();
+    let kit = kit("[{ use: pick }, { use: codec }, { use: test_end }]");
+    let mut link = kit.link("alice");
+    link.frame("B bad", false);
+    link.run().await;
+    assert_eq!(received(&mut link), names([]));
+    assert_eq!(
+        link.close_wanted(),
+        Some(linkgate_filter::CloseCode::GARBAGE)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_the_codec_refuses_is_answered() {
+    let _desk = Desk::fresh();
+    let kit = kit("[{ use: codec }, { use: test_end }]");
+    let mut link = kit.link("alice");
+    link.frame("rubbish", false);
+    assert_eq!(received(&mut link), ["raw nack codec.garbage"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_heartbeat_or_acknowledgement_is_counted_but_gets_no_nack() {
+    let _desk = Desk::fresh();
+    let kit = kit("[{ use: codec }, { use: pick }, { use: test_end }]");
+    let mut link = kit.link("alice");
+    link.frame("G bad", false);
+    link.frame("H bad", false);
+    assert_eq!(
+        received(&mut link),
+        names([]),
+        "a NACK speaks of business messages alone"
+    );
+    assert_eq!(
+        kit.own().slots()[1].meter().faults(),
+        [("pick.bad".to_owned(), 2)]
+    );
+    assert_eq!(link.close_wanted(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_push_tells_its_source() {
+    let _desk = Desk::fresh();
+    let kit =
+        kit("[{ id: p, use: track, config: { all: true } }, { use: pick }, { use: test_end }]");
+    let mut link = kit.link("alice");
+    let pushed = link.push("bad", "");
+    link.run().await;
+    assert_eq!(outcome(&pushed), "failed pick.bad");
+    assert_eq!(received(&mut link), names([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_lost_in_a_filter_settles_as_unknown_and_is_counted() {
+    let _desk = Desk::fresh();
+    let kit = kit(
+        "[{ id: ack, use: track, config: { answer: true } }, { use: pick }, { use: test_end }]",
+    );
+    let mut link = kit.link("alice");
+    link.business("lost", "");
+    let pushed = link.push("lost", "");
+    link.run().await;
+    assert_eq!(received(&mut link), ["nack lost gateway.dropped"]);
+    assert_eq!(
+        kit.own().meter().faults(),
+        [(Receipt::DROPPED.to_owned(), 1)]
+    );
+    assert_eq!(outcome(&pushed), "unknown gateway.dropped");
+}
