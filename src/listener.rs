@@ -186,13 +186,12 @@ impl Listener {
 async fn welcome<H: Handler>(
     door: Arc<Door>,
     (stream, peer): (TcpStream, SocketAddr),
-    slot: Option<OwnedSemaphorePermit>,
+    _slot: Option<OwnedSemaphorePermit>,
     handler: Arc<H>,
     stop: CancellationToken,
 ) {
     let started = Instant::now();
     let result = door.open(stream, peer.ip(), handler.as_ref(), &stop).await;
-    drop(slot);
     match result {
         Ok(accepted) => {
             door.counters.accepted.inc();
