@@ -4,5 +4,6 @@ pub mod client;
 pub mod clock;
 pub mod link;
 pub mod listener;
+pub mod push;
 pub mod secret;
 pub mod telemetry;

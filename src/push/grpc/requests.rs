@@ -1,0 +1,121 @@
+//! Requests and answers of the wire into those of the router and back.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use linkgate_filter::{Blame, Effect, Fault};
+use linkgate_proto::v1;
+
+use crate::push::outcome::{ReceiverOutcome, Status};
+use crate::push::router::Push;
+
+/// The code of a push that makes no sense.
+pub(super) const INVALID: &str = "push.invalid";
+
+/// Receivers of one push.
+const MOST_RECEIVERS: usize = 1_000;
+
+/// Bytes of a key, a bizID, a user or a device.
+const LONGEST_NAME: usize = 256;
+
+/// A request that makes sense, and who is to get it.
+pub(super) fn read(request: v1::PushRequest) -> Result<(Arc<Push>, Vec<String>), Fault> {
+    let invalid = |detail: String| Fault::backend(INVALID).detail(detail);
+    for (field, text) in [
+        ("key", Some(&request.key)),
+        ("biz_id", Some(&request.biz_id)),
+        ("device_id", request.device_id.as_ref()),
+    ] {
+        name(field, text.map(String::as_str)).map_err(invalid)?;
+    }
+    let receivers = request.receiver_ids;
+    if receivers.is_empty() || receivers.len() > MOST_RECEIVERS {
+        let count = receivers.len();
+        return Err(invalid(format!(
+            "`receiver_ids` has {count} entries, not 1 to {MOST_RECEIVERS}"
+        )));
+    }
+    let mut seen = HashSet::with_capacity(receivers.len());
+    for receiver in &receivers {
+        name("receiver_ids", Some(receiver)).map_err(invalid)?;
+        if !seen.insert(receiver.as_str()) {
+            return Err(invalid("`receiver_ids` names a user twice".to_owned()));
+        }
+    }
+    let push = Push {
+        key: request.key.into(),
+        biz_id: request.biz_id.into(),
+        body: request.body,
+        device_id: request.device_id.map(Into::into),
+        expires_at: request.expires_at.map(instant),
+        ack: request.ack.unwrap_or(true),
+        all: request.all,
+    };
+    Ok((Arc::new(push), receivers))
+}
+
+fn name(field: &str, text: Option<&str>) -> Result<(), String> {
+    match text {
+        Some("") => Err(format!("`{field}` is empty")),
+        Some(text) if text.len() > LONGEST_NAME => {
+            Err(format!("`{field}` is longer than {LONGEST_NAME} bytes"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Times before 1970 are long past whatever they are; those too far off to count are as good as the farthest.
+fn instant(unix_ms: i64) -> SystemTime {
+    let since = Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0));
+    SystemTime::UNIX_EPOCH
+        .checked_add(since)
+        .unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40))
+}
+
+/// What the gRPC status of a refused call is.
+pub(super) fn status(fault: &Fault) -> tonic::Status {
+    let code = match &*fault.code {
+        INVALID => tonic::Code::InvalidArgument,
+        _ => tonic::Code::PermissionDenied,
+    };
+    tonic::Status::new(code, fault.to_string())
+}
+
+pub(super) fn outcome(receiver_id: String, outcome: ReceiverOutcome) -> v1::ReceiverOutcome {
+    use v1::receiver_outcome::Status as Wire;
+    let status = match outcome.status {
+        Status::Delivered => Wire::Delivered,
+        Status::Sent => Wire::Sent,
+        Status::Offline => Wire::Offline,
+        Status::Expired => Wire::Expired,
+        Status::Rejected => Wire::Rejected,
+    };
+    v1::ReceiverOutcome {
+        receiver_id,
+        status: status.into(),
+        reason: outcome.reason.map(fault),
+    }
+}
+
+pub(super) fn fault(fault: Fault) -> v1::Fault {
+    use v1::fault::{Effect as WireEffect, Source};
+    let source = match fault.blame {
+        Blame::Client => Source::Client,
+        Blame::Backend => Source::Backend,
+        Blame::Gateway => Source::Gateway,
+    };
+    let effect = match fault.effect {
+        Effect::None => WireEffect::None,
+        Effect::Unknown => WireEffect::Unknown,
+    };
+    let wait = fault.retry_after.unwrap_or_default();
+    v1::Fault {
+        code: fault.code.into_owned(),
+        source: source.into(),
+        retryable: fault.retry_after.is_some(),
+        retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+        effect: effect.into(),
+        detail: fault.detail.into_owned(),
+    }
+}

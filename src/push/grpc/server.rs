@@ -1,0 +1,224 @@
+//! The server of a gRPC push source: address, TLS, bounds, graceful stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, stream};
+use linkgate_proto::FILE_DESCRIPTOR_SET;
+use linkgate_proto::v1::push_service_server::PushServiceServer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+use super::auth::Callers;
+use super::service::Service;
+use crate::push::config::GrpcSource;
+use crate::push::router::Router;
+
+/// A gRPC push source with its address bound.
+pub struct GrpcPush {
+    listener: TcpListener,
+    server: Server,
+    service: Service,
+    max_message: usize,
+    max_connections: usize,
+}
+
+/// Why a gRPC push source does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum GrpcPushError {
+    /// The address cannot be served on.
+    #[error("cannot serve pushes on {address}: {source}; is another process using the address?")]
+    Bind {
+        /// The source's address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Certificate and key are no pair, or not readable.
+    #[error("the certificates of the push source on {address} are of no use: {source}")]
+    Tls {
+        /// The source's address.
+        address: SocketAddr,
+        /// What is wrong with them.
+        source: tonic::transport::Error,
+    },
+    /// Serving broke off.
+    #[error("the push source stopped: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    /// The services' descriptors cannot be read.
+    #[error("server reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl GrpcPush {
+    /// How long a connection may take to answer a ping.
+    const PING_TIMEOUT: Duration = Duration::from_secs(10);
+    const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Binds the source's address.
+    ///
+    /// # Errors
+    /// The address is not free, or the certificates are of no use.
+    pub async fn bind(config: &GrpcSource, router: Router) -> Result<Self, GrpcPushError> {
+        let address = config.address;
+        let server = server(config).map_err(|source| GrpcPushError::Tls { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| GrpcPushError::Bind { address, source })?;
+        let service = Service {
+            router,
+            callers: Arc::new(Callers::new(&config.auth)),
+            max_in_flight: config.max_in_flight as usize,
+            stop: CancellationToken::new(),
+        };
+        Ok(Self {
+            listener,
+            server,
+            service,
+            max_message: config.max_message.as_usize(),
+            max_connections: config.max_connections as usize,
+        })
+    }
+
+    /// The address bound, with the port that the system chose for port 0.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled and the calls that were open then are answered. A call may be open for as long as
+    /// `max_wait`: who cannot wait for that drops the future.
+    ///
+    /// # Errors
+    /// Serving breaks off.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), GrpcPushError> {
+        let Self {
+            listener,
+            mut server,
+            mut service,
+            max_message,
+            max_connections,
+        } = self;
+        service.stop = stop.clone();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<PushServiceServer<Service>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let push = PushServiceServer::new(service)
+            .max_decoding_message_size(max_message)
+            .max_encoding_message_size(usize::MAX);
+        server
+            .add_service(push)
+            .add_service(health_service)
+            .add_service(reflection)
+            .serve_with_incoming_shutdown(accept(listener, max_connections), stop.cancelled_owned())
+            .await?;
+        Ok(())
+    }
+}
+
+fn server(config: &GrpcSource) -> Result<Server, tonic::transport::Error> {
+    let server = Server::builder()
+        .max_concurrent_streams(config.max_calls)
+        .http2_keepalive_interval(Some(*config.keep_alive))
+        .http2_keepalive_timeout(Some(GrpcPush::PING_TIMEOUT));
+    let Some(tls) = &config.tls else {
+        return Ok(server);
+    };
+    let identity = Identity::from_pem(&tls.cert, tls.key.expose());
+    let mut settings = ServerTlsConfig::new()
+        .identity(identity)
+        .timeout(GrpcPush::HANDSHAKE_TIMEOUT);
+    if let Some(authorities) = &tls.client_ca {
+        // Optional: whoever comes without a certificate needs a token.
+        settings = settings
+            .client_ca_root(Certificate::from_pem(authorities))
+            .client_auth_optional(true);
+    }
+    server.tls_config(settings)
+}
+
+/// Accepted connections, no more than `most` at a time.
+fn accept(listener: TcpListener, most: usize) -> impl Stream<Item = io::Result<Connection>> {
+    let room = Arc::new(Semaphore::new(most));
+    stream::unfold((listener, room), async |(listener, room)| {
+        let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+        let accepted = match listener.accept().await {
+            Ok((socket, _)) => socket.set_nodelay(true).map(|()| Connection {
+                socket,
+                _permit: permit,
+            }),
+            Err(error) => {
+                // Out of descriptors, most likely: trying again at once would only spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(error)
+            }
+        };
+        Some((accepted, (listener, room)))
+    })
+}
+
+/// A connection that counts among those allowed.
+struct Connection {
+    socket: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.socket.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}

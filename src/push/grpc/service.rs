@@ -1,0 +1,172 @@
+//! The calls of `PushService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt};
+use linkgate_filter::Fault;
+use linkgate_proto::v1;
+use linkgate_proto::v1::push_service_server::PushService;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::auth::{Callers, Grant};
+use super::requests;
+use crate::push::router::{Pending, Push, Router};
+
+/// `PushService` of one source.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) router: Router,
+    pub(super) callers: Arc<Callers>,
+    pub(super) max_in_flight: usize,
+    /// Cancelled when the source stops: streams are read no further.
+    pub(super) stop: CancellationToken,
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::PushResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl PushService for Service {
+    async fn push(
+        &self,
+        request: Request<v1::PushRequest>,
+    ) -> Result<Response<v1::PushResponse>, Status> {
+        let grant = self.admit(&request)?;
+        let until = self.patience(request.metadata());
+        match self.start(request.into_inner(), &grant) {
+            Ok(started) => Ok(Response::new(started.answer(until).await)),
+            Err(refusal) => Err(requests::status(&refusal.fault)),
+        }
+    }
+
+    type PushStreamStream = Answers;
+
+    async fn push_stream(
+        &self,
+        request: Request<Streaming<v1::PushRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let grant = self.admit(&request)?;
+        let until = self.patience(request.metadata());
+        let service = self.clone();
+        let answers = request
+            .into_inner()
+            .take_until(self.stop.clone().cancelled_owned())
+            // Started here, one after the other, so that pushes leave in the order they come.
+            .map(move |request| request.map(|request| service.start(request, &grant)))
+            .map(move |started| answer(started, until))
+            .buffer_unordered(self.max_in_flight);
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+async fn answer(
+    started: Result<Result<Started, Refusal>, Status>,
+    until: Option<Instant>,
+) -> Result<v1::PushResponse, Status> {
+    match started? {
+        Ok(started) => Ok(started.answer(until).await),
+        Err(refusal) => Ok(refusal.answer()),
+    }
+}
+
+impl Service {
+    fn admit<T>(&self, request: &Request<T>) -> Result<Grant, Status> {
+        let admitted = self.callers.admit(request);
+        if admitted.is_err() {
+            self.router.metrics().refused("unauthenticated");
+        }
+        admitted
+    }
+
+    /// When the caller has to be answered, with what is known by then.
+    fn patience(&self, metadata: &MetadataMap) -> Option<Instant> {
+        let timeout = timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
+        let way_back = (timeout / 10).min(Duration::from_millis(250));
+        self.router
+            .clock()
+            .now()
+            .checked_add(timeout.saturating_sub(way_back))
+    }
+
+    /// Sends a push to all its receivers.
+    fn start(&self, request: v1::PushRequest, grant: &Grant) -> Result<Started, Refusal> {
+        let (key, biz_id) = (request.key.clone(), request.biz_id.clone());
+        let refuse = |fault: Fault, code| {
+            self.router.metrics().refused(code);
+            Refusal { key, biz_id, fault }
+        };
+        let (push, receivers) = match requests::read(request) {
+            Ok(read) => read,
+            Err(fault) => return Err(refuse(fault, "invalid")),
+        };
+        if !grant.covers(&push.biz_id) {
+            let fault =
+                Fault::backend("push.forbidden").detail("the caller is not bound to this bizID");
+            return Err(refuse(fault, "forbidden"));
+        }
+        let send = |receiver: String| {
+            let pending = self.router.send(&push, &receiver);
+            (receiver, pending)
+        };
+        let pending = receivers.into_iter().map(send).collect();
+        Ok(Started { push, pending })
+    }
+}
+
+/// A push that is under way.
+struct Started {
+    push: Arc<Push>,
+    pending: Vec<(String, Pending)>,
+}
+
+impl Started {
+    async fn answer(self, until: Option<Instant>) -> v1::PushResponse {
+        let Self { push, pending } = self;
+        let outcomes = pending.into_iter().map(async |(receiver, pending)| {
+            requests::outcome(receiver, pending.outcome(until).await)
+        });
+        v1::PushResponse {
+            key: push.key.to_string(),
+            biz_id: push.biz_id.to_string(),
+            outcomes: join_all(outcomes).await,
+            fault: None,
+        }
+    }
+}
+
+/// A push that was refused as a whole.
+struct Refusal {
+    key: String,
+    biz_id: String,
+    fault: Fault,
+}
+
+impl Refusal {
+    fn answer(self) -> v1::PushResponse {
+        v1::PushResponse {
+            key: self.key,
+            biz_id: self.biz_id,
+            outcomes: Vec::new(),
+            fault: Some(requests::fault(self.fault)),
+        }
+    }
+}
+
+/// A `grpc-timeout` header: up to eight digits and a unit.
+pub(super) fn timeout(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}

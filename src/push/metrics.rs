@@ -1,0 +1,77 @@
+//! What pushes count.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::outcome::Status;
+
+/// What pushes count, for all sources of the node together.
+#[derive(Clone, Default)]
+pub struct PushMetrics {
+    pub(super) unsettled: Gauge,
+    pub(super) joined: Counter,
+    pub(super) rerouted: Counter,
+    outcomes: Family<Ended, Counter>,
+    refused: Family<Refused, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    code: &'static str,
+}
+
+impl PushMetrics {
+    /// A push has ended for one receiver.
+    pub(super) fn ended(&self, status: Status) {
+        let status = status.name();
+        self.outcomes.get_or_create(&Ended { status }).inc();
+    }
+
+    /// A push or a call was refused as a whole.
+    pub(super) fn refused(&self, code: &'static str) {
+        self.refused.get_or_create(&Refused { code }).inc();
+    }
+
+    /// How many receivers' pushes have ended so.
+    pub fn count(&self, status: Status) -> u64 {
+        let status = status.name();
+        self.outcomes.get_or_create(&Ended { status }).get()
+    }
+
+    /// Shows the metrics in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "pushes_unsettled",
+            "Pushes under way, by receiver",
+            self.unsettled.clone(),
+        );
+        registry.register(
+            "pushes",
+            "Pushes that have ended, by receiver and status",
+            self.outcomes.clone(),
+        );
+        registry.register(
+            "pushes_joined",
+            "Pushes that joined one under way with the same key",
+            self.joined.clone(),
+        );
+        registry.register(
+            "pushes_rerouted",
+            "Pushes sent again because their link was gone",
+            self.rerouted.clone(),
+        );
+        registry.register(
+            "push_calls_refused",
+            "Calls and pushes refused as a whole, by code",
+            self.refused.clone(),
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! What became of a push for one receiver, made up of what its links say.
+
+use linkgate_filter::{Fault, Outcome};
+
+/// What became of a push for one receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverOutcome {
+    /// How it ended.
+    pub status: Status,
+    /// Why, unless it arrived.
+    pub reason: Option<Fault>,
+}
+
+/// How a push ended for one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The client acknowledged it.
+    Delivered,
+    /// It was written to the socket, and nobody confirms it.
+    Sent,
+    /// The user is not connected, or left for good without acknowledging it.
+    Offline,
+    /// Its time, or the caller's patience, was over before it was acknowledged.
+    Expired,
+    /// It was not taken.
+    Rejected,
+}
+
+impl Status {
+    /// As metrics call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Sent => "sent",
+            Self::Offline => "offline",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The code of a push whose `expires_at` has passed.
+pub(super) const EXPIRED: &str = "push.expired";
+
+/// The codes of faults with which a link says that it is no longer the one to send to.
+const LEFT: [&str; 2] = ["link.gone", "link.replaced"];
+
+impl ReceiverOutcome {
+    fn of(status: Status, reason: Option<Fault>) -> Self {
+        Self { status, reason }
+    }
+
+    /// The user has no link here.
+    pub(super) fn offline() -> Self {
+        let fault = Fault::client("push.offline").retryable();
+        Self::of(
+            Status::Offline,
+            Some(fault.detail("the user is not connected")),
+        )
+    }
+
+    /// `expires_at` has passed.
+    pub(super) fn expired(sent: bool) -> Self {
+        let fault =
+            Fault::backend(EXPIRED).detail("`expires_at` passed before the client acknowledged it");
+        let fault = if sent { fault.effect_unknown() } else { fault };
+        Self::of(Status::Expired, Some(fault))
+    }
+
+    /// Nothing is known yet, and nobody waits any longer.
+    pub(super) fn unsettled() -> Self {
+        let fault = Fault::gateway("push.unsettled")
+            .effect_unknown()
+            .retryable();
+        let detail = "not acknowledged so far; ask again with the same key";
+        Self::of(Status::Expired, Some(fault.detail(detail)))
+    }
+
+    /// It was not taken.
+    pub(super) fn rejected(reason: Fault) -> Self {
+        Self::of(Status::Rejected, Some(reason))
+    }
+
+    fn failed(fault: &Fault) -> Self {
+        let status = match &*fault.code {
+            EXPIRED | "push.unacknowledged" => Status::Expired,
+            "push.offline" | "link.gone" => Status::Offline,
+            _ => Status::Rejected,
+        };
+        Self::of(status, Some(fault.clone()))
+    }
+}
+
+/// Whether a link says that it is gone, so that a newer one of the user may be tried. A push that may have arrived is
+/// sent again only where the client tells copies apart by their key, which is where it acknowledges.
+pub(super) fn has_left(outcome: &Outcome, ack: bool) -> bool {
+    match outcome {
+        Outcome::Accepted(_) => false,
+        Outcome::Failed(fault) => LEFT.contains(&&*fault.code),
+        Outcome::Unknown(fault) => ack && LEFT.contains(&&*fault.code),
+    }
+}
+
+/// The receiver's outcome by what its links have said so far (`None`: nothing yet); `None` while it is open.
+///
+/// With `all`, every link has to have the push. Otherwise one is enough: the first that confirms it, or, where nobody
+/// confirms, the first that has sent it. If none has it, the outcome that went furthest counts.
+pub(super) fn judge<'a>(
+    said: impl Iterator<Item = Option<&'a Outcome>>,
+    ack: bool,
+    all: bool,
+) -> Option<ReceiverOutcome> {
+    let (mut open, mut confirmed, mut sent, mut failed) = (0, 0, 0, None);
+    for outcome in said {
+        match outcome {
+            None => open += 1,
+            Some(Outcome::Accepted(answer)) if answer.confirmed => confirmed += 1,
+            Some(Outcome::Accepted(_)) => sent += 1,
+            Some(Outcome::Failed(fault) | Outcome::Unknown(fault)) => {
+                failed = furthest(failed, ReceiverOutcome::failed(fault));
+            }
+        }
+    }
+    let decided = !all && (confirmed > 0 || (sent > 0 && !ack));
+    if open > 0 && !decided {
+        return None;
+    }
+    Some(match failed {
+        Some(failed) if all || confirmed + sent == 0 => failed,
+        _ if confirmed > 0 && (sent == 0 || !all) => ReceiverOutcome::of(Status::Delivered, None),
+        _ if sent > 0 => ReceiverOutcome::of(Status::Sent, None),
+        _ => ReceiverOutcome::offline(),
+    })
+}
+
+fn furthest(one: Option<ReceiverOutcome>, other: ReceiverOutcome) -> Option<ReceiverOutcome> {
+    let rank = |outcome: &ReceiverOutcome| match outcome.status {
+        Status::Offline => 0,
+        Status::Rejected => 1,
+        _ => 2,
+    };
+    match one {
+        Some(one) if rank(&one) >= rank(&other) => Some(one),
+        _ => Some(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! Finds a push's links, sends, and gathers the outcome for each receiver.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use linkgate_filter::{Bytes, Clock, Command, Message, Outcome, Receipt};
+
+use super::config::PushLimits;
+use super::flight::{Begin, Begun, Flight, FlightKey, Flights, Landing};
+use super::links::Links;
+use super::metrics::PushMetrics;
+use super::outcome::{ReceiverOutcome, has_left, judge};
+
+/// A push for one or many users.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// Names the push; unique within the business while it may be under way.
+    pub key: Arc<str>,
+    /// The business whose users are meant.
+    pub biz_id: Arc<str>,
+    /// Opaque to the gateway.
+    pub body: Bytes,
+    /// Only this device of each receiver.
+    pub device_id: Option<Arc<str>>,
+    /// Not worth sending after this.
+    pub expires_at: Option<SystemTime>,
+    /// Whether clients have to acknowledge.
+    pub ack: bool,
+    /// Delivered only once every connected device has acknowledged, instead of any.
+    pub all: bool,
+}
+
+/// Sends pushes to the links of this node. Clones are the same router.
+#[derive(Clone)]
+pub struct Router {
+    links: Arc<dyn Links>,
+    clock: Arc<dyn Clock>,
+    flights: Arc<Flights>,
+    max_wait: Duration,
+    metrics: PushMetrics,
+}
+
+impl Router {
+    /// How often a push goes looking for newer links of a user whose links are gone.
+    const REROUTES: u32 = 4;
+
+    /// A router to these links.
+    pub fn new(
+        links: Arc<dyn Links>,
+        clock: Arc<dyn Clock>,
+        limits: &PushLimits,
+        metrics: PushMetrics,
+    ) -> Self {
+        let flights = Flights::new(limits.unsettled as usize, limits.unsettled_per_biz as usize);
+        Self {
+            links,
+            clock,
+            flights: Arc::new(flights),
+            max_wait: *limits.max_wait,
+            metrics,
+        }
+    }
+
+    /// Bounds the unsettled pushes of one business by a limit of its own; `None`: by the common one.
+    pub fn limit(&self, biz_id: &str, unsettled: Option<usize>) {
+        self.flights.limit(biz_id, unsettled);
+    }
+
+    /// Pushes under way, by receiver.
+    pub fn unsettled(&self) -> usize {
+        self.flights.len()
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub(super) fn metrics(&self) -> &PushMetrics {
+        &self.metrics
+    }
+
+    /// Sends a push to one receiver. When this returns it stands in the queues of the user's links, so pushes sent one
+    /// after another arrive in that order. Call it within a runtime: what is to be waited for, a task waits for, even if
+    /// the caller does not.
+    pub fn send(&self, push: &Arc<Push>, user_id: &str) -> Pending {
+        let begin = self.begin(push, user_id);
+        if let Known::Now(outcome) = &begin {
+            self.metrics.ended(outcome.status);
+        }
+        Pending {
+            known: begin,
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn begin(&self, push: &Arc<Push>, user_id: &str) -> Known {
+        let now = self.clock.now();
+        let expires_at = match push.expires_at {
+            None => None,
+            Some(at) => match at.duration_since(self.clock.wall()) {
+                Ok(left) if !left.is_zero() => now.checked_add(left),
+                _ => return Known::Now(ReceiverOutcome::expired(false)),
+            },
+        };
+        let key = FlightKey {
+            biz_id: Arc::clone(&push.biz_id),
+            user_id: user_id.into(),
+            device_id: push.device_id.clone(),
+            key: Arc::clone(&push.key),
+        };
+        let begun = match self.flights.begin(key, push) {
+            Begin::Begun(begun) => begun,
+            Begin::Joined(landing) => {
+                self.metrics.joined.inc();
+                return Known::Later(landing);
+            }
+            Begin::Refused(fault) => return Known::Now(ReceiverOutcome::rejected(fault)),
+        };
+        let landing = begun.landing();
+        let give_up_at = now + self.max_wait;
+        let mut course = Course {
+            begun,
+            links: Arc::clone(&self.links),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            sent: Vec::new(),
+            reroutes: Self::REROUTES,
+            expires_at,
+            give_up_at,
+        };
+        if course.route() == 0 {
+            let outcome = ReceiverOutcome::offline();
+            course.flight().land(outcome.clone());
+            return Known::Now(outcome);
+        }
+        self.metrics.unsettled.inc();
+        tokio::spawn(course.run());
+        Known::Later(landing)
+    }
+}
+
+/// What is to become of a push for one receiver.
+pub struct Pending {
+    known: Known,
+    clock: Arc<dyn Clock>,
+}
+
+enum Known {
+    Now(ReceiverOutcome),
+    Later(Landing),
+}
+
+impl Pending {
+    /// What became of it; what is known at `until`, when the caller's patience ends, if that comes first.
+    pub async fn outcome(self, until: Option<Instant>) -> ReceiverOutcome {
+        let mut landing = match self.known {
+            Known::Now(outcome) => return outcome,
+            Known::Later(landing) => landing,
+        };
+        let landed = async {
+            let outcome = landing.wait_for(Option::is_some).await.ok();
+            outcome.and_then(|outcome| outcome.clone())
+        };
+        let outcome = match until {
+            None => landed.await,
+            Some(until) => tokio::select! {
+                biased;
+                outcome = landed => outcome,
+                () = self.clock.sleep_until(until) => None,
+            },
+        };
+        outcome.unwrap_or_else(ReceiverOutcome::unsettled)
+    }
+}
+
+/// A flight from its first link to its end.
+struct Course {
+    begun: Begun,
+    links: Arc<dyn Links>,
+    clock: Arc<dyn Clock>,
+    metrics: PushMetrics,
+    /// The links it was sent to; their indexes are the numbers of the receipts.
+    sent: Vec<Sent>,
+    reroutes: u32,
+    expires_at: Option<Instant>,
+    give_up_at: Instant,
+}
+
+struct Sent {
+    link: u64,
+    outcome: Option<Outcome>,
+    /// A newer link has it now: what this one said counts no more.
+    moved: bool,
+}
+
+impl Course {
+    fn flight(&self) -> &Arc<Flight> {
+        &self.begun.flight
+    }
+
+    /// Sends to every link of the receiver that has not been tried yet. To how many.
+    fn route(&mut self) -> usize {
+        let flight = Arc::clone(self.flight());
+        let push = &flight.push;
+        let links = self
+            .links
+            .find(&push.biz_id, flight.user_id(), push.device_id.as_deref());
+        let known = |id| self.sent.iter().any(|sent| sent.link == id);
+        let fresh: Vec<_> = links
+            .into_iter()
+            .filter(|link| !known(link.info().id))
+            .collect();
+        flight.reserve(fresh.len());
+        for link in &fresh {
+            let number = self.sent.len() as u64;
+            self.sent.push(Sent {
+                link: link.info().id,
+                outcome: None,
+                moved: false,
+            });
+            let mut message = Message::new(
+                Arc::clone(link.info()),
+                Command::DownstreamMessage,
+                &*push.key,
+                push.body.clone(),
+            );
+            message.ack = push.ack;
+            message.expires_at = self.expires_at;
+            let receipt = Receipt::new(Arc::clone(&flight) as _, number);
+            if let Err((message, fault)) = link.push(message.with_receipt(receipt)) {
+                message.settle(Outcome::from_fault(fault));
+            }
+        }
+        fresh.len()
+    }
+
+    async fn run(mut self) {
+        let outcome = loop {
+            self.hear();
+            if let Some(outcome) = self.judge() {
+                break outcome;
+            }
+            let (until, expires) = match self.expires_at {
+                Some(at) if at <= self.give_up_at => (at, true),
+                _ => (self.give_up_at, false),
+            };
+            let over = self.clock.sleep_until(until);
+            tokio::select! {
+                biased;
+                () = self.flight().arrived() => {}
+                () = over => {
+                    self.hear();
+                    break self.judge().unwrap_or_else(|| self.overdue(expires));
+                }
+            }
+        };
+        self.metrics.unsettled.dec();
+        self.metrics.ended(outcome.status);
+        let flight = Arc::clone(self.flight());
+        // Out of the table first: who asks again from here on begins anew.
+        drop(self);
+        flight.land(outcome);
+    }
+
+    /// Notes what links have said, and goes on to newer links in place of those that are gone.
+    fn hear(&mut self) {
+        let ack = self.flight().push.ack;
+        loop {
+            for (number, outcome) in self.flight().news() {
+                if let Some(sent) = self.sent.get_mut(number as usize) {
+                    sent.outcome = Some(outcome);
+                }
+            }
+            let left = |sent: &Sent| {
+                !sent.moved && sent.outcome.as_ref().is_some_and(|o| has_left(o, ack))
+            };
+            if self.reroutes == 0 || !self.sent.iter().any(left) {
+                return;
+            }
+            self.reroutes -= 1;
+            let before = self.sent.len();
+            if self.route() == 0 {
+                return;
+            }
+            self.metrics.rerouted.inc();
+            for sent in &mut self.sent[..before] {
+                sent.moved |= left(sent);
+            }
+        }
+    }
+
+    fn judge(&self) -> Option<ReceiverOutcome> {
+        let push = &self.flight().push;
+        let counting = self.sent.iter().filter(|sent| !sent.moved);
+        judge(
+            counting.map(|sent| sent.outcome.as_ref()),
+            push.ack,
+            push.all,
+        )
+    }
+
+    /// The outcome when the time is over and some links have said nothing.
+    fn overdue(&self, expired: bool) -> ReceiverOutcome {
+        let push = &self.flight().push;
+        let said = self
+            .sent
+            .iter()
+            .filter(|sent| !sent.moved && sent.outcome.is_some());
+        let said = judge(said.map(|sent| sent.outcome.as_ref()), push.ack, push.all);
+        match said {
+            Some(said) if said.reason.is_none() && !push.all => said,
+            _ if expired => ReceiverOutcome::expired(true),
+            _ => ReceiverOutcome::unsettled(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
