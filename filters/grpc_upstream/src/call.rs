@@ -185,7 +185,7 @@ impl Caller {
             self.events.breaker_opened.inc();
         }
         // A connection that went dead in silence looks like a slow backend: a probe opens a new one.
-        if opened || failure.not_connected() {
+        if opened || failure.is_of_connection() {
             lease.forget_channel();
             self.pool.doubt();
         }

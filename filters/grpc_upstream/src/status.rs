@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
-use linkgate_filter::{Blame, Effect, Fault};
+use linkgate_filter::{Blame, Fault};
 use tonic::{Code, Status};
 
 use crate::pushback::{self, Pushback};
@@ -29,6 +29,8 @@ pub(crate) struct Failure {
     pub(crate) unsent: bool,
     /// Its time was up.
     pub(crate) timed_out: bool,
+    /// It left, and the connection ended before its answer.
+    pub(crate) lost: bool,
     pub(crate) pushback: Option<Pushback>,
     /// What the client is told.
     pub(crate) fault: Fault,
@@ -42,9 +44,10 @@ impl Failure {
         self.unsent || is_trouble(self.code)
     }
 
-    /// The endpoint could not be reached.
-    pub(crate) fn not_connected(&self) -> bool {
-        self.unsent && !self.timed_out
+    /// The connection failed: it could not be opened, or was lost. A server that does not trust the gateway's certificate
+    /// may let it be opened first.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        !self.timed_out && (self.unsent || self.lost)
     }
 }
 
@@ -86,6 +89,7 @@ fn unreachable(message: String, timed_out: bool) -> Failure {
         code: Code::Unavailable,
         unsent: true,
         timed_out,
+        lost: false,
         pushback: None,
         fault,
         message: bounded(message),
@@ -102,14 +106,16 @@ fn timed_out() -> Failure {
 /// The message had left, and no status came back.
 fn lost(status: &Status) -> Failure {
     // A status without a source was made of the answer itself: there is one, but it cannot be read.
-    let code = if status.source().is_some() {
+    let lost = status.source().is_some();
+    let code = if lost {
         Code::Unavailable
     } else {
         Code::Internal
     };
-    let mut failure = of(code, describe(status));
-    failure.fault.effect = Effect::Unknown;
-    failure
+    Failure {
+        lost,
+        ..of(code, describe(status))
+    }
 }
 
 fn answered(status: &Status) -> Failure {
@@ -138,6 +144,7 @@ fn of(code: Code, message: String) -> Failure {
         code,
         unsent: false,
         timed_out: false,
+        lost: false,
         pushback: None,
         fault,
         message: bounded(message),

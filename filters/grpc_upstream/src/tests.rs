@@ -1,4 +1,7 @@
 //! The filter against real tonic servers: over memory in virtual time, and over TCP with TLS.
 
 mod calls;
+mod chains;
+mod endpoints;
 mod memory;
+mod network;

@@ -1,3 +1,5 @@
+use linkgate_filter::Effect;
+
 use super::*;
 
 /// A trace of a message that has left, with or without an answer.
@@ -18,11 +20,11 @@ fn what_never_left_has_no_effect_whatever_the_code() {
         assert_eq!(failure.fault.code, "grpc.unreachable");
         assert_eq!(failure.fault.effect, Effect::None);
         assert!(failure.fault.retry_after.is_some());
-        assert!(failure.unsent && failure.not_connected());
+        assert!(failure.unsent && failure.is_of_connection());
     }
     let late = judge(&Trace::default(), Ended::TimedOut);
     assert_eq!(late.fault.effect, Effect::None);
-    assert!(late.unsent && late.timed_out && !late.not_connected());
+    assert!(late.unsent && late.timed_out && !late.is_of_connection());
 }
 
 #[test]

@@ -5,37 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use linkgate_filter::testkit::Pushed;
-use linkgate_filter::{Effect, Fault, Message, Outcome};
+use linkgate_filter::{Effect, Message, Outcome};
 use linkgate_proto::v1::batch_result::Outcome as Said;
 use linkgate_proto::v1::{BatchOnReceiveResponse, BatchResult};
 use serde_json::json;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::memory::{Backend, Memory, answer, caller, message};
+use super::memory::{Backend, Memory, answer, caller, deliver, fault, message};
 use crate::call::Caller;
-
-/// Delivers one message; what became of it.
-async fn deliver(caller: &Arc<Caller>, key: &str) -> Outcome {
-    let (outcome, receipt) = Pushed::new();
-    let m = message(key, "hello").with_receipt(receipt);
-    caller.deliver(m, 1).await;
-    outcome.outcome().unwrap()
-}
-
-async fn fault(caller: &Arc<Caller>) -> Fault {
-    match deliver(caller, "k").await {
-        Outcome::Accepted(answer) => panic!("accepted: {answer:?}"),
-        Outcome::Failed(fault) => {
-            assert_eq!(fault.effect, Effect::None);
-            fault
-        }
-        Outcome::Unknown(fault) => {
-            assert_eq!(fault.effect, Effect::Unknown);
-            fault
-        }
-    }
-}
 
 /// A backend that does `first` at the first try and then answers.
 fn at_first(first: Status) -> Backend {
@@ -171,7 +149,7 @@ async fn a_dead_backend_has_no_effect_and_a_revived_one_is_used() {
     memory.serve("a:1", &Backend::echo());
     assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));
     memory.stop("a:1");
-    assert_eq!(self::fault(&caller).await.effect, Effect::None);
+    assert_eq!(super::memory::fault(&caller).await.effect, Effect::None);
     memory.serve("a:1", &Backend::echo());
     assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
-use linkgate_filter::{Identity, LinkInfo, Message};
+use linkgate_filter::testkit::Pushed;
+use linkgate_filter::{Effect, Fault, Identity, LinkInfo, Message, Outcome};
 use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
 use linkgate_proto::v1::batch_backend_service_server::{
     BatchBackendService, BatchBackendServiceServer,
@@ -24,7 +25,8 @@ use tokio::task::AbortHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Server};
+use tonic::transport::server::Router;
+use tonic::transport::{Channel, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::call::Caller;
@@ -100,8 +102,16 @@ impl Backend {
         got.iter().map(|(request, _)| request.key.clone()).collect()
     }
 
-    pub(super) fn routes(&self) -> tonic::transport::server::Router {
-        Server::builder()
+    pub(super) fn routes(&self) -> Router {
+        self.routes_with(None)
+    }
+
+    pub(super) fn routes_with(&self, tls: Option<ServerTlsConfig>) -> Router {
+        let mut server = Server::builder();
+        if let Some(tls) = tls {
+            server = server.tls_config(tls).unwrap();
+        }
+        server
             .add_service(BackendServiceServer::new(self.clone()))
             .add_service(BatchBackendServiceServer::new(self.clone()))
     }
@@ -165,6 +175,7 @@ impl Memory {
             while let Some(wire) = incoming.recv().await {
                 held.push(wire);
             }
+            std::future::pending::<()>().await;
         });
         let wires = Vec::new();
         let host = Host { accept, wires };
@@ -230,23 +241,71 @@ impl Connector for Memory {
 pub(super) fn caller(
     memory: &Arc<Memory>,
     endpoints: &[&str],
-    mut config: serde_json::Value,
+    config: serde_json::Value,
 ) -> Arc<Caller> {
+    caller_of(pool(memory, endpoints, &Arc::default()), config)
+}
+
+pub(super) fn caller_of(pool: Arc<Pool>, mut config: serde_json::Value) -> Arc<Caller> {
     config["backend"] = json!("chat");
-    let backend = serde_json::from_value(json!({ "endpoints": endpoints })).unwrap();
-    let mut problems = linkgate_filter::problem::Problems::new();
-    let targets = target::parse_all("chat", &backend, &mut problems);
-    assert!(problems.is_empty(), "{problems}");
-    let directory = Arc::<Directory>::default();
-    let memory = Arc::clone(memory);
     Arc::new(Caller {
         config: serde_json::from_value(config).unwrap(),
         biz_id: "chat".into(),
-        pool: Arc::new(Pool::new(targets, &backend, memory, directory)),
+        pool,
         budget: Arc::default(),
         events: crate::call::Events::default(),
         log: crate::log_gate::LogGate::default(),
     })
+}
+
+/// The endpoints of a backend, as one generation of a pipeline has them.
+pub(super) fn pool(
+    memory: &Arc<Memory>,
+    endpoints: &[&str],
+    directory: &Arc<Directory>,
+) -> Arc<Pool> {
+    let backend = json!({ "endpoints": endpoints });
+    pool_over(Arc::clone(memory) as _, &backend, directory)
+}
+
+pub(super) fn pool_over(
+    connector: Arc<dyn Connector>,
+    backend: &serde_json::Value,
+    directory: &Arc<Directory>,
+) -> Arc<Pool> {
+    let backend = serde_json::from_value(backend.clone()).unwrap();
+    let mut problems = linkgate_filter::problem::Problems::new();
+    let targets = target::parse_all("chat", &backend, &mut problems);
+    assert!(problems.is_empty(), "{problems}");
+    Arc::new(Pool::new(
+        targets,
+        &backend,
+        connector,
+        Arc::clone(directory),
+    ))
+}
+
+/// Delivers one message; what became of it.
+pub(super) async fn deliver(caller: &Arc<Caller>, key: &str) -> Outcome {
+    let (outcome, receipt) = Pushed::new();
+    let m = message(key, "hello").with_receipt(receipt);
+    caller.deliver(m, 1).await;
+    outcome.outcome().unwrap()
+}
+
+/// Delivers one message; the fault, with the outcome that fits its effect.
+pub(super) async fn fault(caller: &Arc<Caller>) -> Fault {
+    match deliver(caller, "k").await {
+        Outcome::Accepted(answer) => panic!("accepted: {answer:?}"),
+        Outcome::Failed(fault) => {
+            assert_eq!(fault.effect, Effect::None);
+            fault
+        }
+        Outcome::Unknown(fault) => {
+            assert_eq!(fault.effect, Effect::Unknown);
+            fault
+        }
+    }
 }
 
 /// A business message of `alice`.

@@ -1,0 +1,239 @@
+//! Which endpoint a try goes to. In virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::{Effect, Outcome};
+use serde_json::json;
+use tonic::Status;
+
+use super::memory::{Backend, Memory, caller, deliver, fault, pool};
+use crate::config;
+use crate::endpoint::Directory;
+
+fn accepted() -> Outcome {
+    Outcome::accepted("hello")
+}
+
+async fn seconds(n: u64) {
+    tokio::time::sleep(Duration::from_secs(n)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_go_to_the_endpoint_with_the_fewest_in_flight() {
+    let memory = Arc::new(Memory::default());
+    let (busy, idle) = (Backend::slow(Duration::from_secs(50)), Backend::echo());
+    memory.serve("busy:1", &busy);
+    memory.serve("idle:1", &idle);
+    let config = json!({ "try_timeout": "60s", "deadline": "60s" });
+    let caller = caller(&memory, &["busy:1", "idle:1"], config);
+    let calls = async {
+        for _ in 0..10 {
+            assert_eq!(deliver(&caller, "later").await, accepted());
+        }
+    };
+    let (first, ()) = tokio::join!(deliver(&caller, "first"), calls);
+    assert_eq!(first, accepted());
+    assert_eq!(busy.keys(), ["first"]);
+    assert_eq!(idle.keys().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_endpoints_take_turns() {
+    let memory = Arc::new(Memory::default());
+    let backends = ["a:1", "b:1", "c:1"].map(|at| {
+        let backend = Backend::echo();
+        memory.serve(at, &backend);
+        backend
+    });
+    let caller = caller(&memory, &["a:1", "b:1", "c:1"], json!({}));
+    for _ in 0..9 {
+        deliver(&caller, "k").await;
+    }
+    assert_eq!(backends.map(|backend| backend.keys().len()), [3, 3, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_goes_elsewhere() {
+    let memory = Arc::new(Memory::default());
+    let backend = Backend::echo();
+    memory.serve("b:1", &backend);
+    let caller = caller(&memory, &["a:1", "b:1"], json!({}));
+    for _ in 0..4 {
+        assert_eq!(deliver(&caller, "k").await, accepted());
+    }
+    assert!(caller.events.retries.get() >= 2);
+    assert_eq!(backend.keys().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_spares_the_backend_and_a_probe_closes_it() {
+    let memory = Arc::new(Memory::default());
+    let backend = Backend::failing(Status::unavailable("down"));
+    memory.serve("a:1", &backend);
+    let config = json!({ "retry": { "max_attempts": 1 }, "breaker": { "failures": 3 } });
+    let caller = caller(&memory, &["a:1"], config);
+    for _ in 0..3 {
+        assert_eq!(fault(&caller).await.code, "grpc.unavailable");
+    }
+    seconds(2).await;
+    let refused = fault(&caller).await;
+    assert_eq!(refused.code, "grpc.breaker_open");
+    assert_eq!(refused.effect, Effect::None);
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(3)));
+    assert_eq!(backend.keys().len(), 3);
+
+    seconds(3).await;
+    assert_eq!(fault(&caller).await.code, "grpc.unavailable", "the probe");
+    assert_eq!(fault(&caller).await.code, "grpc.breaker_open");
+    assert_eq!(backend.keys().len(), 4);
+
+    backend.becomes(&Backend::echo());
+    seconds(5).await;
+    for _ in 0..3 {
+        assert_eq!(deliver(&caller, "k").await, accepted());
+    }
+    assert_eq!(caller.events.breaker_opened.get(), 2);
+    assert_eq!(caller.events.breaker_open.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_lets_one_probe_through_at_a_time() {
+    let memory = Arc::new(Memory::default());
+    let backend = Backend::failing(Status::unavailable("down"));
+    memory.serve("a:1", &backend);
+    let config = json!({ "retry": { "max_attempts": 1 }, "breaker": { "failures": 1 } });
+    let caller = caller(&memory, &["a:1"], config);
+    fault(&caller).await;
+    backend.becomes(&Backend::slow(Duration::from_millis(100)));
+    seconds(5).await;
+    let calls = (0..10).map(|_| deliver(&caller, "k"));
+    let outcomes = futures_util::future::join_all(calls).await;
+    let through = outcomes.iter().filter(|o| **o == accepted()).count();
+    assert_eq!((through, backend.keys().len()), (1, 2));
+    assert_eq!(deliver(&caller, "k").await, accepted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_open_no_breaker() {
+    let memory = Arc::new(Memory::default());
+    let backend = Backend::failing(Status::permission_denied("not you"));
+    memory.serve("a:1", &backend);
+    let caller = caller(&memory, &["a:1"], json!({ "breaker": { "failures": 1 } }));
+    for _ in 0..30 {
+        assert_eq!(fault(&caller).await.code, "grpc.permission_denied");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_went_dead_in_silence_is_replaced() {
+    let memory = Arc::new(Memory::default());
+    memory.serve_nothing("a:1");
+    let config = json!({ "retry": { "max_attempts": 1 }, "breaker": { "failures": 2 } });
+    let caller = caller(&memory, &["a:1"], config);
+    for _ in 0..2 {
+        assert_eq!(fault(&caller).await.code, "grpc.deadline_exceeded");
+    }
+    memory.serve("a:1", &Backend::echo());
+    seconds(5).await;
+    assert_eq!(deliver(&caller, "k").await, accepted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_addresses_of_a_name_are_used_and_looked_up_now_and_then() {
+    let memory = Arc::new(Memory::default());
+    let backends = ["10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"].map(|at| {
+        let backend = Backend::echo();
+        memory.serve(at, &backend);
+        backend
+    });
+    let used = || backends.each_ref().map(|backend| backend.keys().len());
+    memory.name("chat", &["10.0.0.1:7", "10.0.0.2:7"]);
+    let caller = caller(&memory, &["dns:///chat:7"], json!({}));
+    let calls = (0..4).map(|_| deliver(&caller, "k"));
+    futures_util::future::join_all(calls).await;
+    assert_eq!(used(), [2, 2, 0]);
+    assert_eq!(*memory.asked.lock(), 1, "one lookup for all");
+
+    memory.name("chat", &["10.0.0.3:7"]);
+    deliver(&caller, "k").await;
+    assert_eq!(used()[2], 0, "not before its time");
+    seconds(30).await;
+    deliver(&caller, "k").await;
+    tokio::task::yield_now().await;
+    for _ in 0..3 {
+        deliver(&caller, "k").await;
+    }
+    assert_eq!(used()[2], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_gone_is_looked_up_again() {
+    let memory = Arc::new(Memory::default());
+    let moved = Backend::echo();
+    memory.serve("10.0.0.2:7", &moved);
+    memory.name("chat", &["10.0.0.1:7"]);
+    let config = json!({ "retry": { "max_attempts": 1 } });
+    let caller = caller(&memory, &["dns:///chat:7"], config);
+    assert_eq!(fault(&caller).await.code, "grpc.unreachable");
+    memory.name("chat", &["10.0.0.2:7"]);
+    seconds(1).await;
+    fault(&caller).await;
+    tokio::task::yield_now().await;
+    assert_eq!(deliver(&caller, "k").await, accepted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_without_an_address_has_no_effect_and_is_asked_at_a_pace() {
+    let memory = Arc::new(Memory::default());
+    let config = json!({ "retry": { "max_attempts": 1 } });
+    let caller = caller(&memory, &["dns:///chat:7"], config);
+    for _ in 0..10 {
+        let fault = fault(&caller).await;
+        assert_eq!(
+            (fault.code.as_ref(), fault.effect),
+            ("grpc.unreachable", Effect::None)
+        );
+    }
+    assert_eq!(*memory.asked.lock(), 1);
+    memory.serve("10.0.0.1:7", &Backend::echo());
+    memory.name("chat", &["10.0.0.1:7"]);
+    seconds(1).await;
+    assert_eq!(deliver(&caller, "k").await, accepted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_pipeline_finds_connections_and_breakers_again() {
+    let memory = Arc::new(Memory::default());
+    memory.serve("a:1", &Backend::echo());
+    let directory = Arc::<Directory>::default();
+    let rules = config::Breaker::default();
+    let old = pool(&memory, &["a:1"], &directory);
+    let lease = old.lease(&[], rules).await.unwrap();
+    let new = pool(&memory, &["b:1", "a:1"], &directory);
+    let same = new.lease(&[], rules).await.unwrap();
+    assert_eq!(same.endpoint().address.uri, "http://b:1/", "`a` is busy");
+    let same = new
+        .lease(&[Arc::clone(same.endpoint())], rules)
+        .await
+        .unwrap();
+    assert!(Arc::ptr_eq(same.endpoint(), lease.endpoint()));
+    let elsewhere = pool(&memory, &["a:1"], &Arc::default());
+    let other = elsewhere.lease(&[], rules).await.unwrap();
+    assert!(!Arc::ptr_eq(other.endpoint(), lease.endpoint()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_calls_share_a_connection() {
+    let memory = Arc::new(Memory::default());
+    memory.serve("a:1", &Backend::echo());
+    let caller = caller(&memory, &["a:1"], json!({}));
+    assert_eq!(memory.connections("a:1"), 0, "none before the first call");
+    let calls = (0..20).map(|_| deliver(&caller, "k"));
+    futures_util::future::join_all(calls).await;
+    assert_eq!(memory.connections("a:1"), 1);
+    memory.cut("a:1");
+    tokio::task::yield_now().await;
+    assert_eq!(deliver(&caller, "k").await, accepted());
+    assert_eq!(memory.connections("a:1"), 1);
+}
