@@ -1,10 +1,13 @@
 //! What the configuration says of the backends that messages go to.
 
+mod target;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::target::Target;
 use crate::problem::{Path, Problems};
 use crate::units::HumanDuration;
 
@@ -58,6 +61,12 @@ impl GrpcBackend {
         64
     }
 
+    /// Where the endpoints are. [`GrpcBackend::check`] reports those that cannot be read; they are left out here.
+    pub fn targets(&self) -> Vec<Target> {
+        let read = |text: &String| Target::parse(text, self.tls.is_some()).ok();
+        self.endpoints.iter().filter_map(read).collect()
+    }
+
     /// Notes what is wrong beyond the types of its values.
     pub fn check(&self, problems: &mut Problems) {
         if self.endpoints.is_empty() {
@@ -67,10 +76,10 @@ impl GrpcBackend {
         }
         for (i, endpoint) in self.endpoints.iter().enumerate() {
             let place = Path::from("endpoints").then(i);
-            if !is_endpoint(endpoint) {
+            if let Err(hint) = Target::parse(endpoint, self.tls.is_some()) {
                 problems
                     .at(place, format!("`{endpoint}` is not an endpoint"))
-                    .hint("write `host:port`, `dns:///host:port`, `http://host:port` or `https://host:port`");
+                    .hint(hint);
             } else if self.endpoints[..i].contains(endpoint) {
                 problems
                     .at(place, format!("`{endpoint}` is listed twice"))
@@ -79,6 +88,7 @@ impl GrpcBackend {
         }
         for (path, duration) in [
             (Path::from("connect_timeout"), self.connect_timeout),
+            (Path::from("resolve_every"), self.resolve_every),
             (
                 Path::from(["keep_alive", "interval"]),
                 self.keep_alive.interval,
@@ -94,35 +104,17 @@ impl GrpcBackend {
                     .hint("write a duration such as `3s`");
             }
         }
+        if self.max_addresses == 0 {
+            problems
+                .at("max_addresses", "0 leaves no address to call")
+                .hint("write 1 or more");
+        }
         if let Some(tls) = &self.tls {
             let mut part = Problems::new();
             tls.check(&mut part);
             problems.extend_under(&Path::from("tls"), part);
         }
     }
-}
-
-/// `host:port` behind an optional scheme; an IPv6 address stands in brackets.
-fn is_endpoint(text: &str) -> bool {
-    let authority = ["dns:///", "http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme))
-        .unwrap_or(text)
-        .trim_end_matches('/');
-    let Some((host, port)) = authority.rsplit_once(':') else {
-        return false;
-    };
-    let good_host = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            !host.is_empty() && host.chars().all(known)
-        }
-    };
-    good_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// TLS and mutual TLS towards a backend. All files are PEM.
@@ -169,6 +161,9 @@ pub struct KeepAlive {
     pub interval: HumanDuration,
     /// Time for the answer before the connection is dropped. Default: 5s.
     pub timeout: HumanDuration,
+    /// Whether connections without a call are pinged too. Some servers close those that do it too often; the next call
+    /// opens a new one. Default: true.
+    pub while_idle: bool,
 }
 
 impl Default for KeepAlive {
@@ -177,6 +172,7 @@ impl Default for KeepAlive {
         Self {
             interval: seconds(20),
             timeout: seconds(5),
+            while_idle: true,
         }
     }
 }
@@ -191,30 +187,6 @@ mod tests {
         let mut problems = Problems::new();
         backend.check(&mut problems);
         problems.into_result(backend)
-    }
-
-    #[test]
-    fn endpoints_are_understood_in_every_form() {
-        for text in [
-            "chat:50051",
-            "dns:///chat:50051",
-            "https://10.0.0.1:80/",
-            "[::1]:50051",
-        ] {
-            assert!(is_endpoint(text), "{text}");
-        }
-        for text in [
-            "chat",
-            "chat:0",
-            "chat:http",
-            ":50051",
-            "::1:50051",
-            "ftp://chat:21",
-            "a b:1",
-            "chat:70000",
-        ] {
-            assert!(!is_endpoint(text), "{text}");
-        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Prepare<'a> {
     pub biz_id: &'a str,
     /// The entry's `id`.
     pub id: &'a str,
-    /// The backends the configuration names.
+    /// The backends the configuration names, which whoever loaded them has checked.
     pub backends: &'a Backends,
 }
 

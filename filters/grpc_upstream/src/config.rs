@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use linkgate_filter::backend::Backend;
+use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::{Problems, nearest};
 use linkgate_filter::units::{ByteSize, HumanDuration};
 use linkgate_filter::{Deserialize, JsonSchema, Prepare, schemars};
 use tonic::Code;
-
-use crate::target::{self, Target};
 
 /// Sends each message to a gRPC backend and answers with what it says.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -215,16 +213,17 @@ impl Default for Breaker {
     }
 }
 
-/// Checks the entry against itself and against the backends; answers with the backend and where its endpoints are.
-pub(crate) fn check(config: &Config, cx: &Prepare<'_>) -> Result<(Backend, Vec<Target>), Problems> {
+/// Checks the entry against itself and against the backends; answers with its backend.
+pub(crate) fn check(config: &Config, cx: &Prepare<'_>) -> Result<GrpcBackend, Problems> {
     let mut problems = Problems::new();
     check_times(config, &mut problems);
     check_numbers(config, &mut problems);
-    let found = check_backend(config, cx, &mut problems);
-    match (found, problems.is_empty()) {
-        (Some(found), true) => Ok(found),
-        _ => Err(problems),
+    match (cx.backends.get(&config.backend), problems.is_empty()) {
+        (Some(backend), true) => return Ok(backend.grpc.clone()),
+        (Some(_), false) => {}
+        (None, _) => unknown_backend(&config.backend, cx, &mut problems),
     }
+    Err(problems)
 }
 
 fn check_times(config: &Config, problems: &mut Problems) {
@@ -310,30 +309,19 @@ fn check_numbers(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn check_backend(
-    config: &Config,
-    cx: &Prepare<'_>,
-    problems: &mut Problems,
-) -> Option<(Backend, Vec<Target>)> {
-    let name = &config.backend;
-    let Some(backend) = cx.backends.get(name) else {
-        let names = || cx.backends.keys().map(String::as_str);
-        let hint = match nearest(name, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if cx.backends.is_empty() => "name it under `backends:`".to_owned(),
-            None => format!(
-                "`backends:` names {}",
-                names().collect::<Vec<_>>().join(", ")
-            ),
-        };
-        problems
-            .at("backend", format!("there is no backend `{name}`"))
-            .hint(hint);
-        return None;
+fn unknown_backend(name: &str, cx: &Prepare<'_>, problems: &mut Problems) {
+    let names = || cx.backends.keys().map(String::as_str);
+    let hint = match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if cx.backends.is_empty() => "name it under `backends:`".to_owned(),
+        None => format!(
+            "`backends:` names {}",
+            names().collect::<Vec<_>>().join(", ")
+        ),
     };
-    let before = problems.len();
-    let targets = target::parse_all(name, &backend.grpc, problems);
-    (problems.len() == before).then(|| (backend.clone(), targets))
+    problems
+        .at("backend", format!("there is no backend `{name}`"))
+        .hint(hint);
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(crate) fn transport(address: &Address) -> Result<Transport, ConnectError> {
         .connect_timeout(**connect_timeout)
         .http2_keep_alive_interval(*keep_alive.interval)
         .keep_alive_timeout(*keep_alive.timeout)
-        .keep_alive_while_idle(true)
+        .keep_alive_while_idle(keep_alive.while_idle)
         .user_agent(concat!("linkgate/", env!("CARGO_PKG_VERSION")))?;
     Ok(transport)
 }

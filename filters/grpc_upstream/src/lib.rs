@@ -60,7 +60,6 @@ mod pushback;
 mod rpc;
 mod shared;
 mod status;
-mod target;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -80,13 +79,11 @@ pub use crate::config::{Breaker, Config, Ordering, Retry, RetryBudget, RetryCode
 use crate::connector::{Connector, Network};
 use crate::pool::Pool;
 use crate::shared::{Door, Place, Shared};
-use crate::target::Target;
 
 /// The prepared value of one `grpc_upstream` entry.
 pub struct GrpcUpstream {
     config: Config,
     backend: GrpcBackend,
-    targets: Vec<Target>,
     connector: Arc<dyn Connector>,
     /// Made with the first link.
     caller: OnceLock<Arc<Caller>>,
@@ -98,11 +95,10 @@ impl FilterType for GrpcUpstream {
     type Filter = GrpcUpstreamFilter;
 
     fn prepare(config: Config, cx: &Prepare<'_>) -> Result<Self, Problems> {
-        let (backend, targets) = config::check(&config, cx)?;
+        let backend = config::check(&config, cx)?;
         Ok(Self {
             config,
-            backend: backend.grpc,
-            targets,
+            backend,
             connector: Arc::new(Network),
             caller: OnceLock::new(),
         })
@@ -130,7 +126,6 @@ impl FilterType for GrpcUpstream {
 impl GrpcUpstream {
     fn caller(&self, cx: &Open<'_>, shared: &Shared) -> Caller {
         let pool = Pool::new(
-            self.targets.clone(),
             &self.backend,
             Arc::clone(&self.connector),
             Arc::clone(&shared.directory),

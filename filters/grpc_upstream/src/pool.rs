@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::Scheme;
+use linkgate_filter::backend::{GrpcBackend, Target};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::config::Breaker as Rules;
 use crate::connector::Connector;
 use crate::endpoint::{Address, Directory, Endpoint, Lease, Settings};
-use crate::target::Target;
 
 /// The endpoints of one backend.
 pub(crate) struct Pool {
@@ -50,8 +52,7 @@ impl Pool {
     const PAUSE: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(
-        targets: Vec<Target>,
-        backend: &linkgate_filter::backend::GrpcBackend,
+        backend: &GrpcBackend,
         connector: Arc<dyn Connector>,
         directory: Arc<Directory>,
     ) -> Self {
@@ -61,7 +62,7 @@ impl Pool {
             connect_timeout: backend.connect_timeout,
         });
         let pool = Self {
-            targets,
+            targets: backend.targets(),
             settings,
             resolve_every: *backend.resolve_every,
             max_addresses: backend.max_addresses,
@@ -186,7 +187,7 @@ impl Pool {
     fn fixed(&self) -> impl Iterator<Item = Arc<Endpoint>> {
         let fixed = self.targets.iter().filter(|target| !target.all_addresses);
         fixed.filter_map(|target| {
-            let origin = target.origin()?;
+            let origin = uri(target, &own_name(target))?;
             Some(self.directory.endpoint(&Address {
                 uri: origin.clone(),
                 origin,
@@ -197,11 +198,28 @@ impl Pool {
 
     fn at(&self, target: &Target, at: SocketAddr) -> Option<Arc<Endpoint>> {
         Some(self.directory.endpoint(&Address {
-            uri: target.uri(&at.to_string())?,
-            origin: target.origin()?,
+            uri: uri(target, &at.to_string())?,
+            origin: uri(target, &own_name(target))?,
             settings: Arc::clone(&self.settings),
         }))
     }
+}
+
+fn own_name(target: &Target) -> String {
+    format!("{}:{}", target.host, target.port)
+}
+
+fn uri(target: &Target, host_and_port: &str) -> Option<Uri> {
+    Uri::builder()
+        .scheme(if target.tls {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        })
+        .authority(host_and_port)
+        .path_and_query("/")
+        .build()
+        .ok()
 }
 
 fn unique(endpoints: impl Iterator<Item = Arc<Endpoint>>, most: usize) -> Arc<[Arc<Endpoint>]> {

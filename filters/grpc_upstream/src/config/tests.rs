@@ -74,16 +74,6 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn endpoints_that_cannot_be_read_are_shown() {
-    let config = json!({ "backend": "chat" });
-    let found = problems(config.clone(), &backends(&["chat", "b:1"]));
-    assert_eq!(found.len(), 1);
-    assert!(found[0].starts_with("backend: `chat` of backend `chat` is no endpoint"));
-    let found = problems(config, &backends(&[]));
-    assert!(found[0].starts_with("backend: backend `chat` has no endpoints"));
-}
-
-#[test]
 fn refusals_are_no_codes_to_retry() {
     let config = json!({ "backend": "chat", "retry": { "codes": ["not_found"] } });
     assert!(serde_json::from_value::<Config>(config).is_err());

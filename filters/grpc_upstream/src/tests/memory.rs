@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
+use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::testkit::Pushed;
 use linkgate_filter::{Effect, Fault, Identity, LinkInfo, Message, Outcome};
 use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
@@ -33,7 +34,6 @@ use crate::call::Caller;
 use crate::connector::{ConnectError, Connector, transport};
 use crate::endpoint::{Address, Directory};
 use crate::pool::Pool;
-use crate::target;
 
 type Answer = Result<OnReceiveResponse, Status>;
 type Script = dyn Fn(OnReceiveRequest) -> BoxFuture<'static, Answer> + Send + Sync;
@@ -273,16 +273,11 @@ pub(super) fn pool_over(
     backend: &serde_json::Value,
     directory: &Arc<Directory>,
 ) -> Arc<Pool> {
-    let backend = serde_json::from_value(backend.clone()).unwrap();
+    let backend: GrpcBackend = serde_json::from_value(backend.clone()).unwrap();
     let mut problems = linkgate_filter::problem::Problems::new();
-    let targets = target::parse_all("chat", &backend, &mut problems);
+    backend.check(&mut problems);
     assert!(problems.is_empty(), "{problems}");
-    Arc::new(Pool::new(
-        targets,
-        &backend,
-        connector,
-        Arc::clone(directory),
-    ))
+    Arc::new(Pool::new(&backend, connector, Arc::clone(directory)))
 }
 
 /// Delivers one message; what became of it.
