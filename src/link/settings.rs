@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use linkgate_filter::Nacks;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// What happens when an identity that has a link opens another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum SecondLogin {
     /// The new link takes over the session; the old one is closed with 4500 `replaced`.
     #[default]

@@ -77,6 +77,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::listener::config::tests::read;
     use crate::listener::metrics::ListenerMetrics;
 
     const EMFILE: i32 = 24;
@@ -84,7 +85,7 @@ mod tests {
     /// How long it takes to get past so many of this error, and how many of them were counted.
     async fn past(error: io::Error, times: u32) -> (Duration, u64) {
         let config = "{ name: test, address: '127.0.0.1:0', auth: insecure_query }";
-        let config = serde_yaml::from_str(config).unwrap();
+        let config = read(config).unwrap();
         let door = Door::prepare(&config, &ListenerMetrics::default()).unwrap();
         let (start, mut patience) = (Instant::now(), Patience::default());
         for _ in 0..times {

@@ -4,7 +4,6 @@
 mod auth;
 mod check;
 mod network;
-mod second_login;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -266,4 +265,4 @@ fn one_second() -> HumanDuration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

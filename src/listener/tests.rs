@@ -54,7 +54,7 @@ fn config(more: &str) -> ListenerConfig {
     } else {
         "auth: insecure_query"
     };
-    serde_yaml::from_str(&format!("name: test\naddress: 127.0.0.1:0\n{auth}\n{more}")).unwrap()
+    config::tests::read(&format!("name: test\naddress: 127.0.0.1:0\n{auth}\n{more}")).unwrap()
 }
 
 /// What a client with nothing wrong about it asks for.

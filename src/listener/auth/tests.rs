@@ -6,6 +6,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, Publ
 use serde_json::{Value, json};
 
 use super::*;
+use crate::listener::config::tests::read;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -54,7 +55,7 @@ static EC: LazyLock<Pair> = LazyLock::new(|| Pair::new(Algorithm::ES256));
 static ED: LazyLock<Pair> = LazyLock::new(|| Pair::new(Algorithm::EdDSA));
 
 fn prepare(yaml: &str) -> Authenticator {
-    Authenticator::prepare(&serde_yaml::from_str(yaml).unwrap()).unwrap()
+    Authenticator::prepare(&read(yaml).unwrap()).unwrap()
 }
 
 /// One issuer, `chat`, for the business `chat`.
@@ -525,7 +526,7 @@ fn keys_of_the_wrong_kind_are_problems() {
         let yaml = format!(
             "{{ jwt: [{{ issuer: a, biz_ids: [a], algorithm: {algorithm}, public_key: {pem} }}] }}"
         );
-        let problems = Authenticator::prepare(&serde_yaml::from_str(&yaml).unwrap()).unwrap_err();
+        let problems = Authenticator::prepare(&read(&yaml).unwrap()).unwrap_err();
         problems.to_string()
     };
     for (algorithm, pair) in [

@@ -1,74 +1,23 @@
 //! `auth:` of a listener: who may open a link.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
 use linkgate_filter::units::HumanDuration;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, value::MapAccessDeserializer};
 
 use crate::secret::Secret;
 
 /// Who may open a link.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum AuthConfig {
-    /// Whoever bears a token of one of these issuers.
+    /// Whoever bears a token of one of these issuers. It comes as `Authorization: Bearer`, as the subprotocol
+    /// `linkgate.token.<token>`, or as the query parameter `token`; the first of these that is there counts. A browser
+    /// that sends it as a subprotocol must offer a form beside it, since the token itself is never chosen.
     Jwt(Vec<JwtIssuer>),
     /// Anybody, as whomever the query parameters `biz_id`, `user_id` and `device_id` name.
     InsecureQuery,
-}
-
-/// The form with a key in it. (A plain enum would be written with a YAML tag.)
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Keyed {
-    /// The issuers whose tokens are taken. A token comes as `Authorization: Bearer`, as the subprotocol
-    /// `linkgate.token.<token>`, or as the query parameter `token`; the first of these that is there counts. A browser
-    /// that sends it as a subprotocol must offer a form beside it, since the token itself is never chosen.
-    jwt: Vec<JwtIssuer>,
-}
-
-const INSECURE_QUERY: &str = "insecure_query";
-
-impl<'de> Deserialize<'de> for AuthConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = AuthConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`jwt:` with a list of issuers, or `insecure_query`")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<AuthConfig, E> {
-                match word {
-                    INSECURE_QUERY => Ok(AuthConfig::InsecureQuery),
-                    _ => Err(E::unknown_variant(word, &["jwt", INSECURE_QUERY])),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AuthConfig, A::Error> {
-                Keyed::deserialize(MapAccessDeserializer::new(map))
-                    .map(|keyed| AuthConfig::Jwt(keyed.jwt))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl JsonSchema for AuthConfig {
-    fn schema_name() -> Cow<'static, str> {
-        "Auth".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "Who may open a link: `jwt` with a list of issuers, or `insecure_query`.",
-            "oneOf": [{ "type": "string", "const": INSECURE_QUERY }, Keyed::json_schema(generator)]
-        })
-    }
 }
 
 /// Who issues tokens, how they are checked, and for which businesses they may speak.

@@ -1,9 +1,15 @@
 use super::*;
 use crate::link::SecondLogin;
-use linkgate_filter::problem::Problems;
+use linkgate_filter::problem::{Problems, deserialize};
+use serde::de::DeserializeOwned;
+
+/// Reads a part of a config as the program does.
+pub(in crate::listener) fn read<T: DeserializeOwned>(yaml: &str) -> Result<T, Problems> {
+    deserialize(&serde_yaml::from_str(yaml).unwrap())
+}
 
 fn parse(yaml: &str) -> ListenerConfig {
-    serde_yaml::from_str(yaml).unwrap()
+    read(yaml).unwrap()
 }
 
 /// `path: message` of each problem.
@@ -61,32 +67,45 @@ fn what_is_left_out_has_its_documented_default() {
 
 #[test]
 fn second_login_is_a_word_or_a_number() {
-    let parse = |text| serde_yaml::from_str::<SecondLogin>(text).map_err(|e| e.to_string());
-    assert_eq!(parse("replace"), Ok(SecondLogin::Replace));
-    assert_eq!(parse("reject"), Ok(SecondLogin::Reject));
-    assert_eq!(parse("{ allow: 3 }"), Ok(SecondLogin::Allow(3)));
-    assert!(parse("allow").unwrap_err().contains("replace"));
-    assert!(parse("{ alow: 3 }").unwrap_err().contains("allow"));
+    assert_eq!(read("replace"), Ok(SecondLogin::Replace));
+    assert_eq!(read("reject"), Ok(SecondLogin::Reject));
+    assert_eq!(read("{ allow: 3 }"), Ok(SecondLogin::Allow(3)));
+    assert!(
+        read::<SecondLogin>("{ alow: 3 }")
+            .unwrap_err()
+            .to_string()
+            .contains("allow")
+    );
 }
 
 #[test]
-fn an_unknown_way_to_authenticate_or_algorithm_is_named_with_the_known_ones() {
-    let error = serde_yaml::from_str::<AuthConfig>("insecure")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("insecure_query") && error.contains("jwt"),
-        "{error}"
-    );
-    let error = serde_yaml::from_str::<Algorithm>("HS1")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("HS256") && error.contains("EdDSA"),
-        "{error}"
-    );
-    let error = serde_yaml::from_str::<AuthConfig>("{ jwt: [{ issuer: a, biz_id: [b] }] }");
-    assert!(error.unwrap_err().to_string().contains("biz_ids"));
+fn what_cannot_be_read_is_told_at_its_place() {
+    let yaml = r"
+name: a
+address: localhost
+auth: { jwt: [{ issuer: a, biz_id: [b], algorithm: HS1 }] }
+trusted_proxies: [10.0.0.0/8, somewhere]
+timeouts: { idle: 10 }
+";
+    let problems = read::<ListenerConfig>(yaml).unwrap_err();
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.path.to_string())
+        .collect();
+    for place in [
+        "address",
+        "auth.jwt[0].biz_id",
+        "auth.jwt[0].algorithm",
+        "trusted_proxies[1]",
+        "timeouts.idle",
+    ] {
+        assert!(
+            places.iter().any(|p| p == place),
+            "{place} is not among {places:?}"
+        );
+    }
+    let auth = read::<AuthConfig>("insecure").unwrap_err().to_string();
+    assert!(auth.contains("insecure_query"), "{auth}");
 }
 
 #[test]
