@@ -1,3 +1,7 @@
-//! The linkgate program.
+//! The linkgate program: picks the filters and hands them to the command line, nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    linkgate::cli::run(&linkgate_filters::all())
+}

@@ -67,6 +67,18 @@ impl GrpcBackend {
         self.endpoints.iter().filter_map(read).collect()
     }
 
+    /// A service at one endpoint, and the defaults for all else.
+    pub fn at(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoints: vec![endpoint.into()],
+            tls: None,
+            keep_alive: KeepAlive::default(),
+            connect_timeout: Self::connect_timeout(),
+            resolve_every: Self::resolve_every(),
+            max_addresses: Self::max_addresses(),
+        }
+    }
+
     /// Notes what is wrong beyond the types of its values.
     pub fn check(&self, problems: &mut Problems) {
         if self.endpoints.is_empty() {

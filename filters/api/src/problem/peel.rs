@@ -8,7 +8,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::reader::Reader;
 use super::words::{self, Cause};
-use super::{Path, Problem, Problems, Segment};
+use super::{Mark, Path, Problem, Problems, Segment};
 
 /// More problems than this in one value help nobody.
 const MOST: usize = 100;
@@ -20,6 +20,15 @@ const MOST: usize = 100;
 /// # Errors
 /// Every problem found, up to 100. Messages quote the values they are about: whoever shows them blacks out secrets.
 pub fn deserialize<T: DeserializeOwned>(value: &Value) -> Result<T, Problems> {
+    let (read, problems) = deserialize_known(value);
+    match read {
+        Some(read) => problems.into_result(read),
+        None => Err(problems),
+    }
+}
+
+/// As [`deserialize`], but unknown keys, which are problems all the same, do not keep the rest from being read.
+pub fn deserialize_known<T: DeserializeOwned>(value: &Value) -> (Option<T>, Problems) {
     let rest = match value {
         Value::Null => Value::Mapping(Mapping::new()),
         value => value.clone(),
@@ -28,6 +37,7 @@ pub fn deserialize<T: DeserializeOwned>(value: &Value) -> Result<T, Problems> {
         rest,
         removed: Vec::new(),
         problems: Problems::new(),
+        only_unknown: true,
     }
     .run()
 }
@@ -38,14 +48,16 @@ struct Peeling {
     /// Places that were taken away, as the untouched value counts them.
     removed: Vec<Path>,
     problems: Problems,
+    /// No problem so far but unknown keys.
+    only_unknown: bool,
 }
 
 impl Peeling {
-    fn run<T: DeserializeOwned>(mut self) -> Result<T, Problems> {
+    fn run<T: DeserializeOwned>(mut self) -> (Option<T>, Problems) {
         // Each turn takes something away or adds a stand-in, so twice as many turns as problems suffice.
         for _ in 0..2 * MOST {
             let (path, message) = match attempt::<T>(&self.rest) {
-                Ok(value) => return self.problems.into_result(value),
+                Ok(value) => return (self.only_unknown.then_some(value), self.problems),
                 Err(error) => error,
             };
             let more = self.problems.len() < MOST && self.peel::<T>(&path, &message);
@@ -53,17 +65,18 @@ impl Peeling {
                 break;
             }
         }
-        Err(self.problems)
+        (None, self.problems)
     }
 
     /// Notes the error, and removes its cause; `false` if nothing is left to try.
     fn peel<T: DeserializeOwned>(&mut self, path: &Path, message: &str) -> bool {
         let (path, within) = settle(&self.rest, path);
         let cause = words::explain(message, within);
+        self.only_unknown &= matches!(cause, Cause::UnknownKey { .. });
         match &cause {
             Cause::MissingKey(key) => {
                 let place = path.clone().then(key.as_str());
-                if !self.removed.contains(&self.original(&place)) {
+                if !self.removed.contains(&self.original(&place)) && !self.misspelt(&path, key) {
                     self.note(&path, &cause);
                 }
                 self.stand_in::<T>(&path, key) || self.remove(&path)
@@ -98,6 +111,17 @@ impl Peeling {
         if !self.problems.iter().any(|known| *known == problem) {
             self.problems.push(problem);
         }
+    }
+
+    /// Whether an unknown key beside it was probably meant to be `key`.
+    fn misspelt(&self, parent: &Path, key: &str) -> bool {
+        let parent = self.original(parent);
+        let hint = words::did_you_mean(key);
+        self.problems.iter().any(|known| {
+            known.mark == Mark::Key
+                && known.path.parent().as_ref() == Some(&parent)
+                && known.hint.as_ref() == Some(&hint)
+        })
     }
 
     fn remove(&mut self, path: &Path) -> bool {

@@ -68,9 +68,14 @@ impl Cause {
     }
 }
 
+/// The hint of a word that is near another.
+pub(super) fn did_you_mean(near: &str) -> String {
+    format!("did you mean `{near}`?")
+}
+
 fn suggestion(word: &str, known: &[String], label: &str) -> String {
     match nearest(word, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => did_you_mean(near),
         None => {
             let quoted: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
             format!("{label}: {}", quoted.join(", "))
@@ -105,8 +110,7 @@ pub(super) fn explain(message: &str, only_key: Option<&str>) -> Cause {
             .strip_prefix(prefix)
             .and_then(|rest| rest.rsplit_once(", expected "));
         if let Some((found, wanted)) = parts {
-            let hint = (wanted == "a string" && is_plain(found))
-                .then(|| "quote it to make it text".to_owned());
+            let hint = shape_hint(wanted, found).map(str::to_owned);
             let message = format!(
                 "expected {}, found {}",
                 expected(wanted),
@@ -115,9 +119,33 @@ pub(super) fn explain(message: &str, only_key: Option<&str>) -> Cause {
             return Cause::Other { message, hint };
         }
     }
+    if message == "invalid socket address syntax" {
+        return Cause::Other {
+            message: "this is not an IP address with a port".to_owned(),
+            hint: Some("write it as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`".to_owned()),
+        };
+    }
+    // What is expected is how to mend it.
+    let (message, hint) = match message.split_once(": expected ") {
+        Some((message, wanted)) => (message, Some(format!("write {wanted}"))),
+        None => (message, None),
+    };
     Cause::Other {
         message: message.to_owned(),
-        hint: None,
+        hint,
+    }
+}
+
+/// How to write the shape that is wanted.
+fn shape_hint(wanted: &str, found: &str) -> Option<&'static str> {
+    let wants = expected(wanted);
+    match (wants.as_str(), found) {
+        ("text", found) if is_plain(found) => Some("quote it to make it text"),
+        ("a list", "map") => Some("begin each element with `- `"),
+        ("a list", _) => Some("put it in brackets: `[...]`"),
+        ("a mapping", "sequence") => Some("write `key: value` lines, without `- ` in front"),
+        ("a mapping", _) => Some("write `key: value` lines below the key"),
+        _ => None,
     }
 }
 

@@ -96,12 +96,11 @@ surplus: 1
         "port: expected a whole number from 0 to 65535, found the number `70000`",
         "retry.intial: unknown key `intial` (did you mean `initial`?)",
         "retry.jitter: expected `true` or `false`, found the text \"maybe\"",
-        "retry.rate: `fast` does not say per which time: expected a rate such as `50/s`, `1.5/s`, `100/m` or `10/h`",
-        "retry: `initial` is missing (add `initial: ...`)",
+        "retry.rate: `fast` does not say per which time (write a rate such as `50/s`, `1.5/s`, `100/m` or `10/h`)",
         "surplus: unknown key `surplus` (keys understood here: `name`, `port`, `retry`, `targets`, `on_excess`, `named`)",
         "targets[1].weight: expected a whole number from 0 to 255, found the text \"heavy\"",
         "targets[2].colour: unknown key `colour` (keys understood here: `host`, `weight`)",
-        "targets[3]: expected a mapping, found the number `7`",
+        "targets[3]: expected a mapping, found the number `7` (write `key: value` lines below the key)",
         "targets[4]: `weight` is missing (add `weight: ...`)",
     ];
     let mut found = found;
@@ -154,10 +153,13 @@ fn all_missing_keys_are_found() {
 
 #[test]
 fn a_wrong_root_is_one_problem() {
-    assert_eq!(problems("[1]"), ["expected a mapping, found a list"]);
+    assert_eq!(
+        problems("[1]"),
+        ["expected a mapping, found a list (write `key: value` lines, without `- ` in front)"]
+    );
     assert_eq!(
         problems("text"),
-        ["expected a mapping, found the text \"text\""]
+        ["expected a mapping, found the text \"text\" (write `key: value` lines below the key)"]
     );
 }
 

@@ -1,0 +1,43 @@
+//! `linkgate validate`: says what is wrong with a configuration, and opens nothing.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use linkgate_filter::Registry;
+
+use crate::config::diagnostics::count;
+use crate::config::{self, Config};
+
+/// Checks a configuration and shows every problem at its place.
+///
+/// Exits with 0 if there is none, and with 1 otherwise.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, or directories whose `*.yaml` and `*.yml` files are read. Together they are one configuration.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, registry: &Registry) -> ExitCode {
+    let written = match config::load(&args.paths, registry) {
+        Ok(config) => writeln!(io::stdout(), "{}", summary(&config)).map(|()| ExitCode::SUCCESS),
+        Err(invalid) => {
+            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            write!(io::stderr(), "{}", invalid.render(colour)).map(|()| ExitCode::FAILURE)
+        }
+    };
+    written.unwrap_or(ExitCode::FAILURE)
+}
+
+fn summary(config: &Config) -> String {
+    let parts = [
+        count(config.documents, "document"),
+        count(config.listeners.len(), "listener"),
+        count(config.backends.len(), "backend"),
+        count(config.pipelines.len(), "pipeline"),
+        count(config.push.len(), "push source"),
+    ];
+    format!("ok: {}", parts.join(", "))
+}

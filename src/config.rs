@@ -1,0 +1,111 @@
+//! From the text of configuration files to a checked configuration with prepared pipelines.
+//!
+//! Text, then trees that keep places ([`tree`]), references filled in, then types ([`document`]), then checks across
+//! documents, then prepared filters. All problems are found in one go and shown at their places ([`diagnostics`]).
+//! Nothing is opened or started here: `linkgate validate` and `linkgate run` do the same up to this point.
+
+mod assemble;
+pub mod diagnostics;
+pub mod document;
+mod fill;
+mod parse;
+mod read;
+pub mod schema;
+pub mod source;
+pub mod tree;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use linkgate_filter::backend::Backends;
+use linkgate_filter::{Entry, Plan, Registry};
+
+pub use diagnostics::Diagnostics;
+use document::{Admin, Limits, Node, PushSource};
+use source::Sources;
+
+use crate::listener::config::ListenerConfig;
+
+/// A configuration without problems.
+#[derive(Debug)]
+pub struct Config {
+    /// Who this node is.
+    pub node: Node,
+    /// The address for operators, if there is to be one.
+    pub admin: Option<Admin>,
+    /// Addresses that accept links; no two share a name or an address.
+    pub listeners: Vec<ListenerConfig>,
+    /// The services of businesses.
+    pub backends: Backends,
+    /// At most one for each business and listener.
+    pub pipelines: Vec<PipelineConfig>,
+    /// Where pushes come from.
+    pub push: Vec<PushSource>,
+    /// How many documents it was read from.
+    pub documents: usize,
+}
+
+/// A pipeline whose filters are prepared.
+pub struct PipelineConfig {
+    /// The business.
+    pub biz_id: String,
+    /// The names of the listeners it is served on.
+    pub listeners: Vec<String>,
+    /// Its filters, as the profile and the overrides together say.
+    pub entries: Vec<Entry>,
+    /// What the business may use of a node.
+    pub limits: Limits,
+    /// The prepared filters.
+    pub plan: Plan,
+}
+
+impl fmt::Debug for PipelineConfig {
+    /// Without the filters' configs, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<&str> = self.entries.iter().map(|entry| entry.id.as_str()).collect();
+        f.debug_struct("PipelineConfig")
+            .field("biz_id", &self.biz_id)
+            .field("listeners", &self.listeners)
+            .field("filters", &ids)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration with problems, all of them, and the texts to show them in.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.render(false))]
+pub struct Invalid {
+    /// What is wrong. Never empty.
+    pub diagnostics: Diagnostics,
+    /// The texts.
+    pub sources: Sources,
+}
+
+impl Invalid {
+    /// Every problem with its source line and a caret, and how many there are; in colour for a terminal.
+    pub fn render(&self, colour: bool) -> String {
+        self.diagnostics.render(&self.sources, colour)
+    }
+}
+
+/// Reads the files and directories at `paths` and checks what they say together.
+///
+/// # Errors
+/// All problems found.
+pub fn load(paths: &[PathBuf], registry: &Registry) -> Result<Config, Box<Invalid>> {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    for path in paths {
+        sources.add(path, &mut diagnostics);
+    }
+    let documents = read::read(&mut sources, &mut diagnostics);
+    let config = assemble::assemble(&documents, registry, &sources, &mut diagnostics);
+    match config {
+        Some(config) if diagnostics.is_empty() => Ok(config),
+        _ => Err(Box::new(Invalid {
+            diagnostics,
+            sources,
+        })),
+    }
+}

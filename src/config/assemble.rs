@@ -1,0 +1,147 @@
+//! Documents to one configuration: what they say together, and whether that makes sense.
+
+mod addresses;
+mod files;
+mod names;
+mod pipelines;
+
+use linkgate_filter::Registry;
+use linkgate_filter::backend::{Backend, Backends};
+use linkgate_filter::problem::Problems;
+use serde::de::DeserializeOwned;
+
+use super::Config;
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::document::{Admin, Node, PushSource};
+use super::read::{known_part, part, report};
+use super::source::Sources;
+use super::tree::Tree;
+use crate::listener::config::ListenerConfig;
+use addresses::Addresses;
+use names::Names;
+
+/// The configuration that the documents make, if no part of it is wrong.
+pub(super) fn assemble(
+    documents: &[Tree],
+    registry: &Registry,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Config> {
+    let names = Names::collect(documents, diagnostics);
+    let mut addresses = Addresses::default();
+    let node = only::<Node>(documents, "node", diagnostics);
+    let admin = only::<Admin>(documents, "admin", diagnostics);
+    if let Some((admin, tree)) = &admin {
+        addresses.add(admin.address, tree, diagnostics);
+    }
+    let listeners = listeners(documents, sources, &mut addresses, diagnostics);
+    let backends = backends(&names, sources, diagnostics);
+    let push = push(documents, sources, &mut addresses, diagnostics);
+    let pipelines = pipelines::pipelines(documents, &names, &backends, registry, diagnostics);
+    diagnostics.is_empty().then(|| Config {
+        node: node.map(|(node, _)| node).unwrap_or_default(),
+        admin: admin.map(|(admin, _)| admin),
+        listeners,
+        backends,
+        pipelines,
+        push,
+        documents: documents.len(),
+    })
+}
+
+/// The section `key`, which one document at most may have.
+fn only<'a, T: DeserializeOwned>(
+    documents: &'a [Tree],
+    key: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<(T, &'a Tree)> {
+    let mut found = documents.iter().filter_map(|document| document.get(key));
+    let first = found.next()?;
+    for other in found {
+        let problem = Diagnostic::at(key_of(other), format!("`{key}` stands in two documents"))
+            .also(key_of(first), "it is here already");
+        diagnostics.push(problem.hint("keep one of them"));
+    }
+    Some((part(first)?, first))
+}
+
+/// Where the name of a named part stands.
+fn key_of(tree: &Tree) -> super::source::Span {
+    tree.key.unwrap_or(tree.span)
+}
+
+fn listeners(
+    documents: &[Tree],
+    sources: &Sources,
+    addresses: &mut Addresses,
+    diagnostics: &mut Diagnostics,
+) -> Vec<ListenerConfig> {
+    let mut listeners = Vec::new();
+    for tree in documents
+        .iter()
+        .filter_map(|document| document.get("listeners"))
+        .flat_map(Tree::items)
+    {
+        let Some(mut listener) = known_part::<ListenerConfig>(tree) else {
+            continue;
+        };
+        files::of_listener(&mut listener, tree, sources);
+        let mut problems = Problems::new();
+        listener.check(&mut problems);
+        report(tree, problems, diagnostics);
+        if let Some(address) = tree.get("address") {
+            addresses.add(listener.address, address, diagnostics);
+        }
+        listeners.push(listener);
+    }
+    listeners
+}
+
+/// All backends. One that is wrong is stood in for, so that filters which name it find it.
+fn backends(names: &Names<'_>, sources: &Sources, diagnostics: &mut Diagnostics) -> Backends {
+    let mut backends = Backends::new();
+    for (name, tree) in &names.backends {
+        let mut backend = known_part::<Backend>(tree).unwrap_or_else(stand_in);
+        let mut problems = Problems::new();
+        backend.grpc.check(&mut problems);
+        if let Some(grpc) = tree.get("grpc") {
+            report(grpc, problems, diagnostics);
+        }
+        files::of_backend(&mut backend, tree, sources, diagnostics);
+        backends.insert((*name).to_owned(), backend);
+    }
+    backends
+}
+
+fn stand_in() -> Backend {
+    Backend {
+        grpc: linkgate_filter::backend::GrpcBackend::at("localhost:1"),
+    }
+}
+
+fn push(
+    documents: &[Tree],
+    sources: &Sources,
+    addresses: &mut Addresses,
+    diagnostics: &mut Diagnostics,
+) -> Vec<PushSource> {
+    let mut push = Vec::new();
+    let sections = documents
+        .iter()
+        .filter_map(|document| document.get("push")?.get("sources"));
+    for tree in sections.flat_map(Tree::items) {
+        let (Some(PushSource::Grpc(mut source)), Some(grpc)) = (known_part(tree), tree.get("grpc"))
+        else {
+            continue;
+        };
+        let mut problems = Problems::new();
+        source.check(&mut problems);
+        report(grpc, problems, diagnostics);
+        files::of_push(&mut source, grpc, sources, diagnostics);
+        if let Some(address) = grpc.get("address") {
+            addresses.add(source.address, address, diagnostics);
+        }
+        push.push(PushSource::Grpc(source));
+    }
+    push
+}

@@ -1,0 +1,90 @@
+//! Files that the configuration names by path: made relative to the folder of their document, and there.
+
+use std::fs;
+use std::path::PathBuf;
+
+use linkgate_filter::backend::Backend;
+
+use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::document::GrpcSource;
+use crate::config::source::Sources;
+use crate::config::tree::Tree;
+use crate::listener::config::ListenerConfig;
+use crate::secret::Secret;
+
+pub(super) fn of_backend(
+    backend: &mut Backend,
+    tree: &Tree,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let written = tree.get("grpc").and_then(|grpc| grpc.get("tls"));
+    let (Some(tls), Some(written)) = (&mut backend.grpc.tls, written) else {
+        return;
+    };
+    for (key, path) in [
+        ("ca", &mut tls.ca),
+        ("cert", &mut tls.cert),
+        ("key", &mut tls.key),
+    ] {
+        if let (Some(path), Some(written)) = (path, written.get(key)) {
+            find(path, written, sources, diagnostics);
+        }
+    }
+}
+
+pub(super) fn of_push(
+    source: &mut GrpcSource,
+    tree: &Tree,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let (Some(tls), Some(written)) = (&mut source.tls, tree.get("tls")) else {
+        return;
+    };
+    let paths = [
+        ("cert", Some(&mut tls.cert)),
+        ("key", Some(&mut tls.key)),
+        ("client_ca", tls.client_ca.as_mut()),
+    ];
+    for (key, path) in paths {
+        if let (Some(path), Some(written)) = (path, written.get(key)) {
+            find(path, written, sources, diagnostics);
+        }
+    }
+}
+
+/// Puts the document's folder in front of a relative path, and reports a file that cannot be read.
+fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut Diagnostics) {
+    let document = &sources.get(written.span.file).path;
+    if let Some(folder) = document.parent() {
+        *path = folder.join(&*path);
+    }
+    if let Err(error) = fs::File::open(&*path) {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        };
+        let problem = Diagnostic::at(written.span, format!("the file `{}` {why}", path.display()));
+        diagnostics.push(problem.hint("a relative path begins at the folder of this document"));
+    }
+}
+
+/// A listener's certificate and key are texts, or paths.
+pub(super) fn of_listener(listener: &mut ListenerConfig, tree: &Tree, sources: &Sources) {
+    let folder = sources.get(tree.span.file).path.parent();
+    let (Some(tls), Some(folder)) = (&mut listener.tls, folder) else {
+        return;
+    };
+    let found = |text: &str| folder.join(text).to_string_lossy().into_owned();
+    if !is_pem(&tls.cert) {
+        tls.cert = found(&tls.cert);
+    }
+    if !is_pem(tls.key.expose()) {
+        tls.key = Secret::new(found(tls.key.expose()));
+    }
+}
+
+fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+}

@@ -1,0 +1,253 @@
+//! Pipelines: their profiles and overrides merged, their filters prepared, and every problem of a filter shown where the
+//! value in question was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use linkgate_filter::backend::Backends;
+use linkgate_filter::problem::{Mark, Path, Problems, Segment};
+use linkgate_filter::{Entry, EntryProblem, Plan, Registry};
+
+use super::key_of;
+use super::names::{Names, undefined};
+use crate::config::PipelineConfig;
+use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::document::{self, Pipeline};
+use crate::config::read::{part, report};
+use crate::config::source::Span;
+use crate::config::tree::{Node, Tree};
+
+/// The pipelines of all documents. Those with problems are left out.
+pub(super) fn pipelines(
+    documents: &[Tree],
+    names: &Names<'_>,
+    backends: &Backends,
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) -> Vec<PipelineConfig> {
+    let mut builder = Builder {
+        names,
+        backends,
+        registry,
+        diagnostics,
+        served: BTreeMap::new(),
+        used: BTreeSet::new(),
+    };
+    let trees = documents
+        .iter()
+        .filter_map(|document| document.get("pipelines"))
+        .flat_map(Tree::items);
+    let pipelines = trees.filter_map(|tree| builder.pipeline(tree)).collect();
+    builder.check_unused_profiles();
+    pipelines
+}
+
+struct Builder<'a, 'd> {
+    names: &'a Names<'a>,
+    backends: &'a Backends,
+    registry: &'a Registry,
+    diagnostics: &'d mut Diagnostics,
+    /// Where the pipeline of each business and listener was defined.
+    served: BTreeMap<(String, String), Span>,
+    /// Profiles that a pipeline uses.
+    used: BTreeSet<String>,
+}
+
+impl Builder<'_, '_> {
+    fn pipeline(&mut self, tree: &Tree) -> Option<PipelineConfig> {
+        let profile = tree.get("profile").and_then(Tree::text);
+        self.used.extend(profile.map(str::to_owned));
+        let pipeline: Pipeline = part(tree)?;
+        self.check(&pipeline, tree);
+        let steps = self.steps(&pipeline, tree)?;
+        let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
+        match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.backends) {
+            Ok(plan) => Some(PipelineConfig {
+                biz_id: pipeline.biz_id,
+                listeners: pipeline.listeners,
+                entries,
+                limits: pipeline.limits,
+                plan,
+            }),
+            Err(problems) => {
+                for problem in problems {
+                    self.show(problem, &steps, tree);
+                }
+                None
+            }
+        }
+    }
+
+    /// What does not need the filters.
+    fn check(&mut self, pipeline: &Pipeline, tree: &Tree) {
+        let mut problems = Problems::new();
+        pipeline.check(&mut problems);
+        report(tree, problems, self.diagnostics);
+        let biz = tree.locate(&Path::from("biz_id"), Mark::Value);
+        let written = tree.get("listeners").map(Tree::items).unwrap_or_default();
+        for (i, (name, place)) in pipeline.listeners.iter().zip(written).enumerate() {
+            if pipeline.listeners[..i].contains(name) {
+                continue;
+            }
+            if !self.names.listeners.contains_key(name.as_str()) {
+                let known = self.names.listeners.keys().copied();
+                self.diagnostics
+                    .push_undefined(undefined("listener", name, place.span, known));
+                continue;
+            }
+            let key = (pipeline.biz_id.clone(), name.clone());
+            if let Some(first) = self.served.get(&key) {
+                let what = format!(
+                    "`{}` has two pipelines on the listener `{name}`",
+                    pipeline.biz_id
+                );
+                let problem = Diagnostic::at(biz, what).also(*first, "the other one is here");
+                self.diagnostics
+                    .push(problem.hint("keep one of them, or serve them on different listeners"));
+            } else {
+                self.served.insert(key, biz);
+            }
+        }
+    }
+
+    /// The filters with the overrides laid over their configs; `None` if they cannot be told.
+    fn steps(&mut self, pipeline: &Pipeline, tree: &Tree) -> Option<Vec<Step>> {
+        let list = match (&pipeline.profile, &pipeline.filters) {
+            (Some(_), Some(_)) => {
+                let filters = tree.get("filters").map_or(tree.span, key_of);
+                let profile = tree.locate(&Path::from("profile"), Mark::Key);
+                let problem = Diagnostic::at(
+                    filters,
+                    "a pipeline has either `filters` or a `profile`, not both",
+                );
+                let problem = problem.also(profile, "the profile is named here");
+                self.diagnostics.push(
+                    problem.hint("remove one of them; `override` changes a profile's filters"),
+                );
+                return None;
+            }
+            (None, None) => {
+                let biz = tree.locate(&Path::from("biz_id"), Mark::Value);
+                let problem = Diagnostic::at(biz, "this pipeline has no filters");
+                self.diagnostics
+                    .push(problem.hint("add `profile: NAME`, or a list of `filters`"));
+                return None;
+            }
+            (Some(name), None) => {
+                let Some(profile) = self.names.profiles.get(name.as_str()) else {
+                    let span = tree.locate(&Path::from("profile"), Mark::Value);
+                    let known = self.names.profiles.keys().copied();
+                    self.diagnostics
+                        .push_undefined(undefined("profile", name, span, known));
+                    return None;
+                };
+                *profile
+            }
+            (None, Some(_)) => tree.get("filters")?,
+        };
+        // An entry that is wrong has been reported; what follows from it would only confuse.
+        let mut steps = Step::read_all(list)?;
+        for (id, over) in tree.get("override").into_iter().flat_map(Tree::entries) {
+            match steps.iter_mut().find(|step| step.id == id) {
+                Some(step) => step.lay_over(over),
+                None => {
+                    let known = steps.iter().map(|step| step.id.as_str());
+                    self.diagnostics.push_undefined(undefined(
+                        "filter with the id",
+                        id,
+                        key_of(over),
+                        known,
+                    ));
+                }
+            }
+        }
+        Some(steps)
+    }
+
+    /// Profiles that no pipeline uses have their filters' names checked; their configs may count on overrides.
+    fn check_unused_profiles(&mut self) {
+        let names = self.names;
+        for (name, list) in &names.profiles {
+            if self.used.contains(*name) {
+                continue;
+            }
+            let Some(steps) = Step::read_all(list) else {
+                continue;
+            };
+            let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
+            let problems = Plan::prepare(self.registry, "", &entries, self.backends)
+                .err()
+                .unwrap_or_default();
+            for problem in problems {
+                if problem.problem.path.segments().first() != Some(&Segment::from("config")) {
+                    self.show(problem, &steps, list);
+                }
+            }
+        }
+    }
+
+    /// Shows a filter's problem where the value was written, which may be far from `pipeline`.
+    fn show(&mut self, found: EntryProblem, steps: &[Step], pipeline: &Tree) {
+        let problem = found.problem;
+        let home = pipeline.locate(&Path::from("biz_id"), Mark::Value);
+        let span = match found.entry.and_then(|index| steps.get(index)) {
+            Some(step) => step.tree.locate(&problem.path, problem.mark),
+            None => pipeline.locate(&Path::from("filters"), Mark::Key),
+        };
+        let mut diagnostic = Diagnostic::at(span, problem.message);
+        if let Some(hint) = problem.hint {
+            diagnostic = diagnostic.hint(hint);
+        }
+        let within = span.file == pipeline.span.file
+            && (pipeline.span.start..pipeline.span.end).contains(&span.start);
+        if !within {
+            diagnostic = diagnostic.also(home, "in this pipeline");
+        }
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// One filter of one pipeline, with the places of all it says.
+struct Step {
+    id: String,
+    uses: String,
+    /// `id`, `use` and `config` as merged.
+    tree: Tree,
+}
+
+impl Step {
+    /// The filters of a list; `None` if one of them is wrong, or it is no list.
+    fn read_all(list: &Tree) -> Option<Vec<Self>> {
+        match &list.node {
+            Node::List(items) => items.iter().map(Self::read).collect(),
+            _ => None,
+        }
+    }
+
+    fn read(tree: &Tree) -> Option<Self> {
+        let entry: document::Entry = part(tree)?;
+        Some(Self {
+            id: entry.id.unwrap_or_else(|| entry.uses.clone()),
+            uses: entry.uses,
+            tree: tree.clone(),
+        })
+    }
+
+    fn lay_over(&mut self, over: &Tree) {
+        let Node::Map(entries) = &mut self.tree.node else {
+            return;
+        };
+        let config = entries.iter_mut().find(|(key, _)| key == "config");
+        match config {
+            Some((_, config)) => *config = config.clone().overlaid(over),
+            None => entries.push(("config".to_owned(), over.clone())),
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            id: self.id.clone(),
+            uses: self.uses.clone(),
+            config: self.tree.get("config").map(Tree::value).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a node's own document says.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Who this node is.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The node's name among all nodes, such as `"${HOSTNAME}"`. Default, where there is no `node` at all: `local`.
+    pub id: String,
+    /// The address at which other nodes and clients reach this one, as `host:port`. Default: none is told.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// Words by which nodes are grouped. Default: none.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Where the node stands, such as a data centre. Default: empty.
+    #[serde(default)]
+    pub location: String,
+    /// Its share of links against other nodes; 0 takes none. Default: 1.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            id: "local".to_owned(),
+            advertise: None,
+            labels: Vec::new(),
+            location: String::new(),
+            weight: one(),
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The address for operators.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where `/healthz`, `/readyz` and `/metrics` are served, such as `127.0.0.1:9901`. Keep it away from clients.
+    pub address: SocketAddr,
+}
+
+/// Where the other documents are.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigSource {
+    /// A directory whose `*.yaml` and `*.yml` files are read too. Begins at the folder of this document.
+    pub directory: PathBuf,
+}

@@ -1,0 +1,92 @@
+//! What a business's document says.
+
+use std::collections::BTreeMap;
+
+use linkgate_filter::units::ByteSize;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_yaml::Value;
+
+/// The way of one business's messages: on which listeners, through which filters, within which limits.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// The business: its clients' tokens name it.
+    #[schemars(length(min = 1))]
+    pub biz_id: String,
+    /// The names of the listeners it is served on, at least one: nothing is exposed by accident.
+    #[schemars(length(min = 1))]
+    pub listeners: Vec<String>,
+    /// The name of the profile whose filters it uses. Either this or `filters`.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Its own filters, in the order that upstream messages pass them. Either this or `profile`.
+    #[serde(default)]
+    pub filters: Option<Vec<Entry>>,
+    /// Changes to the configs of the profile's filters, by the filter's `id`. Mappings are merged key by key, anything
+    /// else is replaced.
+    #[serde(default, rename = "override")]
+    #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
+    pub overrides: BTreeMap<String, Value>,
+    /// What the business may use of a node.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One filter of a pipeline or profile.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Names the filter within its pipeline. Default: what `use` says.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Which filter it is.
+    #[serde(rename = "use")]
+    pub uses: String,
+    /// What the filter is told.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub config: Value,
+}
+
+/// What one business may use of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open links in all; further ones are refused with 503. Default: 100000.
+    #[schemars(range(min = 1))]
+    pub links: u32,
+    /// What waits to be written to all its links together; beyond it, what is pushed is rejected. Default: 256MiB.
+    pub queued: ByteSize,
+    /// Business messages of one link that have no outcome yet; further ones get a retryable NACK. Default: 256.
+    #[schemars(range(min = 1))]
+    pub unsettled: u32,
+    /// What those messages may hold together; beyond it likewise. Default: 1MiB.
+    pub unsettled_bytes: ByteSize,
+    /// Everything of one link that stands in line; beyond it the link's socket is not read. More than
+    /// `unsettled_bytes`. Default: 4MiB.
+    pub in_line: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            links: 100_000,
+            queued: ByteSize::mib(256),
+            unsettled: 256,
+            unsettled_bytes: ByteSize::mib(1),
+            in_line: ByteSize::mib(4),
+        }
+    }
+}
+
+impl From<Limits> for linkgate_filter::Limits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            unsettled: limits.unsettled as usize,
+            unsettled_bytes: limits.unsettled_bytes.as_usize(),
+            hard_bytes: limits.in_line.as_usize(),
+            ..Self::default()
+        }
+    }
+}

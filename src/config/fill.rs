@@ -1,0 +1,160 @@
+//! `${VAR}`, `${VAR:-default}` and `${file:path}` in the text values of a document.
+//!
+//! Keys, numbers and comments stay as they are, and what is filled in is never read as YAML structure.
+
+use std::path::{Path, PathBuf};
+
+use linkgate_filter::problem::nearest;
+use serde_yaml::Value;
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::parse::plain_scalar;
+use super::source::{LARGEST, Span, TooLarge, read_bounded};
+use super::tree::{Node, Tree};
+
+/// What references are filled in from.
+pub(super) struct Filler<'a> {
+    /// The variable of that name.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// All variables' names, to find the one that was meant.
+    pub(super) variables: &'a [String],
+    /// Where relative paths begin.
+    pub(super) directory: &'a Path,
+}
+
+impl Filler<'_> {
+    /// Fills in every reference of the tree. Texts that come from files are noted as secrets.
+    pub(super) fn fill(&self, tree: &mut Tree, diagnostics: &mut Diagnostics) {
+        let span = tree.span;
+        match &mut tree.node {
+            Node::List(items) => items
+                .iter_mut()
+                .for_each(|item| self.fill(item, diagnostics)),
+            Node::Map(entries) => entries
+                .iter_mut()
+                .for_each(|(_, value)| self.fill(value, diagnostics)),
+            Node::Leaf { value, plain } => {
+                let Some(text) = value.as_str().filter(|text| text.contains('$')) else {
+                    return;
+                };
+                match self.filled(text, span) {
+                    Ok(filled) => {
+                        filled
+                            .secrets
+                            .iter()
+                            .for_each(|secret| diagnostics.hide(secret));
+                        // Written without quotes, the value is what it would be had it been written in place.
+                        *value = match *plain && filled.changed && filled.secrets.is_empty() {
+                            true => plain_scalar(&filled.text),
+                            false => Value::String(filled.text),
+                        };
+                    }
+                    Err(problem) => diagnostics.push_last(span, problem),
+                }
+            }
+        }
+    }
+
+    fn filled(&self, text: &str, span: Span) -> Result<Filled, Diagnostic> {
+        let mut filled = Filled::default();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            filled.text.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(tail) = rest.strip_prefix('$') {
+                filled.text.push('$');
+                rest = tail;
+            } else if let Some(tail) = rest.strip_prefix('{') {
+                let (reference, tail) = tail.split_once('}').ok_or_else(|| {
+                    Diagnostic::at(span, "a reference begins with `${` but does not end")
+                        .hint("close it with `}`, or write `$${` for the characters themselves")
+                })?;
+                self.reference(reference, span, &mut filled)?;
+                rest = tail;
+            } else {
+                filled.text.push('$');
+            }
+        }
+        filled.text.push_str(rest);
+        Ok(filled)
+    }
+
+    fn reference(
+        &self,
+        reference: &str,
+        span: Span,
+        filled: &mut Filled,
+    ) -> Result<(), Diagnostic> {
+        filled.changed = true;
+        if let Some(path) = reference.strip_prefix("file:") {
+            let text = self.file(path, span)?;
+            filled.text.push_str(&text);
+            filled.secrets.push(text);
+            return Ok(());
+        }
+        let (name, default) = match reference.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (reference, None),
+        };
+        if !is_name(name) {
+            return Err(Diagnostic::at(span, format!("`${{{reference}}}` is not a reference"))
+                .hint("write `${VARIABLE}`, `${VARIABLE:-default}` or `${file:path}`; `$$` stands for `$`"));
+        }
+        // As in a shell, `:-` also stands in for a variable that is empty.
+        let value = (self.variable)(name).filter(|value| default.is_none() || !value.is_empty());
+        match (value, default) {
+            (Some(value), _) => filled.text.push_str(&value),
+            (None, Some(default)) => filled.text.push_str(default),
+            (None, None) => return Err(self.unset(name, span)),
+        }
+        Ok(())
+    }
+
+    fn unset(&self, name: &str, span: Span) -> Diagnostic {
+        let problem = Diagnostic::at(
+            span,
+            format!("the environment variable `{name}` is not set"),
+        );
+        match nearest(name, self.variables.iter().map(String::as_str)) {
+            Some(near) => problem.hint(format!(
+                "did you mean `{near}`? Or give a default: `${{{name}:-default}}`"
+            )),
+            None => problem.hint(format!("set it, or give a default: `${{{name}:-default}}`")),
+        }
+    }
+
+    fn file(&self, path: &str, span: Span) -> Result<String, Diagnostic> {
+        let full: PathBuf = self.directory.join(path);
+        let problem =
+            |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
+        let bytes = read_bounded(&full).map_err(|error| match error {
+            TooLarge::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                problem("does not exist")
+                    .hint("a path in `${file:...}` begins at the folder of this document")
+            }
+            TooLarge::Io(error) => problem(&format!("cannot be read: {error}")),
+            TooLarge::Size => problem(&format!("is larger than {} KiB", LARGEST >> 10)),
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| problem("is not UTF-8 text"))?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    }
+}
+
+/// A text with its references filled in.
+#[derive(Default)]
+struct Filled {
+    text: String,
+    /// The parts that came from files.
+    secrets: Vec<String>,
+    /// There was a reference.
+    changed: bool,
+}
+
+fn is_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(good)
+}
+
+#[cfg(test)]
+mod tests;

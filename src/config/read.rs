@@ -1,0 +1,117 @@
+//! Files to documents whose every value has the right type.
+
+use std::path::{Path, PathBuf};
+
+use linkgate_filter::problem::{Mark, Path as Place, Problems, deserialize, deserialize_known};
+use serde::de::DeserializeOwned;
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::document::{ConfigSource, Document, SCHEMA};
+use super::fill::Filler;
+use super::parse;
+use super::source::Sources;
+use super::tree::{Node, Tree};
+
+/// All documents of the sources, and of the directories they name. Those with wrong values are among them: what is right
+/// in them takes part in the checks.
+pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<Tree> {
+    let variables: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect();
+    let mut documents = Vec::new();
+    let mut done = 0;
+    // A document may name a directory, whose files then come after those that are there.
+    while let Some(file) = sources.ids().nth(done) {
+        done += 1;
+        let directory = sources
+            .get(file)
+            .path
+            .parent()
+            .unwrap_or(Path::new(""))
+            .to_owned();
+        let filler = Filler {
+            variable: &|name| std::env::var(name).ok(),
+            variables: &variables,
+            directory: &directory,
+        };
+        for mut tree in parse::parse(sources, file, diagnostics) {
+            filler.fill(&mut tree, diagnostics);
+            if !has_known_schema(&mut tree, diagnostics) {
+                continue;
+            }
+            if let Err(problems) = deserialize::<Document>(&tree.value()) {
+                report(&tree, problems, diagnostics);
+            }
+            if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
+                let folder: PathBuf = directory.join(more.directory).components().collect();
+                sources.add(&folder, diagnostics);
+            }
+            documents.push(tree);
+        }
+    }
+    documents
+}
+
+/// The value of a part of a document; `None` if it is wrong, which has been reported with the whole document.
+pub(super) fn part<T: DeserializeOwned>(tree: &Tree) -> Option<T> {
+    deserialize(&tree.value()).ok()
+}
+
+/// As [`part`], but a part that is only wrong in that it has unknown keys is checked further.
+pub(super) fn known_part<T: DeserializeOwned>(tree: &Tree) -> Option<T> {
+    deserialize_known(&tree.value()).0
+}
+
+/// Shows problems whose paths begin at `tree`.
+pub(super) fn report(tree: &Tree, problems: Problems, diagnostics: &mut Diagnostics) {
+    for problem in problems {
+        let diagnostic = Diagnostic::at(tree.locate(&problem.path, problem.mark), problem.message);
+        diagnostics.push(match problem.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+}
+
+/// Whether `schema:` says a number that this build reads. Where it says nothing, the rest is checked as if it did.
+fn has_known_schema(tree: &mut Tree, diagnostics: &mut Diagnostics) -> bool {
+    let span = tree.span;
+    let written = tree.get("schema").map(Tree::value);
+    let Node::Map(entries) = &mut tree.node else {
+        let problem = Diagnostic::at(span, "a document has to be a mapping");
+        diagnostics.push_unread(problem.hint(format!(
+            "begin it with `schema: {SCHEMA}`, and `key: value` lines below"
+        )));
+        return false;
+    };
+    match written {
+        Some(version) if version.as_u64() == Some(SCHEMA.into()) => true,
+        None => {
+            let problem = Diagnostic::at(span, "this document does not say its `schema`");
+            diagnostics.push(problem.hint(format!("write `schema: {SCHEMA}` at its top")));
+            let assumed = Node::Leaf {
+                value: SCHEMA.into(),
+                plain: true,
+            };
+            entries.push((
+                "schema".to_owned(),
+                Tree {
+                    span,
+                    key: None,
+                    node: assumed,
+                },
+            ));
+            true
+        }
+        Some(version) => {
+            let shown = serde_yaml::to_string(&version).unwrap_or_default();
+            let span = tree.locate(&Place::from("schema"), Mark::Value);
+            let problem = Diagnostic::at(
+                span,
+                format!("this build does not read schema `{}`", shown.trim()),
+            );
+            diagnostics.push_unread(problem.hint(format!("it reads schema {SCHEMA}")));
+            false
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What `linkgate validate` says, word for word.
+//!
+//! Every `*.yaml` and every folder in `tests/broken_configs` is a broken configuration; `NAME.expected` beside it is what
+//! is printed for it. After a change that is meant, write the files anew with `BLESS=1 cargo test --test validate`, and
+//! read the difference as somebody who sees linkgate for the first time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use linkgate::config::schema::schema;
+
+/// Runs the program in `folder`, with an environment of its own.
+fn validate(folder: &Path, paths: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_linkgate"))
+        .arg("validate")
+        .args(paths)
+        .current_dir(folder)
+        .env_clear()
+        .env("HOSTNAME", "gateway-1")
+        .env("TEST_WORD", "word")
+        .output()
+        .unwrap()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares with a file of the repository, or writes it where `BLESS` is set.
+fn expect(path: &Path, actual: &str) -> Result<(), String> {
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    if actual == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "{} differs (BLESS=1 writes it anew)\n--- expected\n{expected}\n--- actual\n{actual}",
+        path.display()
+    ))
+}
+
+#[test]
+fn broken_configs_are_explained() {
+    let folder = root().join("tests/broken_configs");
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(".expected"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 25, "only {} broken configs", names.len());
+    let mut failures = Vec::new();
+    for name in &names {
+        let output = validate(&folder, &[name]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        if output.status.code() != Some(1) || !output.stdout.is_empty() {
+            failures.push(format!("{name}: exit {:?}\n{said}", output.status.code()));
+            continue;
+        }
+        let expected = folder.join(format!("{}.expected", name.trim_end_matches(".yaml")));
+        failures.extend(expect(&expected, &said).err());
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn no_secret_from_a_file_is_shown() {
+    let folder = root().join("tests/broken_configs/hidden_secret");
+    let output = validate(&folder, &["config.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("(secret)"), "{said}");
+    assert!(!said.contains("horse"), "{said}");
+}
+
+#[test]
+fn samples_are_good() {
+    let folder = root().join("examples/configs");
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".yaml") || name.ends_with(".test.yaml") {
+            continue;
+        }
+        let output = validate(&folder, &[&name]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{name}: {said}");
+        assert!(output.stdout.starts_with(b"ok: "), "{name}");
+        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        let modeline = "# yaml-language-server: $schema=../../docs/schema.json\n";
+        assert!(
+            text.starts_with(modeline),
+            "{name} does not begin with {modeline}"
+        );
+    }
+}
+
+#[test]
+fn usage_errors_are_told_from_problems() {
+    assert_eq!(validate(&root(), &[]).status.code(), Some(2));
+    assert_eq!(validate(&root(), &["--colour"]).status.code(), Some(2));
+    let output = validate(&root(), &["nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("there is no such file or directory"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("large.yaml"),
+        "# padding\n".repeat(120_000),
+    )
+    .unwrap();
+    let output = validate(folder.path(), &["large.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("larger than 1024 KiB"), "{said}");
+}
+
+#[test]
+fn endless_problems_are_cut_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipelines: String = (0..120)
+        .map(|i| format!("  - {{ biz_id: b{i}, listeners: [nowhere], filters: [] }}\n"))
+        .collect();
+    fs::write(
+        folder.path().join("many.yaml"),
+        format!("schema: 1\npipelines:\n{pipelines}"),
+    )
+    .unwrap();
+    let output = validate(folder.path(), &["many.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("error: ").count(), 100, "{said}");
+    assert!(
+        said.ends_with("(only the first 100 are shown)\n240 problems in 1 file\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_schema_is_up_to_date() {
+    let result = expect(
+        &root().join("docs/schema.json"),
+        &schema(&linkgate_filters::all()),
+    );
+    assert!(
+        result.is_ok(),
+        "docs/schema.json is stale: BLESS=1 cargo test --test validate writes it anew"
+    );
+}
