@@ -5,7 +5,7 @@ mod rig;
 
 use std::time::Duration;
 
-use linkgate_filter::Outcome;
+use linkgate_filter::{Message, Outcome};
 
 use self::rig::Rig;
 use super::Session;
@@ -81,6 +81,18 @@ fn bytes_are_bounded_but_one_push_is_always_taken() {
     let small = rig.push("small", None);
     assert_eq!(rig.sends(), [large]);
     assert_eq!(code(&rig.only_outcome(small).1), fault::WINDOW_FULL);
+}
+
+#[test]
+fn what_is_acknowledged_weighs_nothing_any_more() {
+    let mut rig = Rig::default();
+    rig.config.max_bytes = linkgate_filter::units::ByteSize::kib(1);
+    let heavy = |m: &mut Message| m.body = [&m.body[..], &[0; 600]].concat().into();
+    let first = rig.push_with("first", heavy);
+    let light = rig.push("light", None);
+    rig.acknowledge("first");
+    let second = rig.push_with("second", heavy);
+    assert_eq!(rig.sends(), [first, light, second]);
 }
 
 #[test]

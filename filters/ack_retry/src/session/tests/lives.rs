@@ -112,7 +112,7 @@ struct Judge<'a> {
     away_since: Option<Duration>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Known {
     key: String,
     ack: bool,
@@ -143,6 +143,9 @@ impl<'a> Judge<'a> {
     fn hear(mut self, record: &Record) {
         for (i, (at, event)) in record.iter().enumerate() {
             let rest = &record[i + 1..];
+            if !matches!(event, Event::Sent { .. } | Event::Settled { .. }) {
+                self.rested();
+            }
             match event {
                 Event::Pushed {
                     push,
@@ -221,6 +224,17 @@ impl<'a> Judge<'a> {
                 let accepted = matches!(next, Some(Event::Settled { outcome: Outcome::Accepted(answer), .. }) if answer.confirmed);
                 assert!(!accepted, "nobody has acknowledged it");
             }
+        }
+    }
+
+    /// Between two turns no push waits while the window has room.
+    fn rested(&self) {
+        let waits = |known: &Known| {
+            known.outcome.is_none() && known.joined.is_none() && known.here.is_empty()
+        };
+        if self.away_since.is_none() && self.unacked.len() < self.config.max_unacked {
+            let waiting = self.pushes.iter().find(|(_, known)| waits(known));
+            assert!(waiting.is_none(), "{waiting:?} waits in vain");
         }
     }
 
