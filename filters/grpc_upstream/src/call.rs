@@ -171,7 +171,7 @@ impl Caller {
                 let sent = rpc.send(wire, envelope, call.attempt, max_answer);
                 match timeout_at(until, sent).await {
                     Ok(Ok(reply)) => {
-                        lease.end(true);
+                        lease.end(Some(true));
                         return Ok(reply);
                     }
                     Ok(Err(status)) => Ended::Status(Box::new(status)),
@@ -180,12 +180,16 @@ impl Caller {
             }
         };
         let failure = status::judge(&trace, ended);
-        let opened = lease.end(!failure.counts_for_breaker());
-        if opened {
+        // A connection that fails takes all its calls along, and is one failure all the same.
+        let says = if failure.is_of_connection() {
+            self.pool.doubt();
+            lease.forget_channel().then_some(false)
+        } else {
+            Some(!failure.counts_for_breaker())
+        };
+        if lease.end(says) {
             self.events.breaker_opened.inc();
-        }
-        // A connection that went dead in silence looks like a slow backend: a probe opens a new one.
-        if opened || failure.is_of_connection() {
+            // One that went dead in silence looks like a slow backend: the next probe opens a new one.
             lease.forget_channel();
             self.pool.doubt();
         }

@@ -40,7 +40,8 @@ pub struct Config {
     /// `deadline` at the most. At most 1000000. Default: 1000.
     #[serde(default = "Config::default_max_in_flight")]
     pub max_in_flight: usize,
-    /// The largest answer that is read; a larger one counts as not confirmed. At most 64MiB. Default: 1MiB.
+    /// The largest answer that is read, for each message of a batch; a larger one counts as not confirmed. At most 64MiB.
+    /// Default: 1MiB.
     #[serde(default = "Config::default_max_answer")]
     pub max_answer: ByteSize,
     /// The share of calls whose `traceparent` asks the backend to record a trace, from 0 to 1. Default: 0.01.
@@ -181,7 +182,8 @@ impl Default for RetryBudget {
 }
 
 /// When an endpoint is left alone for a while. Tries count as failed that never reached the backend, took too long, lost
-/// their connection, or ended as unavailable, unknown, internal, data_loss or deadline_exceeded.
+/// their connection, or ended as unavailable, unknown, internal, data_loss or deadline_exceeded. A connection that fails
+/// under several calls is one failure.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(crate = "schemars")]

@@ -80,6 +80,7 @@ pub(crate) struct Lease {
     endpoint: Arc<Endpoint>,
     pass: Pass,
     rules: Rules,
+    /// The number of the channel it uses; 0 before it has one.
     channel: u64,
     ended: bool,
 }
@@ -102,22 +103,24 @@ impl Lease {
         Ok(channel)
     }
 
-    /// The endpoint could not be reached: the next call opens a new channel.
-    pub(crate) fn forget_channel(&self) {
+    /// The connection has failed: the next call opens a new channel. Answers whether this try is the first to say so.
+    pub(crate) fn forget_channel(&self) -> bool {
         let mut held = self.endpoint.channel.lock();
-        if held
+        let opened = self.channel > 0;
+        let current = held
             .as_ref()
-            .is_some_and(|(number, _)| *number == self.channel)
-        {
+            .is_some_and(|(number, _)| *number == self.channel);
+        if current {
             *held = None;
         }
+        current || !opened
     }
 
-    /// Tells the breaker how the try ended. Answers whether that opened it.
-    pub(crate) fn end(&mut self, ok: bool) -> bool {
+    /// Tells the breaker how the try ended; `None`: that says nothing of the endpoint. Answers whether that opened it.
+    pub(crate) fn end(&mut self, ok: Option<bool>) -> bool {
         self.ended = true;
         let breaker = &self.endpoint.breaker;
-        breaker.record(&self.pass, Some(ok), Instant::now(), &self.rules)
+        breaker.record(&self.pass, ok, Instant::now(), &self.rules)
     }
 }
 
@@ -125,8 +128,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.ended {
-            let breaker = &self.endpoint.breaker;
-            breaker.record(&self.pass, None, Instant::now(), &self.rules);
+            self.end(None);
         }
     }
 }

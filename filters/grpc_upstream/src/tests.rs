@@ -5,3 +5,4 @@ mod chains;
 mod endpoints;
 mod memory;
 mod network;
+mod truth;

@@ -115,6 +115,32 @@ async fn half_open_lets_one_probe_through_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_lost_under_many_calls_is_one_failure() {
+    let memory = Arc::new(Memory::default());
+    let backend = Backend::slow(Duration::from_millis(500));
+    memory.serve("a:1", &backend);
+    let caller = caller(&memory, &["a:1"], json!({ "retry": { "max_attempts": 1 } }));
+    let calls = futures_util::future::join_all((0..20).map(|_| deliver(&caller, "k")));
+    let (outcomes, ()) = tokio::join!(calls, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        memory.cut("a:1");
+    });
+    assert!(outcomes.iter().all(|o| matches!(o, Outcome::Unknown(_))));
+    assert_eq!(deliver(&caller, "k").await, accepted());
+    assert_eq!(caller.events.breaker_opened.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_cannot_be_reached_opens_the_breaker() {
+    let memory = Arc::new(Memory::default());
+    let caller = caller(&memory, &["a:1"], json!({ "retry": { "max_attempts": 1 } }));
+    for _ in 0..5 {
+        assert_eq!(fault(&caller).await.code, "grpc.unreachable");
+    }
+    assert_eq!(fault(&caller).await.code, "grpc.breaker_open");
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_open_no_breaker() {
     let memory = Arc::new(Memory::default());
     let backend = Backend::failing(Status::permission_denied("not you"));
