@@ -281,6 +281,12 @@ impl Chain {
         self.core.lanes.any(Direction::Downstream)
     }
 
+    /// Whether pushes stand in line before filters that may keep them.
+    pub(crate) fn pushes_stand_before_filters(&self) -> bool {
+        let codec = self.pipeline.decodes_at().unwrap_or(0);
+        self.core.lanes.any_from(Direction::Downstream, codec)
+    }
+
     /// Whether nothing is left: no unsettled message, no future, no timer.
     pub(crate) fn is_idle(&self) -> bool {
         let core = &self.core;

@@ -21,6 +21,8 @@ use crate::timer::Timer;
 pub struct Chains {
     current: Chain,
     retiring: Option<Box<Retiring>>,
+    /// The pipeline to change to as soon as that can begin.
+    next: Option<Box<Change>>,
     timer: Timer,
     disconnected: bool,
 }
@@ -31,13 +33,13 @@ struct Retiring {
     patience: Duration,
     deadline: Instant,
     given_up: bool,
-    /// The pipeline to change to next.
-    next: Option<Change>,
 }
 
 struct Change {
     pipeline: Arc<Pipeline>,
     patience: Duration,
+    /// Until when pushes that stand in line put the change off.
+    deadline: Option<Instant>,
 }
 
 impl Retiring {
@@ -61,6 +63,7 @@ impl Chains {
         Self {
             current,
             retiring: None,
+            next: None,
             timer: Timer::default(),
             disconnected: false,
         }
@@ -72,18 +75,38 @@ impl Chains {
     }
 
     /// Changes over to another pipeline. What the old chain has not settled after `patience` settles as unknown. While a
-    /// change is at work, the last one asked for comes after it.
+    /// change is at work or pushes stand in line, the last one asked for waits.
     pub fn change(&mut self, pipeline: &Arc<Pipeline>, patience: Duration) {
-        let pipeline = Arc::clone(pipeline);
-        let change = Change { pipeline, patience };
-        match &mut self.retiring {
-            Some(old) => old.next = Some(change),
-            None if self.disconnected => {}
-            None => self.begin(&change),
-        }
+        self.next = Some(Box::new(Change {
+            pipeline: Arc::clone(pipeline),
+            patience,
+            deadline: None,
+        }));
+        self.begin_next();
     }
 
-    fn begin(&mut self, Change { pipeline, patience }: &Change) {
+    /// Begins the change that is asked for, if it can begin now. It waits for one that is at work, and for pushes that
+    /// stand in line: they would come to filters whose state the new chain has taken over.
+    fn begin_next(&mut self) -> bool {
+        if self.disconnected {
+            self.next = None;
+        }
+        let (true, Some(next)) = (self.retiring.is_none(), &mut self.next) else {
+            return false;
+        };
+        if self.current.pushes_stand_before_filters() {
+            let now = self.current.now();
+            if now < *next.deadline.get_or_insert(now + next.patience) {
+                return false;
+            }
+        }
+        if let Some(next) = self.next.take() {
+            self.begin(&next.pipeline, next.patience);
+        }
+        true
+    }
+
+    fn begin(&mut self, pipeline: &Arc<Pipeline>, patience: Duration) {
         let now = pipeline.host().clock.now();
         let link = Arc::clone(self.current.link());
         let gate_closed = self.current.business_waits();
@@ -93,10 +116,9 @@ impl Chains {
         chain.close();
         self.retiring = Some(Box::new(Retiring {
             chain,
-            patience: *patience,
-            deadline: now + *patience,
+            patience,
+            deadline: now + patience,
             given_up: false,
-            next: None,
         }));
         self.tick();
     }
@@ -129,7 +151,7 @@ impl Chains {
     }
 
     /// The socket is gone. The chains live on until nothing is unsettled: see [`Chains::is_finished`]. What comes down
-    /// to the socket from now on settles as failed, `push.offline`.
+    /// to the socket from now on settles as failed, `link.gone`.
     pub fn disconnect(&mut self) {
         if std::mem::replace(&mut self.disconnected, true) {
             return;
@@ -165,6 +187,9 @@ impl Chains {
         loop {
             self.current.poll(cx);
             self.poll_retiring(cx);
+            if self.begin_next() {
+                continue;
+            }
             let clock = Arc::clone(&self.current.pipeline().host().clock);
             if !self.timer.poll_due(self.deadline(), &*clock, cx) {
                 return;
@@ -179,6 +204,7 @@ impl Chains {
             self.current.next_timer(),
             old.and_then(|old| old.chain.next_timer()),
             old.map(|old| old.deadline),
+            self.next.as_ref().and_then(|next| next.deadline),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -196,18 +222,10 @@ impl Chains {
             if !old.chain.is_idle() {
                 return;
             }
-            if let Some(change) = self.retire() {
-                self.begin(&change);
-                self.current.poll(cx);
+            if let Some(old) = self.retiring.take() {
+                self.current.succeed(old.chain);
             }
         }
-    }
-
-    /// Lets go of the old chain. Returns the change that waits for that.
-    fn retire(&mut self) -> Option<Change> {
-        let Retiring { chain, next, .. } = *self.retiring.take()?;
-        self.current.succeed(chain);
-        next.filter(|_| !self.disconnected)
     }
 
     /// The next message that has come down to the socket. Settle it once it is written.

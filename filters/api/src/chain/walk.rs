@@ -42,8 +42,8 @@ impl Chain {
     /// Hands a message to the socket, if there is one.
     fn put_out(&mut self, message: Message) {
         if self.gone {
-            let fault = Fault::client("push.offline").retryable();
-            let fault = fault.detail("the client has gone");
+            let fault = Fault::client("link.gone").retryable();
+            let fault = fault.detail("the client has disconnected");
             self.core.settle(message, Outcome::Failed(fault));
             self.core.asked_first();
         } else {

@@ -105,7 +105,13 @@ impl Lanes {
     }
 
     pub(crate) fn any(&self, direction: Direction) -> bool {
-        self.lanes.iter().any(|lane| lane.direction == direction)
+        self.any_from(direction, 0)
+    }
+
+    /// Whether a message stands or waits before this slot or a later one.
+    pub(crate) fn any_from(&self, direction: Direction, slot: usize) -> bool {
+        let mut lanes = self.lanes.iter();
+        lanes.any(|lane| lane.direction == direction && lane.slot >= slot)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

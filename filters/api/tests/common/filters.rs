@@ -214,6 +214,7 @@ impl Tracking {
     fn track(&mut self, m: &mut Message, cx: &mut Context<'_>) {
         if self.config.all || m.command == Some(Command::UpstreamMessage) {
             cx.track(m, Token(self.keys.len() as u64));
+            Desk::note(format!("{} tracked {}", self.id, m.key));
             self.keys.push(Some(m.key.clone()));
         }
     }
@@ -353,7 +354,7 @@ impl Filter for Holding {
     }
 }
 
-/// Joins `size` messages of any links; the trunk begins here. Half-full at close it sends what it has.
+/// Joins `size` messages of any links; the trunk begins here. After five seconds and at close it sends what it has.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
@@ -386,11 +387,18 @@ impl Joining {
 
 impl Filter for Joining {
     fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if self.parts.is_empty() {
+            cx.wake_after(Duration::from_secs(5), Token(0));
+        }
         self.parts.push(m);
         if self.parts.len() >= self.size || self.closed {
             self.flush(cx);
         }
         Verdict::Done
+    }
+
+    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+        self.flush(cx);
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {
@@ -438,7 +446,11 @@ impl Filter for Calling {
 #[serde(deny_unknown_fields)]
 pub struct Keep {}
 
-pub struct Keeping(Owned<Vec<Message>>);
+pub struct Keeping {
+    kept: Owned<Vec<Message>>,
+    closed: bool,
+    armed: bool,
+}
 filter_type!(Keep, "keep", Keeping, Properties::new());
 
 impl Keeping {
@@ -446,16 +458,27 @@ impl Keeping {
     const LEAVE: Token = Token(1);
 
     fn open(_: &Keep, cx: &Open<'_>) -> Self {
-        Self(cx.owned(OwnedScope::Session, Vec::new))
+        let kept = cx.owned(OwnedScope::Session, Vec::new);
+        Self {
+            kept,
+            closed: false,
+            armed: false,
+        }
     }
 
-    fn send_all(&self, cx: &mut Context<'_>) {
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.armed, true) {
+            cx.wake_after(Duration::from_secs(10), Self::AGAIN);
+        }
+    }
+
+    fn send_all(&mut self, cx: &mut Context<'_>) {
         let copies = self
-            .0
+            .kept
             .with(|kept| kept.iter().map(Message::copy).collect::<Vec<_>>());
         let copies = copies.unwrap_or_default();
         if !copies.is_empty() {
-            cx.wake_after(Duration::from_secs(10), Self::AGAIN);
+            self.arm(cx);
         }
         copies.into_iter().for_each(|copy| cx.downstream(copy));
     }
@@ -470,7 +493,7 @@ impl Filter for Keeping {
         if m.command != Some(Command::DownstreamAck) {
             return Verdict::Next(m);
         }
-        let got = self.0.with(|kept| {
+        let got = self.kept.with(|kept| {
             let at = kept.iter().position(|push| push.key == m.key)?;
             Some(kept.remove(at))
         });
@@ -486,11 +509,15 @@ impl Filter for Keeping {
         }
         let copy = m.copy();
         let mut m = Some(m);
-        let kept = self.0.with(|kept| kept.extend(m.take()));
+        let kept = self.kept.with(|kept| kept.extend(m.take()));
         match (kept, m) {
             (None, Some(m)) => Verdict::Refuse(m, Fault::gateway("keep.fenced")),
+            _ if self.closed => {
+                self.close(cx);
+                Verdict::Done
+            }
             _ => {
-                cx.wake_after(Duration::from_secs(10), Self::AGAIN);
+                self.arm(cx);
                 Verdict::Next(copy)
             }
         }
@@ -498,9 +525,12 @@ impl Filter for Keeping {
 
     fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
         match token {
-            Self::AGAIN => self.send_all(cx),
+            Self::AGAIN => {
+                self.armed = false;
+                self.send_all(cx);
+            }
             _ => {
-                let left = self.0.with(std::mem::take).unwrap_or_default();
+                let left = self.kept.with(std::mem::take).unwrap_or_default();
                 for push in left {
                     cx.settle(push, Outcome::Failed(Fault::client("keep.offline")));
                 }
@@ -509,7 +539,8 @@ impl Filter for Keeping {
     }
 
     fn close(&mut self, cx: &mut Context<'_>) {
-        if self.0.with(|kept| !kept.is_empty()) == Some(true) {
+        self.closed = true;
+        if self.kept.with(|kept| !kept.is_empty()) == Some(true) {
             cx.wake_after(Duration::from_secs(60), Self::LEAVE);
         }
     }

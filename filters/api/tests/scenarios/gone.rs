@@ -15,6 +15,7 @@ async fn a_client_that_leaves_while_dedup_confirms_leaves_no_key_half_reserved()
     let mut link = kit.link("alice");
     link.frame("B k1", false);
     link.run().await;
+    desk.log();
     kit.taken().pop().unwrap().settle(ok("yes"));
     link.run().await;
     assert_eq!(desk.log(), ["dedup settled k1 ok yes"]);
@@ -45,7 +46,7 @@ async fn a_push_that_comes_down_after_the_client_has_gone_is_not_called_sent() {
     link.disconnect();
     desk.go("look p1", Go::On);
     link.run().await;
-    assert_eq!(outcome(&pushed), "failed push.offline");
+    assert_eq!(outcome(&pushed), "failed link.gone");
     assert!(link.is_finished());
 }
 
