@@ -1,31 +1,100 @@
-//! The command line: one file per subcommand. Only here and in `main` anything is printed.
+//! The command line: one file per subcommand. Only here anything is printed.
 
+pub mod run;
 pub mod schema;
 pub mod validate;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use linkgate_filter::Registry;
+use tracing_subscriber::EnvFilter;
 
 /// A config-driven gateway for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
-#[command(name = "linkgate", version)]
+#[command(
+    name = "linkgate",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
+    /// What is logged, such as `info` or `linkgate=debug,warn`
+    #[arg(
+        long,
+        global = true,
+        env = "LINKGATE_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log: String,
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        env = "LINKGATE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Validate(validate::Args),
     Schema(schema::Args),
 }
 
-/// Reads the command line and does what it says, with the filters of `registry`.
-pub fn run(registry: &Registry) -> ExitCode {
-    match Cli::parse().command {
+/// Runs the program with these filters.
+pub fn main(registry: &Registry) -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli);
+    // Fails only if a provider is there already, which then serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match cli.command {
+        Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
         Command::Schema(args) => schema::run(&args, registry),
+    }
+}
+
+fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(cli: &Cli) {
+    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour);
+    match cli.log_format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().init(),
     }
 }

@@ -21,10 +21,11 @@ use linkgate_filter::backend::Backends;
 use linkgate_filter::{Entry, Plan, Registry};
 
 pub use diagnostics::Diagnostics;
-use document::{Admin, Limits, Node, PushSource};
+use document::{Admin, Limits, Node};
 use source::Sources;
 
 use crate::listener::config::ListenerConfig;
+use crate::push::PushConfig;
 
 /// A configuration without problems.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub struct Config {
     /// At most one for each business and listener.
     pub pipelines: Vec<PipelineConfig>,
     /// Where pushes come from.
-    pub push: Vec<PushSource>,
+    pub push: PushConfig,
     /// How many documents it was read from.
     pub documents: usize,
 }

@@ -1,11 +1,27 @@
-//! The proxy core of linkgate.
+//! The proxy core of linkgate: everything between the sockets and the filters. It names no filter.
 
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod link;
 pub mod listener;
+pub mod node;
+pub mod pipeline;
 pub mod push;
 pub mod secret;
 pub mod telemetry;
+
+use std::process::ExitCode;
+
+use linkgate_filter::Registry;
+
+/// Runs the program with these filters: `linkgate_filters::all()`, and those of your own.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "a program has one registry and gives it away"
+)]
+pub fn main(registry: Registry) -> ExitCode {
+    cli::main(&registry)
+}

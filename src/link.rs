@@ -18,6 +18,7 @@ mod timing;
 mod tests;
 
 pub use self::handle::LinkHandle;
+pub use self::mailbox::PushBudget;
 pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;
 pub use self::open::NewLink;

@@ -1,7 +1,9 @@
-//! The linkgate program: picks the filters and hands them to the command line, nothing else.
+//! The linkgate program: the proxy core with the built-in filters.
 
-use std::process::ExitCode;
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    linkgate::cli::run(&linkgate_filters::all())
+fn main() -> std::process::ExitCode {
+    linkgate::main(linkgate_filters::all())
 }

@@ -37,7 +37,7 @@ fn summary(config: &Config) -> String {
         count(config.listeners.len(), "listener"),
         count(config.backends.len(), "backend"),
         count(config.pipelines.len(), "pipeline"),
-        count(config.push.len(), "push source"),
+        count(config.push.sources.len(), "push source"),
     ];
     format!("ok: {}", parts.join(", "))
 }

@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 
 use super::Config;
 use super::diagnostics::{Diagnostic, Diagnostics};
-use super::document::{Admin, Node, PushSource};
+use super::document::{Admin, Node};
 use super::read::{known_part, part, report};
 use super::source::Sources;
 use super::tree::Tree;
 use crate::listener::config::ListenerConfig;
+use crate::push::{PushConfig, PushLimits, PushSource};
 use addresses::Addresses;
 use names::Names;
 
@@ -36,7 +37,7 @@ pub(super) fn assemble(
     }
     let listeners = listeners(documents, sources, &mut addresses, diagnostics);
     let backends = backends(&names, sources, diagnostics);
-    let push = push(documents, sources, &mut addresses, diagnostics);
+    let push = push(documents, &mut addresses, diagnostics);
     let pipelines = pipelines::pipelines(documents, &names, &backends, registry, diagnostics);
     diagnostics.is_empty().then(|| Config {
         node: node.map(|(node, _)| node).unwrap_or_default(),
@@ -119,29 +120,48 @@ fn stand_in() -> Backend {
     }
 }
 
+/// The sources of all documents together; the limits of the one that has them.
 fn push(
     documents: &[Tree],
-    sources: &Sources,
     addresses: &mut Addresses,
     diagnostics: &mut Diagnostics,
-) -> Vec<PushSource> {
-    let mut push = Vec::new();
-    let sections = documents
+) -> PushConfig {
+    let mut config = PushConfig::default();
+    let sections: Vec<&Tree> = documents
         .iter()
-        .filter_map(|document| document.get("push")?.get("sources"));
-    for tree in sections.flat_map(Tree::items) {
-        let (Some(PushSource::Grpc(mut source)), Some(grpc)) = (known_part(tree), tree.get("grpc"))
-        else {
+        .filter_map(|document| document.get("push"))
+        .collect();
+    for tree in sections
+        .iter()
+        .filter_map(|push| push.get("sources"))
+        .flat_map(Tree::items)
+    {
+        let (Some(source), Some(grpc)) = (known_part::<PushSource>(tree), tree.get("grpc")) else {
             continue;
         };
         let mut problems = Problems::new();
-        source.check(&mut problems);
+        source.grpc.check(&mut problems);
         report(grpc, problems, diagnostics);
-        files::of_push(&mut source, grpc, sources, diagnostics);
         if let Some(address) = grpc.get("address") {
-            addresses.add(source.address, address, diagnostics);
+            addresses.add(source.grpc.address, address, diagnostics);
         }
-        push.push(PushSource::Grpc(source));
+        config.sources.push(source);
     }
-    push
+    let mut written = None;
+    for tree in sections.iter().filter_map(|push| push.get("limits")) {
+        if let Some(first) = written.replace(key_of(tree)) {
+            let problem = Diagnostic::at(key_of(tree), "`push.limits` is defined twice");
+            diagnostics.push(
+                problem
+                    .also(first, "the other one is here")
+                    .hint("keep one of them"),
+            );
+        }
+        let limits: PushLimits = known_part(tree).unwrap_or_default();
+        let mut problems = Problems::new();
+        limits.check(&mut problems);
+        report(tree, problems, diagnostics);
+        config.limits = limits;
+    }
+    config
 }

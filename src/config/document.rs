@@ -6,7 +6,6 @@
 mod check;
 mod node;
 mod pipeline;
-mod push;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +15,9 @@ use serde::Deserialize;
 
 pub use node::{Admin, ConfigSource, Node};
 pub use pipeline::{Entry, Limits, Pipeline};
-pub use push::{Caller, GrpcSource, Push, PushSource, ServerTls};
 
 use crate::listener::config::ListenerConfig;
+use crate::push::PushConfig;
 
 /// The number that `schema:` has to say, of all this build reads.
 pub const SCHEMA: u32 = 1;
@@ -54,5 +53,5 @@ pub struct Document {
     pub pipelines: Vec<Pipeline>,
     /// Where messages for users come from.
     #[serde(default)]
-    pub push: Option<Push>,
+    pub push: Option<PushConfig>,
 }

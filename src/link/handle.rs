@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, PushBudget};
 use super::settings::LinkSettings;
 
 /// What other tasks hold of a link: who it is, and a way to its mailbox.
@@ -17,10 +17,14 @@ pub struct LinkHandle {
 }
 
 impl LinkHandle {
-    pub(super) fn new(info: Arc<LinkInfo>, settings: &LinkSettings) -> Self {
+    pub(super) fn new(
+        info: Arc<LinkInfo>,
+        settings: &LinkSettings,
+        budget: Arc<PushBudget>,
+    ) -> Self {
         Self {
             info,
-            mailbox: Mailbox::new(settings.max_push, settings.push_queue),
+            mailbox: Mailbox::new(settings.max_push, settings.push_queue, budget),
             parked: AtomicBool::new(false),
         }
     }

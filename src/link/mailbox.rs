@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -31,20 +32,51 @@ pub(super) struct Orders {
     pub(super) notice: Option<Message>,
 }
 
+/// What the pushes of a business that wait in all its links' mailboxes may weigh together.
+#[derive(Debug)]
+pub struct PushBudget {
+    bytes: AtomicUsize,
+    limit: usize,
+}
+
+impl PushBudget {
+    /// A budget of so many bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let room = |held| (held < self.limit).then_some(held + bytes);
+        self.bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A link's mailbox.
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     max_push: usize,
     capacity: usize,
+    budget: Arc<PushBudget>,
 }
 
 impl Mailbox {
-    /// A mailbox whose pushes may hold `max_push` bytes each and weigh `capacity` bytes together.
-    pub(super) fn new(max_push: usize, capacity: usize) -> Self {
+    /// A mailbox whose pushes may hold `max_push` bytes each, weigh `capacity` bytes together, and count in the
+    /// business's budget.
+    pub(super) fn new(max_push: usize, capacity: usize, budget: Arc<PushBudget>) -> Self {
         Self {
             inner: Mutex::default(),
             max_push,
             capacity,
+            budget,
         }
     }
 
@@ -63,6 +95,11 @@ impl Mailbox {
             let fault = Fault::client("link.queue_full")
                 .retryable()
                 .detail("the client does not take its pushes as fast as they come");
+            return Err((message, fault));
+        }
+        if !self.budget.take(message.weight()) {
+            let fault = Fault::gateway("push.biz_queue_full").retryable();
+            let fault = fault.detail("too much waits for the business's clients");
             return Err((message, fault));
         }
         inner.bytes += message.weight();
@@ -96,7 +133,10 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         let message = inner.pushes.pop_front();
         match &message {
-            Some(message) => inner.bytes -= message.weight(),
+            Some(message) => {
+                inner.bytes -= message.weight();
+                self.budget.give_back(message.weight());
+            }
             None => inner.pushes = VecDeque::new(),
         }
         message
@@ -106,7 +146,7 @@ impl Mailbox {
     pub(super) fn shut(&self) -> VecDeque<Message> {
         let mut inner = self.inner.lock();
         inner.shut = true;
-        inner.bytes = 0;
+        self.budget.give_back(std::mem::take(&mut inner.bytes));
         std::mem::take(&mut inner.pushes)
     }
 }

@@ -9,6 +9,7 @@ use linkgate_filter::{Identity, LinkInfo, StateTable};
 use parking_lot::Mutex;
 
 use super::handle::LinkHandle;
+use super::mailbox::PushBudget;
 use super::settings::{LinkSettings, SecondLogin};
 
 /// The identity has as many links as it may have.
@@ -58,6 +59,7 @@ impl LinkManager {
         &self,
         identity: &Identity,
         settings: &LinkSettings,
+        budget: &Arc<PushBudget>,
         describe: impl FnOnce(u64, Option<Arc<StateTable>>) -> LinkInfo,
     ) -> Result<Arc<LinkHandle>, Taken> {
         let key = key(identity);
@@ -88,7 +90,11 @@ impl LinkManager {
         let session = replaced
             .first()
             .map(|link| Arc::clone(link.info().session()));
-        let handle = Arc::new(LinkHandle::new(Arc::new(describe(id, session)), settings));
+        let handle = Arc::new(LinkHandle::new(
+            Arc::new(describe(id, session)),
+            settings,
+            Arc::clone(budget),
+        ));
         links.push(Arc::clone(&handle));
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 
 use super::handle::LinkHandle;
-use super::mailbox::gone;
+use super::mailbox::{PushBudget, gone};
 use super::manager::LinkManager;
 use super::metrics::{Closed, LinkMetrics};
 use super::settings::LinkSettings;
@@ -34,6 +34,8 @@ pub struct NewLink<S> {
     pub token_expires_at: Option<Instant>,
     /// The business's pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// The business's budget for pushes that wait.
+    pub budget: Arc<PushBudget>,
     /// What the listener lays down.
     pub settings: Arc<LinkSettings>,
 }
@@ -48,6 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NewLink<S> {
             peer,
             token_expires_at,
             pipeline,
+            budget,
             settings,
         } = self;
         let mut socket = Socket::new(socket);
@@ -61,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NewLink<S> {
                 None => info,
             }
         };
-        let Ok(handle) = manager.enter(&identity, &settings, describe) else {
+        let Ok(handle) = manager.enter(&identity, &settings, &budget, describe) else {
             metrics
                 .closed
                 .get_or_create(&Closed {

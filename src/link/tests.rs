@@ -103,6 +103,7 @@ impl World {
             peer: [127, 0, 0, 1].into(),
             token_expires_at: self.token_expires_at,
             pipeline,
+            budget: PushBudget::new(1 << 20),
             settings: Arc::new(self.settings),
         };
         let permit = Arc::new(());

@@ -5,8 +5,8 @@ mod callers;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::secret::Secret;
 use linkgate_filter::problem::{Path, Problems};
-use linkgate_filter::secret::Secret;
 use linkgate_filter::units::{ByteSize, HumanDuration};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -144,7 +144,8 @@ impl GrpcSource {
         }
     }
 
-    fn check(&self, problems: &mut Problems) {
+    /// Notes what is wrong beyond the types of its values.
+    pub(crate) fn check(&self, problems: &mut Problems) {
         self.check_exposure(problems);
         for (i, caller) in self.auth.iter().enumerate() {
             let mut part = Problems::new();
@@ -215,7 +216,8 @@ impl GrpcTls {
 impl PushLimits {
     const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
-    fn check(&self, problems: &mut Problems) {
+    /// Notes what is wrong beyond the types of its values.
+    pub(crate) fn check(&self, problems: &mut Problems) {
         at_least_one("unsettled", self.unsettled, problems);
         at_least_one("unsettled_per_biz", self.unsettled_per_biz, problems);
         if self.max_wait.is_zero() || *self.max_wait > Self::LONGEST_WAIT {

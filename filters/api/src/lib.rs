@@ -24,7 +24,6 @@ pub mod problem;
 mod properties;
 mod receipt;
 mod registry;
-pub mod secret;
 mod shard;
 mod state;
 #[cfg(any(test, feature = "testkit"))]

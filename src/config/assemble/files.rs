@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use linkgate_filter::backend::Backend;
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
-use crate::config::document::GrpcSource;
 use crate::config::source::Sources;
 use crate::config::tree::Tree;
 use crate::listener::config::ListenerConfig;
@@ -27,27 +26,6 @@ pub(super) fn of_backend(
         ("cert", &mut tls.cert),
         ("key", &mut tls.key),
     ] {
-        if let (Some(path), Some(written)) = (path, written.get(key)) {
-            find(path, written, sources, diagnostics);
-        }
-    }
-}
-
-pub(super) fn of_push(
-    source: &mut GrpcSource,
-    tree: &Tree,
-    sources: &Sources,
-    diagnostics: &mut Diagnostics,
-) {
-    let (Some(tls), Some(written)) = (&mut source.tls, tree.get("tls")) else {
-        return;
-    };
-    let paths = [
-        ("cert", Some(&mut tls.cert)),
-        ("key", Some(&mut tls.key)),
-        ("client_ca", tls.client_ca.as_mut()),
-    ];
-    for (key, path) in paths {
         if let (Some(path), Some(written)) = (path, written.get(key)) {
             find(path, written, sources, diagnostics);
         }

@@ -56,8 +56,13 @@ pub struct Limits {
     /// Open links in all; further ones are refused with 503. Default: 100000.
     #[schemars(range(min = 1))]
     pub links: u32,
-    /// What waits to be written to all its links together; beyond it, what is pushed is rejected. Default: 256MiB.
+    /// What the pushes that wait in all its links' mailboxes may weigh together; beyond it a push is rejected with
+    /// `push.biz_queue_full`. Default: 256MiB.
     pub queued: ByteSize,
+    /// Pushes to its users that have no outcome yet, by receiver; beyond it they are rejected as `push.overloaded`.
+    /// Default: what `push.limits.unsettled_per_biz` says.
+    #[schemars(range(min = 1))]
+    pub unsettled_pushes: Option<u32>,
     /// Business messages of one link that have no outcome yet; further ones get a retryable NACK. Default: 256.
     #[schemars(range(min = 1))]
     pub unsettled: u32,
@@ -73,6 +78,7 @@ impl Default for Limits {
         Self {
             links: 100_000,
             queued: ByteSize::mib(256),
+            unsettled_pushes: None,
             unsettled: 256,
             unsettled_bytes: ByteSize::mib(1),
             in_line: ByteSize::mib(4),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::secret::Secret;
 use linkgate_filter::problem::{Path, Problems};
-use linkgate_filter::secret::Secret;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};

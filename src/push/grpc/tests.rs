@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::secret::Secret;
+use crate::secret::Secret;
 use linkgate_filter::{Clock, Outcome};
 use linkgate_proto::v1::push_service_client::PushServiceClient;
 use linkgate_proto::v1::receiver_outcome::Status;

@@ -1,0 +1,76 @@
+//! `linkgate run`: a node in the foreground.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use linkgate_filter::Registry;
+use linkgate_filter::units::HumanDuration;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config;
+use crate::node::Node;
+
+/// Runs a node until SIGTERM or Ctrl-C.
+///
+/// It then accepts no more, tells its clients to go, waits for what is unsettled, and exits with 0; with 1 if something
+/// was left when the time was over. A second signal ends it at once.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, or directories whose `*.yaml` and `*.yml` files are read. Together they are one configuration
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How long a stop waits for links and their unsettled messages
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub grace: HumanDuration,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, registry: &Registry) -> ExitCode {
+    let config = match config::load(&args.paths, registry) {
+        Ok(config) => config,
+        Err(invalid) => {
+            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let _ = write!(io::stderr(), "{}", invalid.render(colour));
+            return ExitCode::FAILURE;
+        }
+    };
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        tracing::error!("cannot listen for signals");
+        return ExitCode::FAILURE;
+    };
+    let node = match Node::start(config).await {
+        Ok(node) => node,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for (name, address) in node.listeners() {
+        tracing::info!(listener = name, %address, "accepting links");
+    }
+    for address in node.push_sources() {
+        tracing::info!(%address, "taking pushes by gRPC");
+    }
+    if let Some(address) = node.admin_address() {
+        tracing::info!(%address, "admin: /healthz, /readyz, /metrics");
+    }
+    let mut signalled =
+        async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+    signalled().await;
+    tracing::info!(grace = %args.grace, "stopping");
+    tokio::select! {
+        left = node.stop(*args.grace) => match left {
+            0 => ExitCode::SUCCESS,
+            left => {
+                tracing::warn!(left, "links were not done in time");
+                ExitCode::FAILURE
+            }
+        },
+        () = signalled() => ExitCode::FAILURE,
+    }
+}

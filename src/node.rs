@@ -1,0 +1,255 @@
+//! A node: the rooms put together, started from a configuration, and stopped without losing what is under way.
+
+mod gateway;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::{Clock, Host, States};
+use prometheus_client::registry::Registry as Metrics;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::gateway::Gateway;
+use crate::admin::{Admin, AdminServer, Readiness};
+use crate::clock::SystemClock;
+use crate::config::{Config, PipelineConfig};
+use crate::link::{LinkManager, LinkMetrics, PushBudget};
+use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
+use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
+use crate::push::{GrpcPush, GrpcPushError, PushMetrics, Router};
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Listener(#[from] ListenError),
+    /// A push source cannot be opened.
+    #[error(transparent)]
+    Push(#[from] GrpcPushError),
+    /// The admin address cannot be bound.
+    #[error("the admin address cannot be {address}: {source}")]
+    Admin {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    admin: Arc<Admin>,
+    admin_address: Option<SocketAddr>,
+    listeners: Vec<(String, SocketAddr)>,
+    push_sources: Vec<SocketAddr>,
+    gateway: Arc<Gateway>,
+    /// Tasks that accept: listeners and push sources.
+    accepting: TaskTracker,
+    stop_accepting: CancellationToken,
+    /// Tasks that end when nothing else is left.
+    background: TaskTracker,
+    stop_background: CancellationToken,
+}
+
+/// How often the state of users without links is looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Starts everything the configuration names. Nothing is accepted before all of it runs.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let host = Arc::new(Host {
+            clock: Arc::clone(&clock),
+            states: States::default(),
+        });
+        let background = TaskTracker::new();
+        let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();
+        let generation = generation(&host, &background, config.pipelines);
+        let generations = Arc::new(Generations::from_pointee(generation));
+        let links = Arc::new(LinkManager::new());
+        let counted = Counted::default();
+        let admin = Arc::new(Admin::new(counted.register(&generations)));
+
+        let stop_background = CancellationToken::new();
+        let admin_address = match config.admin {
+            None => None,
+            Some(config) => {
+                let failed = |source| StartError::Admin {
+                    address: config.address,
+                    source,
+                };
+                let server = AdminServer::bind(config.address).await.map_err(failed)?;
+                let address = server.local_address().map_err(failed)?;
+                background.spawn(server.run(Arc::clone(&admin), stop_background.clone()));
+                Some(address)
+            }
+        };
+        background.spawn(sweep(host, stop_background.clone()));
+
+        // Bind everything before anything is accepted.
+        let listen = |config| Listener::bind(config, &counted.listeners);
+        let bound: Vec<_> = config
+            .listeners
+            .iter()
+            .map(listen)
+            .collect::<Result<_, _>>()?;
+        let router = Router::new(
+            Arc::clone(&links) as _,
+            clock,
+            &config.push.limits,
+            counted.pushes,
+        );
+        for (biz_id, limit) in own_limits {
+            router.limit(&biz_id, limit);
+        }
+        let mut sources = Vec::new();
+        for source in &config.push.sources {
+            sources.push(GrpcPush::bind(&source.grpc, router.clone()).await?);
+        }
+
+        let gateway = Arc::new(Gateway::new(
+            &config.listeners,
+            generations,
+            links,
+            counted.links,
+        ));
+        let (accepting, stop_accepting) = (TaskTracker::new(), CancellationToken::new());
+        let mut push_sources = Vec::new();
+        for source in sources {
+            push_sources.extend(source.address());
+            accepting.spawn(serve(source, stop_accepting.clone()));
+        }
+        let mut listeners = Vec::new();
+        for (config, listener) in config.listeners.iter().zip(bound) {
+            listeners.push((
+                config.name.clone(),
+                listener.local_address().unwrap_or(config.address),
+            ));
+            accepting.spawn(listener.run(Arc::clone(&gateway), stop_accepting.clone()));
+        }
+        admin.set(Readiness::Ready);
+        Ok(Self {
+            admin,
+            admin_address,
+            listeners,
+            push_sources,
+            gateway,
+            accepting,
+            stop_accepting,
+            background,
+            stop_background,
+        })
+    }
+
+    /// The listeners' names and the addresses they have bound.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The addresses at which backends push.
+    pub fn push_sources(&self) -> &[SocketAddr] {
+        &self.push_sources
+    }
+
+    /// The admin address, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Accepts no more, closes the links with `shutdown`, and waits up to `patience` for what is unsettled. Gives the
+    /// number of links that were not done by then.
+    pub async fn stop(self, patience: Duration) -> usize {
+        let deadline = Instant::now() + patience;
+        self.admin.set(Readiness::Stopping);
+        self.stop_accepting.cancel();
+        self.accepting.close();
+        self.gateway.shut_down();
+        let settled = async {
+            self.accepting.wait().await;
+            // A handshake that was under way may have brought one more link.
+            self.gateway.shut_down();
+            self.gateway.finished().await;
+        };
+        let _ = timeout_at(deadline, settled).await;
+        let left = self.gateway.links();
+        // The trunks end with the last holder of their pipelines.
+        drop(self.gateway);
+        self.stop_background.cancel();
+        self.background.close();
+        let _ = timeout_at(
+            deadline.max(Instant::now() + Duration::from_secs(1)),
+            self.background.wait(),
+        )
+        .await;
+        left
+    }
+}
+
+/// What the rooms count.
+#[derive(Default)]
+struct Counted {
+    links: LinkMetrics,
+    listeners: ListenerMetrics,
+    pushes: PushMetrics,
+}
+
+impl Counted {
+    fn register(&self, generations: &Arc<Generations>) -> Metrics {
+        let mut metrics = Metrics::with_prefix("linkgate");
+        self.links.register(&mut metrics);
+        self.listeners.register(&mut metrics);
+        self.pushes.register(&mut metrics);
+        metrics.register_collector(Box::new(PipelineMetrics(Arc::clone(generations))));
+        metrics
+    }
+}
+
+fn generation(host: &Arc<Host>, tasks: &TaskTracker, pipelines: Vec<PipelineConfig>) -> Generation {
+    let mut generation = Generation::default();
+    for config in pipelines {
+        let (pipeline, shards) = config
+            .plan
+            .start(&config.biz_id, config.limits.into(), host);
+        for shard in shards {
+            tasks.spawn(shard.run());
+        }
+        let served = Served {
+            pipeline,
+            links: Quota::new(config.limits.links),
+            pushes: PushBudget::new(config.limits.queued.as_usize()),
+        };
+        generation.serve(config.listeners.iter().map(String::as_str), &served);
+    }
+    generation
+}
+
+fn unsettled_pushes(config: &PipelineConfig) -> (String, Option<usize>) {
+    (
+        config.biz_id.clone(),
+        config.limits.unsettled_pushes.map(|limit| limit as usize),
+    )
+}
+
+async fn serve(source: GrpcPush, stop: CancellationToken) {
+    if let Err(error) = source.serve(stop).await {
+        tracing::error!(%error, "a push source does not serve any more");
+    }
+}
+
+async fn sweep(host: Arc<Host>, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(SWEEP))
+        .await
+        .is_some()
+    {
+        host.states.sweep(host.clock.now());
+    }
+}
