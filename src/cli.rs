@@ -1,7 +1,11 @@
 //! The command line: one file per subcommand. Only here anything is printed.
 
+pub mod backend;
+mod client;
+mod gateway;
 pub mod run;
 pub mod schema;
+mod text;
 pub mod validate;
 
 use std::io::{self, IsTerminal};
@@ -54,6 +58,8 @@ enum Command {
     Run(run::Args),
     Validate(validate::Args),
     Schema(schema::Args),
+    Client(client::Args),
+    Backend(backend::Args),
 }
 
 /// Runs the program with these filters.
@@ -66,6 +72,38 @@ pub fn main(registry: &Registry) -> ExitCode {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
         Command::Schema(args) => schema::run(&args, registry),
+        Command::Client(args) => on_runtime(client::run(args)),
+        Command::Backend(args) => on_runtime(backend::run(args)),
+    }
+}
+
+fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(cli: &Cli) {
+    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour);
+    match cli.log_format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().init(),
     }
 }
 

@@ -1,0 +1,182 @@
+//! `linkgate backend`: a sample backend to try a gateway with.
+
+pub mod behaviour;
+mod chat;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use linkgate_filter::units::HumanDuration;
+use linkgate_proto::v1::OnReceiveRequest;
+use tokio::net::TcpListener;
+
+pub use self::behaviour::Behaviour;
+use self::behaviour::{FailCode, Share};
+pub use self::chat::Chat;
+pub use self::service::{Mode, Sample, Seen, Watch};
+use super::text;
+use crate::client::Pusher;
+
+/// Pushes that a chatting backend has under way at most.
+pub(crate) const MAX_PUSHES: usize = 1024;
+
+/// Run a sample gRPC backend: it answers, and is slow, fails or hangs on demand.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    listen: String,
+    /// Wait so long before each answer
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    delay: HumanDuration,
+    /// Fail this share of the messages, for example 10%
+    #[arg(long, value_name = "SHARE")]
+    fail: Option<Share>,
+    /// Fail with this gRPC status; without --fail every message fails [default: UNAVAILABLE]
+    #[arg(long, value_name = "STATUS")]
+    fail_code: Option<FailCode>,
+    /// Never answer this share of the calls
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    hang: Share,
+    /// Answer with the message's own body
+    #[arg(long)]
+    echo: bool,
+    /// Send bodies like {"to": "bob", "text": "hi"} on to that user
+    #[arg(long, conflicts_with = "echo")]
+    chat: bool,
+    /// The gateway's push service, for --chat
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9902")]
+    push_to: String,
+    /// The token for the push service
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "LINKGATE_PUSH_TOKEN",
+        hide_env_values = true
+    )]
+    push_token: Option<String>,
+    /// Do not print what comes in
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Serves until Ctrl-C.
+pub async fn run(args: Args) -> ExitCode {
+    match serve(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: &Args) -> Result<(), String> {
+    let cannot = |e| {
+        format!(
+            "cannot listen on {}: {e}; choose another address by --listen",
+            args.listen
+        )
+    };
+    let listener = TcpListener::bind(&args.listen).await.map_err(cannot)?;
+    println!(
+        "the sample backend listens on {}",
+        listener.local_addr().map_err(cannot)?
+    );
+    let sample = Sample {
+        behaviour: args.behaviour(),
+        mode: args.mode()?,
+        watch: if args.quiet {
+            Watch::default()
+        } else {
+            Watch::new(|seen| println!("{}", shown(&seen)))
+        },
+    };
+    // Calls that hang by order do not keep the process.
+    tokio::select! {
+        served = sample.serve(listener, std::future::pending()) => served.map_err(|e| format!("the server failed: {e}")),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+impl Args {
+    fn behaviour(&self) -> Behaviour {
+        let (none, unavailable) = (Share::default(), FailCode(tonic::Code::Unavailable));
+        let some = self.fail.unwrap_or(if self.fail_code.is_some() {
+            Share::ALL
+        } else {
+            none
+        });
+        Behaviour {
+            delay: *self.delay,
+            fail: (some, self.fail_code.unwrap_or(unavailable)),
+            hang: self.hang,
+        }
+    }
+
+    fn mode(&self) -> Result<Mode, String> {
+        if !self.chat {
+            return Ok(if self.echo { Mode::Echo } else { Mode::Accept });
+        }
+        let address = self.push_to.clone();
+        let refused = move |status: tonic::Status| {
+            eprintln!("cannot push to {address}: {}", status.message());
+        };
+        let pusher = Pusher::start(
+            &self.push_to,
+            self.push_token.as_deref(),
+            MAX_PUSHES,
+            refused,
+        );
+        pusher
+            .map(|pusher| Mode::Chat(Chat::new(pusher)))
+            .map_err(|e| e.to_string())
+    }
+}
+
+/// One line.
+pub(crate) fn shown(seen: &Seen<'_>) -> String {
+    match seen {
+        Seen::Message(message, result) => {
+            let OnReceiveRequest {
+                key,
+                body,
+                biz_id,
+                user_id,
+                device_id,
+                attempt,
+                ..
+            } = message;
+            let device = if device_id.is_empty() {
+                String::new()
+            } else {
+                format!(" on {device_id}")
+            };
+            let again = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
+            let failed = match result {
+                Ok(()) => String::new(),
+                Err(status) => format!(" -> {}", FailCode(status.code())),
+            };
+            let names =
+                text::body(biz_id.as_bytes()).into_owned() + " " + &text::body(user_id.as_bytes());
+            format!(
+                "{names}{device} {}{again}: {}{failed}",
+                text::body(key.as_bytes()),
+                text::body(body)
+            )
+        }
+        Seen::Pushed { key, to, state } => {
+            format!(
+                "{} to {}: {state}",
+                text::body(key.as_bytes()),
+                text::body(to.as_bytes())
+            )
+        }
+    }
+}

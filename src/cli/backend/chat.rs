@@ -1,0 +1,148 @@
+//! Chat between users: a body `{"to": "bob", "text": "hi"}` is pushed to that user of the same bizID, and the sender is
+//! told by a push what became of it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use linkgate_proto::v1::receiver_outcome::Status as Outcome;
+use linkgate_proto::v1::{OnReceiveRequest, PushRequest, PushResponse};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+use super::service::{Seen, Watch};
+use crate::client::Pusher;
+
+/// Keys that are remembered, so that a message that comes again is not sent on again.
+const REMEMBERED: usize = 10_000;
+
+/// Sends what users write on to each other.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    pusher: Pusher,
+    seen: Arc<Mutex<Remembered>>,
+}
+
+#[derive(Deserialize)]
+struct Letter {
+    to: String,
+    text: String,
+}
+
+/// What users are pushed.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum News<'a> {
+    Letter {
+        from: &'a str,
+        text: &'a str,
+        key: &'a str,
+    },
+    /// What became of the letter with this key.
+    State { about: &'a str, state: &'a str },
+}
+
+impl Chat {
+    /// Sends on by `pusher`.
+    pub fn new(pusher: Pusher) -> Self {
+        Self {
+            pusher,
+            seen: Arc::default(),
+        }
+    }
+
+    /// Takes a letter: when this returns it is on its way, or it was before.
+    pub(super) fn receive(&self, message: &OnReceiveRequest, watch: &Watch) -> Result<(), Status> {
+        let letter: Letter = serde_json::from_slice(&message.body).map_err(|e| {
+            Status::invalid_argument(format!(
+                r#"a chat message is {{"to": "bob", "text": "hi"}}: {e}"#
+            ))
+        })?;
+        let id = format!("{}\0{}\0{}", message.biz_id, message.user_id, message.key);
+        if !self.seen.lock().insert(id.clone()) {
+            return Ok(());
+        }
+        let (from, key) = (&message.user_id, &message.key);
+        let news = News::Letter {
+            from,
+            text: &letter.text,
+            key,
+        };
+        let sent = self
+            .pusher
+            .try_push(push(message, "letter", &letter.to, &news));
+        let outcome = sent.map_err(|busy| {
+            self.seen.lock().remove(&id);
+            Status::resource_exhausted(busy.to_string())
+        })?;
+        let (chat, message, watch) = (self.clone(), message.clone(), watch.clone());
+        // Ends with the push: the gateway bounds its time, the pusher their number.
+        tokio::spawn(async move {
+            if let Ok(answer) = outcome.await {
+                chat.tell(&message, &letter.to, state(&answer), &watch)
+                    .await;
+            }
+        });
+        Ok(())
+    }
+
+    async fn tell(&self, message: &OnReceiveRequest, to: &str, state: &str, watch: &Watch) {
+        let key = &message.key;
+        watch.see(Seen::Pushed { key, to, state });
+        let news = News::State { about: key, state };
+        self.pusher
+            .push(push(message, "state", &message.user_id, &news))
+            .await
+            .ok();
+    }
+}
+
+/// A push about `message`. Its key is derived from the message's, so that pushing again joins the first push.
+fn push(message: &OnReceiveRequest, kind: &str, to: &str, news: &News<'_>) -> PushRequest {
+    PushRequest {
+        key: format!("{kind}:{}:{}", message.user_id, message.key),
+        biz_id: message.biz_id.clone(),
+        receiver_ids: vec![to.to_owned()],
+        // Strings always are JSON.
+        body: serde_json::to_vec(news).unwrap_or_default().into(),
+        ..PushRequest::default()
+    }
+}
+
+/// The outcome for the only receiver in one word.
+fn state(answer: &PushResponse) -> &'static str {
+    match answer.outcomes.first().map(|outcome| outcome.status()) {
+        Some(Outcome::Delivered) => "delivered",
+        Some(Outcome::Sent) => "sent",
+        Some(Outcome::Offline) => "offline",
+        Some(Outcome::Expired) => "expired",
+        Some(Outcome::Rejected | Outcome::Unspecified) | None => "rejected",
+    }
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Remembered {
+    /// Whether it is new.
+    fn insert(&mut self, id: String) -> bool {
+        if !self.ids.insert(id.clone()) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.ids.remove(id);
+        self.order.retain(|other| other != id);
+    }
+}

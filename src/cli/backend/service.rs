@@ -1,0 +1,170 @@
+//! The sample backend as a value, for `linkgate backend`, `linkgate quickstart` and tests.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
+use linkgate_proto::v1::batch_backend_service_server::{
+    BatchBackendService, BatchBackendServiceServer,
+};
+use linkgate_proto::v1::batch_result::Outcome;
+use linkgate_proto::v1::{
+    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnReceiveRequest,
+    OnReceiveResponse, fault,
+};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+
+use super::behaviour::Behaviour;
+use super::chat::Chat;
+
+/// What the backend does with a message that it accepts.
+#[derive(Clone, Debug, Default)]
+pub enum Mode {
+    /// Answers with an empty body.
+    #[default]
+    Accept,
+    /// Answers with the message's own body.
+    Echo,
+    /// Sends it on to the user that it names.
+    Chat(Chat),
+}
+
+/// Something that happened in the backend.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// A message came in; `Err` if it is answered with a failure.
+    Message(&'a OnReceiveRequest, Result<(), &'a Status>),
+    /// A push to a user ended.
+    Pushed {
+        /// The push's key.
+        key: &'a str,
+        /// The user.
+        to: &'a str,
+        /// In one word.
+        state: &'a str,
+    },
+}
+
+/// Hears what happens in a backend. Called on the backend's tasks: it should not take long.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Fn(Seen<'_>) + Send + Sync>);
+
+impl Watch {
+    /// Hears by calling `f`.
+    pub fn new(f: impl Fn(Seen<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(f))
+    }
+
+    pub(super) fn see(&self, seen: Seen<'_>) {
+        (self.0)(seen);
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// A sample backend: `BackendService` and `BatchBackendService`.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// What is wrong with it.
+    pub behaviour: Behaviour,
+    /// What it does.
+    pub mode: Mode,
+    /// Who hears of it.
+    pub watch: Watch,
+}
+
+impl Sample {
+    /// Serves on `listener` until `stop` is done and the calls under way have ended.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error> {
+        let sample = Arc::new(self);
+        tonic::transport::Server::builder()
+            .add_service(BackendServiceServer::from_arc(sample.clone()))
+            .add_service(BatchBackendServiceServer::from_arc(sample))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+            .await
+    }
+
+    fn receive(&self, message: &OnReceiveRequest) -> Result<Bytes, Status> {
+        let answer = match (self.behaviour.failure(), &self.mode) {
+            (Some(failure), _) => Err(failure),
+            (None, Mode::Accept) => Ok(Bytes::new()),
+            (None, Mode::Echo) => Ok(message.body.clone()),
+            (None, Mode::Chat(chat)) => chat.receive(message, &self.watch).map(|()| Bytes::new()),
+        };
+        self.watch
+            .see(Seen::Message(message, answer.as_ref().map(|_| ())));
+        answer
+    }
+}
+
+#[tonic::async_trait]
+impl BackendService for Sample {
+    async fn on_receive(
+        &self,
+        request: Request<OnReceiveRequest>,
+    ) -> Result<Response<OnReceiveResponse>, Status> {
+        self.behaviour.stall().await;
+        let body = self.receive(request.get_ref())?;
+        Ok(Response::new(OnReceiveResponse { body }))
+    }
+}
+
+#[tonic::async_trait]
+impl BatchBackendService for Sample {
+    async fn batch_on_receive(
+        &self,
+        request: Request<BatchOnReceiveRequest>,
+    ) -> Result<Response<BatchOnReceiveResponse>, Status> {
+        self.behaviour.stall().await;
+        let results = (0..)
+            .zip(&request.get_ref().items)
+            .map(|(position, item)| BatchResult {
+                position,
+                key: item.key.clone(),
+                outcome: Some(match self.receive(item) {
+                    Ok(body) => Outcome::Accepted(OnReceiveResponse { body }),
+                    Err(status) => Outcome::Failed(failed(&status)),
+                }),
+            });
+        Ok(Response::new(BatchOnReceiveResponse {
+            results: results.collect(),
+        }))
+    }
+}
+
+/// What a single call says by its status, said of an item.
+fn failed(status: &Status) -> Fault {
+    let blame = match status.code() {
+        Code::InvalidArgument => fault::Source::Client,
+        _ => fault::Source::Backend,
+    };
+    Fault {
+        code: "sample.failed".into(),
+        source: blame.into(),
+        retryable: matches!(
+            status.code(),
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted
+        ),
+        effect: fault::Effect::None.into(),
+        detail: status.message().to_owned(),
+        ..Fault::default()
+    }
+}
