@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Only here anything is printed.
 
 pub mod backend;
+mod bench;
 mod client;
 mod gateway;
 pub mod run;
@@ -60,6 +61,7 @@ enum Command {
     Schema(schema::Args),
     Client(client::Args),
     Backend(backend::Args),
+    Bench(Box<bench::Args>),
 }
 
 /// Runs the program with these filters.
@@ -74,6 +76,7 @@ pub fn main(registry: &Registry) -> ExitCode {
         Command::Schema(args) => schema::run(&args, registry),
         Command::Client(args) => on_runtime(client::run(args)),
         Command::Backend(args) => on_runtime(backend::run(args)),
+        Command::Bench(args) => on_runtime(bench::run(*args)),
     }
 }
 

@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> ExitCode {
     match serve(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("{problem}");
+            text::complain(problem);
             ExitCode::FAILURE
         }
     }
@@ -81,17 +81,15 @@ async fn serve(args: &Args) -> Result<(), String> {
         )
     };
     let listener = TcpListener::bind(&args.listen).await.map_err(cannot)?;
-    println!(
-        "the sample backend listens on {}",
-        listener.local_addr().map_err(cannot)?
-    );
+    let address = listener.local_addr().map_err(cannot)?;
+    text::say(format_args!("the sample backend listens on {address}"));
     let sample = Sample {
         behaviour: args.behaviour(),
         mode: args.mode()?,
         watch: if args.quiet {
             Watch::default()
         } else {
-            Watch::new(|seen| println!("{}", shown(&seen)))
+            Watch::new(|seen| text::say(shown(&seen)))
         },
     };
     // Calls that hang by order do not keep the process.
@@ -122,7 +120,10 @@ impl Args {
         }
         let address = self.push_to.clone();
         let refused = move |status: tonic::Status| {
-            eprintln!("cannot push to {address}: {}", status.message());
+            text::complain(format_args!(
+                "cannot push to {address}: {}",
+                status.message()
+            ));
         };
         let pusher = Pusher::start(
             &self.push_to,

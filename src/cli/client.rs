@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args) -> ExitCode {
     let target = match target(&args) {
         Ok(target) => target,
         Err(problem) => {
-            eprintln!("{problem}");
+            text::complain(problem);
             return ExitCode::from(2);
         }
     };
@@ -151,7 +151,7 @@ impl Talk {
         session.close().await;
         drain.abort();
         if !self.pending.is_empty() {
-            println!("{} without an answer", self.pending.len());
+            text::say(format_args!("{} without an answer", self.pending.len()));
         }
         if self.pending.is_empty() && self.refused == 0 {
             ExitCode::SUCCESS
@@ -181,15 +181,26 @@ impl Talk {
     }
 
     fn show(&mut self, event: Event) {
+        text::say(self.heard(event));
+    }
+
+    /// Notes what is answered; gives the line to show.
+    fn heard(&mut self, event: Event) -> String {
         match event {
-            Event::Connected { url, resent: 0 } => println!("connected to {url}"),
-            Event::Connected { url, resent } => println!("connected to {url}, {resent} sent again"),
-            Event::Disconnected { why, again_in } => match again_in {
-                Some(wait) => println!("{why}; trying again in {}", text::duration(wait)),
-                None => println!("{why}"),
-            },
-            Event::Sent { key, again: false } => println!("sent {key}"),
-            Event::Sent { key, again: true } => println!("sent {key} again"),
+            Event::Connected { url, resent: 0 } => format!("connected to {url}"),
+            Event::Connected { url, resent } => format!("connected to {url}, {resent} sent again"),
+            Event::Disconnected {
+                why,
+                again_in: None,
+            } => why,
+            Event::Disconnected {
+                why,
+                again_in: Some(wait),
+            } => {
+                format!("{why}; trying again in {}", text::duration(wait))
+            }
+            Event::Sent { key, again: false } => format!("sent {key}"),
+            Event::Sent { key, again: true } => format!("sent {key} again"),
             Event::Acked { key, answer, took } => {
                 self.pending.remove(&key);
                 let answer = if answer.is_empty() {
@@ -197,7 +208,7 @@ impl Talk {
                 } else {
                     format!(": {}", text::body(&answer))
                 };
-                println!("accepted {key} in {}{answer}", text::duration(took));
+                format!("accepted {key} in {}{answer}", text::duration(took))
             }
             Event::Refused {
                 key,
@@ -223,14 +234,15 @@ impl Talk {
                         .to_owned()
                     }
                 };
-                println!("{what} {key}: {}; {advice}", text::fault(&fault));
+                format!("{what} {key}: {}; {advice}", text::fault(&fault))
             }
             Event::Push { key, body, again } => {
-                println!(
-                    "push {key}{}: {}",
-                    if again { " (again)" } else { "" },
+                let again = if again { " (again)" } else { "" };
+                format!(
+                    "push {}{again}: {}",
+                    text::body(key.as_bytes()),
                     text::body(&body)
-                );
+                )
             }
             Event::Redirected(Redirect {
                 urls,
@@ -242,9 +254,9 @@ impl Talk {
                 } else {
                     format!("to {}", urls.join(" or "))
                 };
-                println!("asked to connect {to} in {after_ms}ms ({reason})");
+                format!("asked to connect {to} in {after_ms}ms ({reason})")
             }
-            Event::Odd(what) => println!("not understood: {what}"),
+            Event::Odd(what) => format!("not understood: {what}"),
         }
     }
 }

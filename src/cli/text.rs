@@ -1,11 +1,23 @@
 //! How the tools show things to people.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use linkgate_proto::v1::{Fault, fault};
+
+/// Prints a line. That nobody reads it any more, as after `| head`, is no reason to fail.
+pub(crate) fn say(line: impl Display) {
+    writeln!(io::stdout().lock(), "{line}").ok();
+}
+
+/// Prints a line on the standard error.
+pub(crate) fn complain(line: impl Display) {
+    writeln!(io::stderr().lock(), "{line}").ok();
+}
 
 /// A body on one line: as text if it is, as base64 otherwise. Control characters are escaped: a body must not drive
 /// the reader's terminal.

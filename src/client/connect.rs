@@ -1,14 +1,11 @@
 //! One connection: the handshake, messages in and out, and how it ended.
 
 use std::fmt;
-use std::future::Future as _;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use linkgate_filter::{CloseCode, Form};
@@ -284,11 +281,7 @@ impl Socket {
 
     /// A data frame that has arrived already.
     pub fn ready_frame(&mut self) -> Option<Result<tungstenite::Message, Ended>> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match pin!(self.next_frame()).poll(&mut cx) {
-            Poll::Ready(frame) => Some(frame),
-            Poll::Pending => None,
-        }
+        self.next_frame().now_or_never()
     }
 
     /// Says goodbye and waits, at most a second, until the gateway has said so too.
