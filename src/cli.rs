@@ -109,33 +109,3 @@ fn start_logging(cli: &Cli) {
         LogFormat::Json => logs.json().init(),
     }
 }
-
-fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => {
-            let code = runtime.block_on(command);
-            runtime.shutdown_background();
-            code
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot start the runtime");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn start_logging(cli: &Cli) {
-    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour);
-    match cli.log_format {
-        LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().init(),
-    }
-}
