@@ -5,6 +5,7 @@
 //! Nothing is opened or started here: `linkgate validate` and `linkgate run` do the same up to this point.
 
 mod assemble;
+mod describe;
 pub mod diagnostics;
 pub mod document;
 mod fill;

@@ -51,10 +51,11 @@ fn unreadable(file: FileId, text: &str, error: &serde_yaml::Error) -> Diagnostic
         .unwrap_or(0);
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
+    let length = text[start..].chars().next().map_or(0, char::len_utf8);
     let span = Span {
         file,
         start,
-        end: start + 1,
+        end: start + length,
     };
     Diagnostic::at(span, format!("this is not readable YAML: {message}"))
 }

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use linkgate_filter::problem::{Mark, Path as Place, Problems, deserialize, deserialize_known};
+use linkgate_filter::problem::{
+    Mark, Path as Place, Problem, Problems, deserialize, deserialize_known,
+};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::describe;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{ConfigSource, Document, SCHEMA};
 use super::fill::Filler;
@@ -18,6 +22,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
     let variables: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .collect();
+    let schema = schemars::schema_for!(Document).to_value();
     let mut documents = Vec::new();
     let mut done = 0;
     // A document may name a directory, whose files then come after those that are there.
@@ -40,7 +45,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
                 continue;
             }
             if let Err(problems) = deserialize::<Document>(&tree.value()) {
-                report(&tree, problems, diagnostics);
+                report_typed(&tree, problems, &schema, diagnostics);
             }
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 let folder: PathBuf = directory.join(more.directory).components().collect();
@@ -62,15 +67,27 @@ pub(super) fn known_part<T: DeserializeOwned>(tree: &Tree) -> Option<T> {
     deserialize_known(&tree.value()).0
 }
 
+/// Shows problems whose paths begin at `tree`, of which `schema` says more.
+fn report_typed(tree: &Tree, problems: Problems, schema: &Value, diagnostics: &mut Diagnostics) {
+    for mut problem in problems {
+        problem.hint = describe::hint(&problem, schema);
+        show(tree, problem, diagnostics);
+    }
+}
+
 /// Shows problems whose paths begin at `tree`.
 pub(super) fn report(tree: &Tree, problems: Problems, diagnostics: &mut Diagnostics) {
     for problem in problems {
-        let diagnostic = Diagnostic::at(tree.locate(&problem.path, problem.mark), problem.message);
-        diagnostics.push(match problem.hint {
-            Some(hint) => diagnostic.hint(hint),
-            None => diagnostic,
-        });
+        show(tree, problem, diagnostics);
     }
+}
+
+fn show(tree: &Tree, problem: Problem, diagnostics: &mut Diagnostics) {
+    let diagnostic = Diagnostic::at(tree.locate(&problem.path, problem.mark), problem.message);
+    diagnostics.push(match problem.hint {
+        Some(hint) => diagnostic.hint(hint),
+        None => diagnostic,
+    });
 }
 
 /// Whether `schema:` says a number that this build reads. Where it says nothing, the rest is checked as if it did.

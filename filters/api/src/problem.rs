@@ -152,6 +152,11 @@ impl Problem {
         self
     }
 
+    /// The key that is missing, if it was [`deserialize`] that found one missing.
+    pub fn missing_key(&self) -> Option<&str> {
+        words::missing_key(&self.message)
+    }
+
     /// Points at the key instead of the value.
     pub fn on_key(&mut self) -> &mut Self {
         self.mark = Mark::Key;

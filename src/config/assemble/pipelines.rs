@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use linkgate_filter::backend::Backends;
-use linkgate_filter::problem::{Mark, Path, Problems, Segment};
+use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
 use linkgate_filter::{Entry, EntryProblem, Plan, Registry};
 
 use super::key_of;
 use super::names::{Names, undefined};
 use crate::config::PipelineConfig;
+use crate::config::describe;
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::document::{self, Pipeline};
 use crate::config::read::{part, report};
@@ -185,16 +186,30 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// What the filter's docs say of a key that its config lacks.
+    fn hint(&self, step: &Step, problem: &Problem) -> Option<String> {
+        let schema = self.registry.get(&step.uses)?.schema().to_value();
+        let in_config = Problem {
+            path: within_config(&problem.path)?,
+            ..problem.clone()
+        };
+        describe::hint(&in_config, &schema)
+    }
+
     /// Shows a filter's problem where the value was written, which may be far from `pipeline`.
     fn show(&mut self, found: EntryProblem, steps: &[Step], pipeline: &Tree) {
         let problem = found.problem;
+        let step = found.entry.and_then(|index| steps.get(index));
+        let hint = step
+            .and_then(|step| self.hint(step, &problem))
+            .or(problem.hint);
         let home = pipeline.locate(&Path::from("biz_id"), Mark::Value);
-        let span = match found.entry.and_then(|index| steps.get(index)) {
+        let span = match step {
             Some(step) => step.tree.locate(&problem.path, problem.mark),
             None => pipeline.locate(&Path::from("filters"), Mark::Key),
         };
         let mut diagnostic = Diagnostic::at(span, problem.message);
-        if let Some(hint) = problem.hint {
+        if let Some(hint) = hint {
             diagnostic = diagnostic.hint(hint);
         }
         let within = span.file == pipeline.span.file
@@ -204,6 +219,12 @@ impl Builder<'_, '_> {
         }
         self.diagnostics.push(diagnostic);
     }
+}
+
+/// The path from the entry's `config` on.
+fn within_config(path: &Path) -> Option<Path> {
+    let (first, rest) = path.segments().split_first()?;
+    (*first == Segment::from("config")).then(|| rest.iter().cloned().collect())
 }
 
 /// One filter of one pipeline, with the places of all it says.

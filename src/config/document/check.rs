@@ -28,8 +28,12 @@ impl Pipeline {
             }
         }
         let limits = &self.limits;
-        for (name, value) in [("links", limits.links), ("unsettled", limits.unsettled)] {
-            if value == 0 {
+        for (name, value) in [
+            ("links", Some(limits.links)),
+            ("unsettled", Some(limits.unsettled)),
+            ("unsettled_pushes", limits.unsettled_pushes),
+        ] {
+            if value == Some(0) {
                 problems
                     .at(["limits", name], "0 would let nothing pass")
                     .hint("write 1 or more, or remove the key for the default");

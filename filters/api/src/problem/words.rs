@@ -68,6 +68,11 @@ impl Cause {
     }
 }
 
+/// The key that a message of [`Cause::MissingKey`] is about.
+pub(super) fn missing_key(message: &str) -> Option<&str> {
+    message.strip_prefix('`')?.strip_suffix("` is missing")
+}
+
 /// The hint of a word that is near another.
 pub(super) fn did_you_mean(near: &str) -> String {
     format!("did you mean `{near}`?")
