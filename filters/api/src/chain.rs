@@ -303,6 +303,7 @@ impl Chain {
         self.core.asked = Default::default();
         self.core.settled = Default::default();
         self.core.inbox.rest();
+        self.core.entries.rest();
         if self.core.outgoing.is_empty() {
             self.core.outgoing = Default::default();
         }

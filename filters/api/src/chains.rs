@@ -262,6 +262,9 @@ impl Chains {
 
     /// Gives back the buffers of a burst. Worth calling before the task sleeps.
     pub fn rest(&mut self) {
+        if let Some(old) = &mut self.retiring {
+            old.chain.rest();
+        }
         self.current.rest();
     }
 

@@ -57,9 +57,6 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Places kept when a chain is idle.
-    const KEEP: usize = 8;
-
     pub(crate) fn insert(&mut self, entry: Entry) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
@@ -88,13 +85,14 @@ impl Entries {
         if entry.in_trunk {
             self.in_trunk -= 1;
         }
-        if self.is_empty() && self.places.len() > Self::KEEP {
-            // A burst is over.
-            self.places.truncate(Self::KEEP);
-            self.places.shrink_to_fit();
-            self.free = (0..Self::KEEP as u32).rev().collect();
-        }
         Some(entry)
+    }
+
+    /// Gives back the room of a burst.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            (self.places, self.free) = Default::default();
+        }
     }
 
     /// The message is a business message of this weight.
@@ -165,13 +163,14 @@ mod tests {
                     prop_assert!(ever.insert(number), "{number} came twice");
                     held.push(number);
                 } else {
-                    // Often all of them, so that the table shrinks in between.
+                    // Often all of them, so that the table starts anew in between.
                     let left = if pick < 8 { 0 } else { held.len() - 1 };
                     for number in held.drain(left..) {
                         prop_assert!(entries.remove(number).is_some());
                         prop_assert!(entries.remove(number).is_none());
                     }
                 }
+                entries.rest();
                 prop_assert_eq!(entries.business(), held.len());
                 prop_assert_eq!(entries.weight(), 10 * held.len());
                 prop_assert_eq!(entries.is_empty(), held.is_empty());

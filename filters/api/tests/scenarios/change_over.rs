@@ -224,3 +224,37 @@ async fn at_the_deadline_the_client_hears_of_every_message_even_through_an_encod
     assert_eq!(received(&mut link), ["raw nack k1 link.retired"]);
     drop(kept);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_waits_before_the_filter_that_keeps_it_puts_the_change_off() {
+    let desk = Desk::fresh();
+    let entries =
+        "[{ use: keep }, { id: look, use: wait, config: { down: true } }, { use: test_end }]";
+    let kit = kit(entries);
+    let next = kit.pipeline(entries);
+    let mut link = kit.link("alice");
+    let pushed = link.push("p1", "");
+    link.change(&next, PATIENCE);
+    link.run().await;
+    assert!(!Arc::ptr_eq(link.chains().pipeline(), &next));
+    desk.go("look p1", Go::On);
+    link.run().await;
+    assert!(Arc::ptr_eq(link.chains().pipeline(), &next));
+    let twice = names(["push p1", "push p1"]);
+    assert_eq!(
+        received(&mut link),
+        twice,
+        "the new chain has taken it over, and sends what it found"
+    );
+    link.send(linkgate_filter::Command::DownstreamAck, "p1", "");
+    link.run().await;
+    assert_eq!(crate::outcome(&pushed), "ok got");
+
+    link.push("stuck", "");
+    link.change(kit.own(), PATIENCE);
+    link.advance(PATIENCE).await;
+    assert!(
+        Arc::ptr_eq(link.chains().pipeline(), kit.own()),
+        "not for longer than its patience"
+    );
+}
