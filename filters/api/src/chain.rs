@@ -16,7 +16,8 @@ use std::time::Instant;
 
 use crate::close::CloseCode;
 use crate::context::Context;
-use crate::core::{Core, Work};
+use crate::core::Core;
+use crate::core::work::Work;
 use crate::filter::Filter;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};

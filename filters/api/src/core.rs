@@ -3,8 +3,8 @@
 pub(crate) mod entries;
 pub(crate) mod inbox;
 pub(crate) mod lanes;
-pub(crate) mod step;
 pub(crate) mod tasks;
+pub(crate) mod work;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,6 +17,7 @@ use self::entries::{Entries, Entry};
 use self::inbox::Inbox;
 use self::lanes::Lanes;
 use self::tasks::{Task, Tasks};
+use self::work::Work;
 use crate::close::CloseCode;
 use crate::host::Host;
 use crate::link::LinkInfo;
@@ -28,20 +29,6 @@ pub(crate) struct Emission {
     pub(crate) direction: Direction,
     pub(crate) slot: usize,
     pub(crate) message: Message,
-}
-
-/// One thing to do next. Always done in the order in which the filters asked for it, depth first.
-pub(crate) enum Work {
-    /// Go on: upstream into slot `at`, downstream through the `at` slots that are left.
-    Walk {
-        direction: Direction,
-        at: usize,
-        message: Message,
-    },
-    /// Tell the next receipt of an entry.
-    Settle { number: u64, outcome: Outcome },
-    /// Let in the next of those that stand before a slot.
-    Drain { direction: Direction, slot: usize },
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

@@ -218,3 +218,6 @@ impl Waiting {
         woken
     }
 }
+
+#[cfg(test)]
+mod tests;

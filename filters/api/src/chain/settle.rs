@@ -2,9 +2,9 @@
 
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
-use crate::core::Work;
 use crate::core::entries::Entry;
 use crate::core::tasks::Task;
+use crate::core::work::Work;
 use crate::fault::Fault;
 use crate::filter::Settle;
 use crate::message::Direction;

@@ -2,9 +2,8 @@
 
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
-use crate::core::Work;
-use crate::core::step::Step;
 use crate::core::tasks::{Ended, Task};
+use crate::core::work::{Step, Work};
 use crate::fault::Fault;
 use crate::filter::Verdict;
 use crate::message::{Command, Direction, Message};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::core::step::Step;
+use crate::core::work::Step;
 use crate::message::{Direction, Message};
 use crate::receipt::{Outcome, Token};
 

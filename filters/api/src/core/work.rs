@@ -1,7 +1,21 @@
-//! A message's visit to one slot.
+//! What a chain has to do next.
 
-use crate::core::Work;
 use crate::message::{Direction, Message};
+use crate::receipt::Outcome;
+
+/// One thing to do next. Always done in the order in which the filters asked for it, depth first.
+pub(crate) enum Work {
+    /// Go on: upstream into slot `at`, downstream through the `at` slots that are left.
+    Walk {
+        direction: Direction,
+        at: usize,
+        message: Message,
+    },
+    /// Tell the next receipt of an entry.
+    Settle { number: u64, outcome: Outcome },
+    /// Let in the next of those that stand before a slot.
+    Drain { direction: Direction, slot: usize },
+}
 
 /// A message's visit to one slot.
 #[derive(Clone, Copy)]
