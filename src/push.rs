@@ -19,4 +19,7 @@ pub use self::grpc::{GrpcPush, GrpcPushError};
 pub use self::links::{Link, Links};
 pub use self::metrics::PushMetrics;
 pub use self::outcome::{ReceiverOutcome, Status};
-pub use self::router::{Pending, Push, Router};
+pub use self::router::{Pending, Push, Router, Sending};
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub struct PushSource {
     pub grpc: GrpcSource,
 }
 
-/// How many pushes may be under way, and for how long. A push to many receivers counts once for each.
+/// How many pushes may be under way, and for how long. In numbers, a push to many receivers counts once for each.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushLimits {
@@ -41,8 +41,13 @@ pub struct PushLimits {
     /// For one business that has no `limits.unsettled_pushes` of its own; beyond it likewise. Default: 20000.
     #[schemars(range(min = 1))]
     pub unsettled_per_biz: u32,
+    /// What the pushes under way on the node may weigh, by key, body and 256 bytes for each; a push to many receivers
+    /// counts once. Beyond it likewise. Default: 256MiB.
+    pub unsettled_bytes: ByteSize,
+    /// What those of one business may weigh. Default: 64MiB.
+    pub unsettled_bytes_per_biz: ByteSize,
     /// A push that is not settled after this long is answered as expired, even if its links still try. Should be longer
-    /// than retransmission goes on. Default: 10m, at most 1d.
+    /// than retransmission goes on. Default: 15m, at most 1d.
     pub max_wait: HumanDuration,
 }
 
@@ -51,7 +56,9 @@ impl Default for PushLimits {
         Self {
             unsettled: 100_000,
             unsettled_per_biz: 20_000,
-            max_wait: Duration::from_secs(600).into(),
+            unsettled_bytes: ByteSize::mib(256),
+            unsettled_bytes_per_biz: ByteSize::mib(64),
+            max_wait: Duration::from_secs(900).into(),
         }
     }
 }
@@ -214,19 +221,30 @@ impl GrpcTls {
 }
 
 impl PushLimits {
+    const LEAST_BYTES: ByteSize = ByteSize::kib(64);
     const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
     /// Notes what is wrong beyond the types of its values.
     pub(crate) fn check(&self, problems: &mut Problems) {
         at_least_one("unsettled", self.unsettled, problems);
         at_least_one("unsettled_per_biz", self.unsettled_per_biz, problems);
+        for (key, size) in [
+            ("unsettled_bytes", self.unsettled_bytes),
+            ("unsettled_bytes_per_biz", self.unsettled_bytes_per_biz),
+        ] {
+            if size < Self::LEAST_BYTES {
+                problems
+                    .at(key, format!("{size} is less than 64KiB"))
+                    .hint("write a size such as `64MiB`");
+            }
+        }
         if self.max_wait.is_zero() || *self.max_wait > Self::LONGEST_WAIT {
             problems
                 .at(
                     "max_wait",
                     format!("{} is not between 1s and 1d", self.max_wait),
                 )
-                .hint("write a duration such as `10m`");
+                .hint("write a duration such as `15m`");
         }
     }
 }

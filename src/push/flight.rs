@@ -1,7 +1,9 @@
-//! Pushes under way: one flight for each (business, user, device, key), so that a second call with the same key joins it.
+//! Pushes under way, bounded in number and bytes: one flight for each (business, user, device, key), so that a second call
+//! with the same key joins it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use linkgate_filter::{Fault, Outcome, Settler};
@@ -23,7 +25,7 @@ pub(super) struct FlightKey {
 /// A push under way to one receiver. Hears of its outcomes on links, each under the number it was sent with.
 pub(super) struct Flight {
     key: FlightKey,
-    pub(super) push: Arc<Push>,
+    pub(super) push: Arc<Admitted>,
     news: Mutex<Vec<(u64, Outcome)>>,
     arrived: Notify,
     outcome: watch::Sender<Option<ReceiverOutcome>>,
@@ -65,19 +67,113 @@ impl Settler for Flight {
     }
 }
 
+/// A push whose bytes are counted until nobody has it any more.
+pub(super) struct Admitted {
+    push: Push,
+    flights: Arc<Flights>,
+}
+
+impl Admitted {
+    /// Bytes that one push is accounted with beside key and body, whatever its receivers.
+    const SELF: usize = 256;
+
+    fn weight(push: &Push) -> usize {
+        Self::SELF + push.key.len() + push.body.len()
+    }
+}
+
+impl Deref for Admitted {
+    type Target = Push;
+
+    fn deref(&self) -> &Push {
+        &self.push
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let less = Load {
+            flights: 0,
+            bytes: Self::weight(&self.push),
+        };
+        self.flights.table.lock().unload(&self.push.biz_id, less);
+    }
+}
+
 /// All flights of the node, bounded in all and for each business.
 pub(super) struct Flights {
     table: Mutex<Table>,
-    most: usize,
-    most_of_biz: usize,
+    most: Load,
+    most_of_biz: Load,
 }
 
 #[derive(Default)]
 struct Table {
     flights: HashMap<FlightKey, Arc<Flight>>,
-    of_biz: HashMap<Arc<str>, usize>,
-    /// Bounds that businesses have of their own.
+    load: Load,
+    of_biz: HashMap<Arc<str>, Load>,
+    /// Bounds on the number of flights that businesses have of their own.
     limits: HashMap<Arc<str>, usize>,
+}
+
+/// What is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) flights: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    fn plus(self, more: Self) -> Self {
+        Self {
+            flights: self.flights + more.flights,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+
+    fn minus(self, less: Self) -> Self {
+        Self {
+            flights: self.flights - less.flights,
+            bytes: self.bytes - less.bytes,
+        }
+    }
+
+    /// Whether `more` goes beyond `most` in what it adds to.
+    fn is_full(self, more: Self, most: Self) -> bool {
+        (more.flights > 0 && self.flights + more.flights > most.flights)
+            || (more.bytes > 0 && self.bytes + more.bytes > most.bytes)
+    }
+}
+
+impl Table {
+    /// Takes `more` in, unless there is no room for it.
+    fn load(&mut self, biz_id: &Arc<str>, more: Load, flights: &Flights) -> Result<(), Fault> {
+        let of_biz = self.of_biz.get(biz_id).copied().unwrap_or_default();
+        let own = self.limits.get(biz_id).copied();
+        let most_of_biz = Load {
+            flights: own.unwrap_or(flights.most_of_biz.flights),
+            ..flights.most_of_biz
+        };
+        let by_biz = of_biz.is_full(more, most_of_biz);
+        if by_biz || self.load.is_full(more, flights.most) {
+            return Err(overloaded(by_biz));
+        }
+        self.load = self.load.plus(more);
+        self.of_biz.insert(Arc::clone(biz_id), of_biz.plus(more));
+        Ok(())
+    }
+
+    fn unload(&mut self, biz_id: &Arc<str>, less: Load) {
+        self.load = self.load.minus(less);
+        if let Entry::Occupied(mut of_biz) = self.of_biz.entry(Arc::clone(biz_id)) {
+            let left = of_biz.get().minus(less);
+            if left == Load::default() {
+                of_biz.remove();
+            } else {
+                of_biz.insert(left);
+            }
+        }
+    }
 }
 
 /// The answer to who wants to begin a flight.
@@ -97,7 +193,7 @@ pub(super) struct Begun {
 }
 
 impl Flights {
-    pub(super) fn new(most: usize, most_of_biz: usize) -> Self {
+    pub(super) fn new(most: Load, most_of_biz: Load) -> Self {
         let table = Mutex::default();
         Self {
             table,
@@ -106,11 +202,11 @@ impl Flights {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.table.lock().flights.len()
+    pub(super) fn load(&self) -> Load {
+        self.table.lock().load
     }
 
-    /// Bounds the flights of one business; `None`: as all.
+    /// Bounds the number of flights of one business; `None`: as all.
     pub(super) fn limit(&self, biz_id: &str, most: Option<usize>) {
         let limits = &mut self.table.lock().limits;
         match most {
@@ -119,38 +215,44 @@ impl Flights {
         };
     }
 
-    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, push: &Arc<Push>) -> Begin {
-        let mut table = self.table.lock();
-        let Table {
-            flights,
-            of_biz,
-            limits,
-        } = &mut *table;
-        let in_flight = flights.len();
-        let place = match flights.entry(key) {
-            Entry::Occupied(flight) => return join(flight.get(), push),
-            Entry::Vacant(place) => place,
+    /// Counts the push's bytes.
+    pub(super) fn admit(self: &Arc<Self>, push: Push) -> Result<Arc<Admitted>, Fault> {
+        let more = Load {
+            flights: 0,
+            bytes: Admitted::weight(&push),
         };
-        let biz_id = Arc::clone(&place.key().biz_id);
-        let most = limits.get(&biz_id).copied().unwrap_or(self.most_of_biz);
-        let of_this = of_biz.get(&biz_id).copied().unwrap_or_default();
-        if of_this >= most || in_flight >= self.most {
-            return Begin::Refused(overloaded(of_this >= most));
+        self.table.lock().load(&push.biz_id, more, self)?;
+        let flights = Arc::clone(self);
+        Ok(Arc::new(Admitted { push, flights }))
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, push: &Arc<Admitted>) -> Begin {
+        let mut table = self.table.lock();
+        if let Some(flight) = table.flights.get(&key) {
+            return join(flight, push);
         }
-        of_biz.insert(biz_id, of_this + 1);
+        if let Err(fault) = table.load(&key.biz_id, Self::ONE, self) {
+            return Begin::Refused(fault);
+        }
         let flight = Arc::new(Flight {
-            key: place.key().clone(),
+            key: key.clone(),
             push: Arc::clone(push),
             news: Mutex::default(),
             arrived: Notify::new(),
             outcome: watch::Sender::new(None),
         });
-        place.insert(Arc::clone(&flight));
+        table.flights.insert(key, Arc::clone(&flight));
+        drop(table);
         Begin::Begun(Begun {
             flight,
             flights: Arc::clone(self),
         })
     }
+
+    const ONE: Load = Load {
+        flights: 1,
+        bytes: 0,
+    };
 }
 
 /// A key names one push: the outcome of another body would mislead the caller.
@@ -165,9 +267,9 @@ fn join(flight: &Flight, push: &Push) -> Begin {
 fn overloaded(by_biz: bool) -> Fault {
     let fault = Fault::gateway("push.overloaded").retryable();
     if by_biz {
-        fault.detail("too many pushes of this business wait for acknowledgements")
+        fault.detail("too many or too large pushes of this business wait for acknowledgements")
     } else {
-        fault.detail("too many pushes wait for acknowledgements on this node")
+        fault.detail("too many or too large pushes wait for acknowledgements on this node")
     }
 }
 
@@ -181,13 +283,7 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         let mut table = self.flights.table.lock();
-        let key = &self.flight.key;
-        table.flights.remove(key);
-        if let Some(count) = table.of_biz.get_mut(&key.biz_id) {
-            *count -= 1;
-            if *count == 0 {
-                table.of_biz.remove(&key.biz_id);
-            }
-        }
+        table.flights.remove(&self.flight.key);
+        table.unload(&self.flight.key.biz_id, Flights::ONE);
     }
 }

@@ -25,7 +25,7 @@ struct Ended {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
-    code: &'static str,
+    code: String,
 }
 
 impl PushMetrics {
@@ -36,7 +36,8 @@ impl PushMetrics {
     }
 
     /// A push or a call was refused as a whole.
-    pub(super) fn refused(&self, code: &'static str) {
+    pub(super) fn refused(&self, code: &str) {
+        let code = code.to_owned();
         self.refused.get_or_create(&Refused { code }).inc();
     }
 

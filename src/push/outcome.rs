@@ -42,8 +42,11 @@ impl Status {
 /// The code of a push whose `expires_at` has passed.
 pub(super) const EXPIRED: &str = "push.expired";
 
-/// The codes of faults with which a link says that it is no longer the one to send to.
-const LEFT: [&str; 2] = ["link.gone", "link.replaced"];
+/// The code of what a link's former pipeline gave up at a change; its present one can be tried.
+const RETIRED: &str = "link.retired";
+
+/// The codes of faults with which a link, or its pipeline, says that it is no longer the one to send to.
+const LEFT: [&str; 3] = ["link.gone", "link.replaced", RETIRED];
 
 impl ReceiverOutcome {
     fn of(status: Status, reason: Option<Fault>) -> Self {
@@ -91,7 +94,7 @@ impl ReceiverOutcome {
     }
 }
 
-/// Whether a link says that it is gone, so that a newer one of the user may be tried. A push that may have arrived is
+/// Whether a link says that it is gone, so that another of the user may be tried. A push that may have arrived is
 /// sent again only where the client tells copies apart by their key, which is where it acknowledges.
 pub(super) fn has_left(outcome: &Outcome, ack: bool) -> bool {
     match outcome {
@@ -99,6 +102,11 @@ pub(super) fn has_left(outcome: &Outcome, ack: bool) -> bool {
         Outcome::Failed(fault) => LEFT.contains(&&*fault.code),
         Outcome::Unknown(fault) => ack && LEFT.contains(&&*fault.code),
     }
+}
+
+/// Whether the link itself may be tried again.
+pub(super) fn is_retired(outcome: &Outcome) -> bool {
+    outcome.fault().is_some_and(|fault| fault.code == RETIRED)
 }
 
 /// The receiver's outcome by what its links have said so far (`None`: nothing yet); `None` while it is open.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use linkgate_filter::{Bytes, Clock, Command, Message, Outcome, Receipt};
+use linkgate_filter::{Bytes, Clock, Command, Fault, Message, Outcome, Receipt};
 
 use super::config::PushLimits;
-use super::flight::{Begin, Begun, Flight, FlightKey, Flights, Landing};
+use super::flight::{Admitted, Begin, Begun, Flight, FlightKey, Flights, Landing, Load};
 use super::links::Links;
 use super::metrics::PushMetrics;
-use super::outcome::{ReceiverOutcome, has_left, judge};
+use super::outcome::{ReceiverOutcome, has_left, is_retired, judge};
 
 /// A push for one or many users.
 #[derive(Clone, Debug)]
@@ -51,7 +51,16 @@ impl Router {
         limits: &PushLimits,
         metrics: PushMetrics,
     ) -> Self {
-        let flights = Flights::new(limits.unsettled as usize, limits.unsettled_per_biz as usize);
+        let flights = Flights::new(
+            Load {
+                flights: limits.unsettled as usize,
+                bytes: limits.unsettled_bytes.as_usize(),
+            },
+            Load {
+                flights: limits.unsettled_per_biz as usize,
+                bytes: limits.unsettled_bytes_per_biz.as_usize(),
+            },
+        );
         Self {
             links,
             clock,
@@ -68,7 +77,7 @@ impl Router {
 
     /// Pushes under way, by receiver.
     pub fn unsettled(&self) -> usize {
-        self.flights.len()
+        self.flights.load().flights
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
@@ -79,21 +88,26 @@ impl Router {
         &self.metrics
     }
 
-    /// Sends a push to one receiver. When this returns it stands in the queues of the user's links, so pushes sent one
-    /// after another arrive in that order. Call it within a runtime: what is to be waited for, a task waits for, even if
-    /// the caller does not.
-    pub fn send(&self, push: &Arc<Push>, user_id: &str) -> Pending {
-        let begin = self.begin(push, user_id);
-        if let Known::Now(outcome) = &begin {
-            self.metrics.ended(outcome.status);
-        }
-        Pending {
-            known: begin,
-            clock: Arc::clone(&self.clock),
-        }
+    /// Takes a push in, to send it to one receiver after another.
+    ///
+    /// # Errors
+    /// The pushes under way have too many bytes (`push.overloaded`): nothing was sent.
+    pub fn admit(&self, push: Push) -> Result<Sending, Fault> {
+        let push = self.flights.admit(push)?;
+        let router = self.clone();
+        Ok(Sending { push, router })
     }
 
-    fn begin(&self, push: &Arc<Push>, user_id: &str) -> Known {
+    fn send(&self, push: &Arc<Admitted>, user_id: &str) -> Pending {
+        let known = self.begin(push, user_id);
+        if let Known::Now(outcome) = &known {
+            self.metrics.ended(outcome.status);
+        }
+        let clock = Arc::clone(&self.clock);
+        Pending { known, clock }
+    }
+
+    fn begin(&self, push: &Arc<Admitted>, user_id: &str) -> Known {
         let now = self.clock.now();
         let expires_at = match push.expires_at {
             None => None,
@@ -136,6 +150,21 @@ impl Router {
         self.metrics.unsettled.inc();
         tokio::spawn(course.run());
         Known::Later(landing)
+    }
+}
+
+/// A push that has been taken in.
+pub struct Sending {
+    push: Arc<Admitted>,
+    router: Router,
+}
+
+impl Sending {
+    /// Sends the push to one receiver. When this returns it stands in the queues of the user's links, so pushes sent one
+    /// after another arrive in that order. Call it within a runtime: what is to be waited for, a task waits for, even if
+    /// the caller does not.
+    pub fn to(&self, user_id: &str) -> Pending {
+        self.router.send(&self.push, user_id)
     }
 }
 
@@ -198,14 +227,17 @@ impl Course {
         &self.begun.flight
     }
 
-    /// Sends to every link of the receiver that has not been tried yet. To how many.
+    /// Sends to every link of the receiver that has not been tried yet, or not by its present pipeline. To how many.
     fn route(&mut self) -> usize {
         let flight = Arc::clone(self.flight());
         let push = &flight.push;
         let links = self
             .links
             .find(&push.biz_id, flight.user_id(), push.device_id.as_deref());
-        let known = |id| self.sent.iter().any(|sent| sent.link == id);
+        let known = |id| {
+            let mut sent = self.sent.iter();
+            sent.any(|sent| sent.link == id && !sent.outcome.as_ref().is_some_and(is_retired))
+        };
         let fresh: Vec<_> = links
             .into_iter()
             .filter(|link| !known(link.info().id))

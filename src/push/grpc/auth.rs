@@ -7,14 +7,21 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
 use subtle::ConstantTimeEq;
 use tonic::metadata::MetadataMap;
+use tonic::service::Interceptor;
 use tonic::{Request, Status};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use crate::push::config::GrpcCaller;
+use crate::push::metrics::PushMetrics;
 
-/// The callers of one source.
-pub(super) struct Callers(Vec<Caller>);
+/// The callers of one source. Intercepts every call before its body is read, so that a stranger costs nothing; the call
+/// goes on with its [`Grant`].
+#[derive(Clone)]
+pub(super) struct Callers {
+    callers: Arc<[Caller]>,
+    metrics: PushMetrics,
+}
 
 struct Caller {
     proof: Proof,
@@ -45,8 +52,23 @@ impl Grant {
     }
 }
 
+impl Interceptor for Callers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        match self.admit(&request) {
+            Ok(grant) => {
+                request.extensions_mut().insert(grant);
+                Ok(request)
+            }
+            Err(status) => {
+                self.metrics.refused("push.unauthenticated");
+                Err(status)
+            }
+        }
+    }
+}
+
 impl Callers {
-    pub(super) fn new(callers: &[GrpcCaller]) -> Self {
+    pub(super) fn new(callers: &[GrpcCaller], metrics: PushMetrics) -> Self {
         let caller = |caller: &GrpcCaller| {
             let proof = match (&caller.token, &caller.client_cert) {
                 (Some(token), _) => Proof::Token(hash(token.expose())),
@@ -58,12 +80,15 @@ impl Callers {
             let grant = Grant::Of(Arc::new(biz_ids));
             Some(Caller { proof, grant })
         };
-        Self(callers.iter().filter_map(caller).collect())
+        Self {
+            callers: callers.iter().filter_map(caller).collect(),
+            metrics,
+        }
     }
 
     /// What the caller may do.
-    pub(super) fn admit<T>(&self, request: &Request<T>) -> Result<Grant, Status> {
-        if self.0.is_empty() {
+    fn admit(&self, request: &Request<()>) -> Result<Grant, Status> {
+        if self.callers.is_empty() {
             return Ok(Grant::All);
         }
         if let Some(token) = bearer(request.metadata()) {
@@ -85,7 +110,7 @@ impl Callers {
     fn by_token(&self, token: &str) -> Option<Grant> {
         let token = hash(token);
         let mut found = None;
-        for caller in &self.0 {
+        for caller in self.callers.iter() {
             if let Proof::Token(known) = &caller.proof
                 && bool::from(known.ct_eq(&token))
             {
@@ -98,7 +123,7 @@ impl Callers {
     /// The certificate has been verified in the handshake.
     fn by_name(&self, certificate: &CertificateDer<'_>) -> Option<Grant> {
         let names = names(certificate);
-        let mut callers = self.0.iter();
+        let mut callers = self.callers.iter();
         let caller = callers
             .find(|caller| matches!(&caller.proof, Proof::Name(name) if names.contains(name)))?;
         Some(caller.grant.clone())

@@ -1,7 +1,6 @@
 //! Requests and answers of the wire into those of the router and back.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use linkgate_filter::{Blame, Effect, Fault};
@@ -13,21 +12,25 @@ use crate::push::router::Push;
 /// The code of a push that makes no sense.
 pub(super) const INVALID: &str = "push.invalid";
 
+/// The code of a push to a business that the caller is not bound to.
+pub(super) const FORBIDDEN: &str = "push.forbidden";
+
 /// Receivers of one push.
 const MOST_RECEIVERS: usize = 1_000;
 
-/// Bytes of a key, a bizID, a user or a device.
+/// Bytes of a key: as many as `codec` takes in an acknowledgement unless told otherwise.
+const LONGEST_KEY: usize = 128;
+
+/// Bytes of a bizID, a user or a device.
 const LONGEST_NAME: usize = 256;
 
 /// A request that makes sense, and who is to get it.
-pub(super) fn read(request: v1::PushRequest) -> Result<(Arc<Push>, Vec<String>), Fault> {
+pub(super) fn read(request: v1::PushRequest) -> Result<(Push, Vec<String>), Fault> {
     let invalid = |detail: String| Fault::backend(INVALID).detail(detail);
-    for (field, text) in [
-        ("key", Some(&request.key)),
-        ("biz_id", Some(&request.biz_id)),
-        ("device_id", request.device_id.as_ref()),
-    ] {
-        name(field, text.map(String::as_str)).map_err(invalid)?;
+    name("key", &request.key, LONGEST_KEY).map_err(invalid)?;
+    name("biz_id", &request.biz_id, LONGEST_NAME).map_err(invalid)?;
+    if let Some(device_id) = &request.device_id {
+        name("device_id", device_id, LONGEST_NAME).map_err(invalid)?;
     }
     let receivers = request.receiver_ids;
     if receivers.is_empty() || receivers.len() > MOST_RECEIVERS {
@@ -38,7 +41,7 @@ pub(super) fn read(request: v1::PushRequest) -> Result<(Arc<Push>, Vec<String>),
     }
     let mut seen = HashSet::with_capacity(receivers.len());
     for receiver in &receivers {
-        name("receiver_ids", Some(receiver)).map_err(invalid)?;
+        name("receiver_ids", receiver, LONGEST_NAME).map_err(invalid)?;
         if !seen.insert(receiver.as_str()) {
             return Err(invalid("`receiver_ids` names a user twice".to_owned()));
         }
@@ -52,15 +55,13 @@ pub(super) fn read(request: v1::PushRequest) -> Result<(Arc<Push>, Vec<String>),
         ack: request.ack.unwrap_or(true),
         all: request.all,
     };
-    Ok((Arc::new(push), receivers))
+    Ok((push, receivers))
 }
 
-fn name(field: &str, text: Option<&str>) -> Result<(), String> {
-    match text {
-        Some("") => Err(format!("`{field}` is empty")),
-        Some(text) if text.len() > LONGEST_NAME => {
-            Err(format!("`{field}` is longer than {LONGEST_NAME} bytes"))
-        }
+fn name(field: &str, text: &str, longest: usize) -> Result<(), String> {
+    match text.len() {
+        0 => Err(format!("`{field}` is empty")),
+        length if length > longest => Err(format!("`{field}` is longer than {longest} bytes")),
         _ => Ok(()),
     }
 }
@@ -77,7 +78,8 @@ fn instant(unix_ms: i64) -> SystemTime {
 pub(super) fn status(fault: &Fault) -> tonic::Status {
     let code = match &*fault.code {
         INVALID => tonic::Code::InvalidArgument,
-        _ => tonic::Code::PermissionDenied,
+        FORBIDDEN => tonic::Code::PermissionDenied,
+        _ => tonic::Code::ResourceExhausted,
     };
     tonic::Status::new(code, fault.to_string())
 }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
@@ -27,6 +28,7 @@ pub struct GrpcPush {
     listener: TcpListener,
     server: Server,
     service: Service,
+    callers: Callers,
     max_message: usize,
     max_connections: usize,
 }
@@ -73,9 +75,9 @@ impl GrpcPush {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| GrpcPushError::Bind { address, source })?;
+        let callers = Callers::new(&config.auth, router.metrics().clone());
         let service = Service {
             router,
-            callers: Arc::new(Callers::new(&config.auth)),
             max_in_flight: config.max_in_flight as usize,
             stop: CancellationToken::new(),
         };
@@ -83,6 +85,7 @@ impl GrpcPush {
             listener,
             server,
             service,
+            callers,
             max_message: config.max_message.as_usize(),
             max_connections: config.max_connections as usize,
         })
@@ -106,6 +109,7 @@ impl GrpcPush {
             listener,
             mut server,
             mut service,
+            callers,
             max_message,
             max_connections,
         } = self;
@@ -119,7 +123,7 @@ impl GrpcPush {
             .max_decoding_message_size(max_message)
             .max_encoding_message_size(usize::MAX);
         server
-            .add_service(push)
+            .add_service(InterceptedService::new(push, callers))
             .add_service(health_service)
             .add_service(reflection)
             .serve_with_incoming_shutdown(accept(listener, max_connections), stop.cancelled_owned())

@@ -1,7 +1,6 @@
 //! The calls of `PushService`.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -13,15 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::auth::{Callers, Grant};
+use super::auth::Grant;
 use super::requests;
-use crate::push::router::{Pending, Push, Router};
+use crate::push::router::{Pending, Router};
 
 /// `PushService` of one source.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) router: Router,
-    pub(super) callers: Arc<Callers>,
     pub(super) max_in_flight: usize,
     /// Cancelled when the source stops: streams are read no further.
     pub(super) stop: CancellationToken,
@@ -35,7 +33,7 @@ impl PushService for Service {
         &self,
         request: Request<v1::PushRequest>,
     ) -> Result<Response<v1::PushResponse>, Status> {
-        let grant = self.admit(&request)?;
+        let grant = grant(&request)?;
         let until = self.patience(request.metadata());
         match self.start(request.into_inner(), &grant) {
             Ok(started) => Ok(Response::new(started.answer(until).await)),
@@ -49,7 +47,7 @@ impl PushService for Service {
         &self,
         request: Request<Streaming<v1::PushRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let grant = self.admit(&request)?;
+        let grant = grant(&request)?;
         let until = self.patience(request.metadata());
         let service = self.clone();
         let answers = request
@@ -74,14 +72,6 @@ async fn answer(
 }
 
 impl Service {
-    fn admit<T>(&self, request: &Request<T>) -> Result<Grant, Status> {
-        let admitted = self.callers.admit(request);
-        if admitted.is_err() {
-            self.router.metrics().refused("unauthenticated");
-        }
-        admitted
-    }
-
     /// When the caller has to be answered, with what is known by then.
     fn patience(&self, metadata: &MetadataMap) -> Option<Instant> {
         let timeout = timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
@@ -95,43 +85,59 @@ impl Service {
     /// Sends a push to all its receivers.
     fn start(&self, request: v1::PushRequest, grant: &Grant) -> Result<Started, Refusal> {
         let (key, biz_id) = (request.key.clone(), request.biz_id.clone());
-        let refuse = |fault: Fault, code| {
-            self.router.metrics().refused(code);
-            Refusal { key, biz_id, fault }
-        };
-        let (push, receivers) = match requests::read(request) {
-            Ok(read) => read,
-            Err(fault) => return Err(refuse(fault, "invalid")),
-        };
-        if !grant.covers(&push.biz_id) {
-            let fault =
-                Fault::backend("push.forbidden").detail("the caller is not bound to this bizID");
-            return Err(refuse(fault, "forbidden"));
+        match self.try_start(request, grant) {
+            Ok(pending) => Ok(Started {
+                key,
+                biz_id,
+                pending,
+            }),
+            Err(fault) => {
+                self.router.metrics().refused(&fault.code);
+                Err(Refusal { key, biz_id, fault })
+            }
         }
+    }
+
+    fn try_start(
+        &self,
+        request: v1::PushRequest,
+        grant: &Grant,
+    ) -> Result<Vec<(String, Pending)>, Fault> {
+        let (push, receivers) = requests::read(request)?;
+        if !grant.covers(&push.biz_id) {
+            let fault = Fault::backend(requests::FORBIDDEN);
+            return Err(fault.detail("the caller is not bound to this bizID"));
+        }
+        let push = self.router.admit(push)?;
         let send = |receiver: String| {
-            let pending = self.router.send(&push, &receiver);
+            let pending = push.to(&receiver);
             (receiver, pending)
         };
-        let pending = receivers.into_iter().map(send).collect();
-        Ok(Started { push, pending })
+        Ok(receivers.into_iter().map(send).collect())
     }
+}
+
+/// What the interceptor has found of the caller.
+fn grant<T>(request: &Request<T>) -> Result<Grant, Status> {
+    let grant = request.extensions().get::<Grant>().cloned();
+    grant.ok_or_else(|| Status::internal("the call was not authenticated"))
 }
 
 /// A push that is under way.
 struct Started {
-    push: Arc<Push>,
+    key: String,
+    biz_id: String,
     pending: Vec<(String, Pending)>,
 }
 
 impl Started {
     async fn answer(self, until: Option<Instant>) -> v1::PushResponse {
-        let Self { push, pending } = self;
-        let outcomes = pending.into_iter().map(async |(receiver, pending)| {
+        let outcomes = self.pending.into_iter().map(async |(receiver, pending)| {
             requests::outcome(receiver, pending.outcome(until).await)
         });
         v1::PushResponse {
-            key: push.key.to_string(),
-            biz_id: push.biz_id.to_string(),
+            key: self.key,
+            biz_id: self.biz_id,
             outcomes: join_all(outcomes).await,
             fault: None,
         }

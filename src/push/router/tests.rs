@@ -1,4 +1,4 @@
-use linkgate_filter::Fault;
+use linkgate_filter::units::ByteSize;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
@@ -43,7 +43,8 @@ fn push(key: &str) -> Push {
 
 impl Node {
     fn send(&self, push: Push, user_id: &str) -> Pending {
-        self.router.send(&Arc::new(push), user_id)
+        let sending = self.router.admit(push).expect("room for its bytes");
+        sending.to(user_id)
     }
 
     /// Sends, and waits in a task of its own.
@@ -283,6 +284,7 @@ async fn a_push_follows_its_user_to_a_newer_link() {
         Outcome::Failed(gone()),
         Outcome::Unknown(gone().effect_unknown()),
         Outcome::Failed(Fault::gateway("link.replaced").retryable()),
+        Outcome::Failed(Fault::gateway("link.retired").retryable()),
     ] {
         let node = node();
         let old = node.links.connect("alice", None);
@@ -306,6 +308,19 @@ async fn a_link_that_refuses_because_it_is_gone_is_no_end() {
     let new = node.links.connect("alice", None);
     settle_down().await;
     new.ack();
+    assert_eq!(waiting.await.unwrap().status, Status::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_former_pipeline_gave_up_is_sent_through_the_present_one() {
+    let node = node();
+    let link = node.links.connect("alice", None);
+    let waiting = node.start(push("k"), "alice");
+    let retired = Fault::gateway("link.retired").retryable();
+    link.settle(Outcome::Failed(retired));
+    settle_down().await;
+    assert_eq!(link.keys(), ["k"]);
+    link.ack();
     assert_eq!(waiting.await.unwrap().status, Status::Delivered);
 }
 
@@ -420,6 +435,47 @@ async fn one_business_cannot_take_the_room_of_another() {
     node.router.limit("chat", Some(0));
     let none = node.send(push("d"), "alice").outcome(None).await;
     assert_eq!(none.status, Status::Rejected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_under_way_are_bounded_in_bytes_however_many_receive_them() {
+    let limits = PushLimits {
+        unsettled_bytes: ByteSize::kib(100),
+        unsettled_bytes_per_biz: ByteSize::kib(50),
+        ..PushLimits::default()
+    };
+    let node = node_with(&limits);
+    let users = ["alice", "bob", "carol"];
+    let links = users.map(|user| node.links.connect(user, None));
+    let body = Bytes::from(vec![0; 30 << 10]);
+    let large = |key, biz_id: &str| Push {
+        body: body.clone(),
+        biz_id: biz_id.into(),
+        ..push(key)
+    };
+    let refusal = |push| {
+        node.router
+            .admit(push)
+            .map(|_| ())
+            .err()
+            .map(|fault| fault.code)
+    };
+    let sending = node.router.admit(large("a", "chat")).unwrap();
+    let pending = users.map(|user| sending.to(user));
+    drop(sending);
+    assert_eq!(
+        refusal(large("b", "chat")).as_deref(),
+        Some("push.overloaded")
+    );
+    assert_eq!(refusal(large("b", "shop")), None);
+    for link in &links {
+        link.ack();
+    }
+    for pending in pending {
+        assert_eq!(pending.outcome(None).await.status, Status::Delivered);
+    }
+    settle_down().await;
+    assert_eq!(node.router.flights.load(), Load::default());
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,6 +77,7 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
         unsettled: 6,
         unsettled_per_biz: 5,
         max_wait: Duration::from_secs(5).into(),
+        ..PushLimits::default()
     };
     let node = node_with(&limits);
     let (mut links, mut callers, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
@@ -148,7 +149,10 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
             !matches!(outcome.status, Status::Delivered | Status::Sent)
         );
     }
-    prop_assert_eq!(node.router.unsettled(), 0);
+    for link in links {
+        while link.take().is_some() {}
+    }
+    prop_assert_eq!(node.router.flights.load(), Load::default());
     let metrics = node.router.metrics();
     prop_assert_eq!(metrics.unsettled.get(), 0);
     let all = [
