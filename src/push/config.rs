@@ -249,28 +249,6 @@ impl PushLimits {
     }
 }
 
-impl PushConfig {
-    /// Notes what is wrong beyond the types of its values.
-    pub fn check(&self, problems: &mut Problems) {
-        let mut part = Problems::new();
-        self.limits.check(&mut part);
-        problems.extend_under(&Path::from("limits"), part);
-        for (i, source) in self.sources.iter().enumerate() {
-            let place = Path::from("sources").then(i).then("grpc");
-            let mut part = Problems::new();
-            source.grpc.check(&mut part);
-            problems.extend_under(&place, part);
-            let address = source.grpc.address;
-            let earlier = &self.sources[..i];
-            if address.port() != 0 && earlier.iter().any(|other| other.grpc.address == address) {
-                problems
-                    .at(place.then("address"), format!("{address} is served twice"))
-                    .hint("give each source an address of its own, or make them one");
-            }
-        }
-    }
-}
-
 fn at_least_one(key: &str, number: u32, problems: &mut Problems) {
     if number == 0 {
         problems

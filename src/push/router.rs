@@ -280,10 +280,7 @@ impl Course {
             tokio::select! {
                 biased;
                 () = self.flight().arrived() => {}
-                () = over => {
-                    self.hear();
-                    break self.judge().unwrap_or_else(|| self.overdue(expires));
-                }
+                () = over => break self.overdue(expires),
             }
         };
         self.metrics.unsettled.dec();

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::secret::Secret;
 use linkgate_filter::{Clock, Outcome};
 use linkgate_proto::v1::push_service_client::PushServiceClient;
 use linkgate_proto::v1::receiver_outcome::Status;
@@ -17,6 +16,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::push::testing::{TestLink, TestLinks};
 use crate::push::{GrpcCaller, GrpcSource, PushLimits, PushMetrics, Router};
+use crate::secret::Secret;
 
 mod tls;
 
