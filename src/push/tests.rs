@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink, SecondLogin};
+use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink, PushBudget, SecondLogin};
 
 const PIPELINE: &str = "[{ use: codec, config: { format: json } }, \
     { id: ack, use: ack_retry, config: { resume_for: 30s } }, { use: test_end }]";
@@ -55,6 +55,7 @@ impl Node {
             peer: [127, 0, 0, 1].into(),
             token_expires_at: None,
             pipeline: Arc::clone(self.kit.own()),
+            budget: PushBudget::new(1 << 20),
             settings: Arc::new(LinkSettings {
                 second_login: SecondLogin::Replace,
                 idle: Duration::from_secs(600),
