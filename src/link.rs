@@ -5,6 +5,7 @@
 //! connection came to be accepted.
 
 mod handle;
+mod intake;
 mod mailbox;
 mod manager;
 mod metrics;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 
 use super::handle::LinkHandle;
+use super::intake::Intake;
 use super::mailbox::{PushBudget, gone};
 use super::manager::LinkManager;
 use super::metrics::{Closed, LinkMetrics};
@@ -81,10 +82,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NewLink<S> {
         metrics.open.inc();
         let chains = Chains::open(&pipeline, entered.handle.info());
         let timing = Timing::new(&settings, token_expires_at);
+        let intake = Intake::new(&settings, Instant::now());
         let mut link = Link::new(
             chains,
             socket,
             timing,
+            intake,
             permit,
             Arc::clone(&entered.handle),
             metrics,

@@ -32,6 +32,10 @@ pub struct LinkSettings {
     pub write_stall: Duration,
     /// How long a closed link waits for the client's goodbye.
     pub close: Duration,
+    /// Frames that are read of one client per second.
+    pub frames_per_second: f64,
+    /// Payload bytes that are read of one client per second.
+    pub bytes_per_second: f64,
     /// What one push may hold, in bytes.
     pub max_push: usize,
     /// What the pushes in a link's mailbox may weigh, in bytes.

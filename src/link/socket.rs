@@ -33,6 +33,16 @@ pub(super) enum Read {
     Lost,
 }
 
+impl Read {
+    /// Payload bytes.
+    pub(super) fn payload(&self) -> usize {
+        match self {
+            Self::Frame(body, _) => body.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A link's WebSocket.
 pub(super) struct Socket<S> {
     inner: WebSocketStream<S>,

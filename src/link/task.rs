@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::handle::LinkHandle;
+use super::intake::Intake;
 use super::mailbox::gone;
 use super::metrics::{Closed, LinkMetrics};
 use super::socket::{Read, Socket};
@@ -32,6 +33,7 @@ pub(super) struct Link<'a, S, P> {
 struct Connection<S, P> {
     socket: Socket<S>,
     timing: Timing,
+    intake: Intake,
     /// Receipts of what is in the socket's buffer.
     unwritten: Vec<Receipt>,
     /// Something is in the socket's buffer.
@@ -44,12 +46,24 @@ struct Connection<S, P> {
     _permit: P,
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin, P> Connection<S, P> {
+    /// Whether the client may be read now. If it has sent too much, the task is woken when it may.
+    fn is_readable(&mut self, now: Instant) -> bool {
+        if let Some(at) = self.intake.resumes_at(now) {
+            self.timing.wakes_at(at);
+            return false;
+        }
+        !self.blocked && !self.socket.is_mid_frame()
+    }
+}
+
 impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
     /// A link with an open socket; `permit` is let go with it.
     pub(super) fn new(
         chains: Chains,
         socket: Socket<S>,
         timing: Timing,
+        intake: Intake,
         permit: P,
         handle: Arc<LinkHandle>,
         metrics: &'a LinkMetrics,
@@ -57,6 +71,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
         let connection = Connection {
             socket,
             timing,
+            intake,
             unwritten: Vec::new(),
             dirty: false,
             blocked: false,
@@ -157,12 +172,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
     /// Reads what is there and runs it through the chain. Whether there was anything.
     fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
         let before = *budget;
-        while let Some(connection) = &mut self.connection {
-            if *budget == 0
-                || connection.blocked
-                || connection.socket.is_mid_frame()
-                || !self.chains.takes_frames()
-            {
+        while *budget > 0 && self.chains.takes_frames() {
+            let Some(connection) = &mut self.connection else {
+                break;
+            };
+            if !connection.is_readable(now) {
                 break;
             }
             let Poll::Ready(read) = connection.socket.poll_read(cx) else {
@@ -170,6 +184,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             };
             *budget -= 1;
             connection.timing.heard(now);
+            connection.intake.charge(read.payload(), now);
             match read {
                 Read::Frame(_, _) if connection.closing.is_some() || self.close.is_some() => {}
                 Read::Frame(body, text) => {

@@ -77,6 +77,8 @@ impl World {
                 ping: Duration::from_secs(25),
                 write_stall: Duration::from_secs(10),
                 close: Duration::from_secs(3),
+                frames_per_second: 2000.0,
+                bytes_per_second: 8e6,
                 max_push: 1024 * 1024,
                 push_queue: 64 * 1024,
                 nacks: Nacks::Sent,
@@ -409,4 +411,27 @@ async fn the_permit_goes_with_the_socket() {
     task.await.unwrap();
     assert!(permit.upgrade().is_none());
     assert!(world.manager.find("chat", "alice", None).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_too_much_is_read_at_the_pace_it_may_send() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.frames_per_second = 10.0;
+    let mut client = world.connect("alice").await;
+    let start = Instant::now();
+    for i in 0..30 {
+        client.send(&i.to_string()).await;
+    }
+    for i in 0..30 {
+        assert_eq!(
+            client.text().await,
+            i.to_string(),
+            "late, but in order and all of them"
+        );
+    }
+    let took = start.elapsed().as_secs_f64();
+    assert!(
+        (1.8..=2.2).contains(&took),
+        "10 at once, then 10 a second: {took}"
+    );
 }

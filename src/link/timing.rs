@@ -90,6 +90,11 @@ impl Timing {
         self.sooner(now + self.close);
     }
 
+    /// The task has something else to do at `at`.
+    pub(super) fn wakes_at(&mut self, at: Instant) {
+        self.sooner(at);
+    }
+
     fn sooner(&mut self, at: Instant) {
         if at < self.sleep.deadline() {
             self.sleep.as_mut().reset(at);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use linkgate_filter::Nacks;
-use linkgate_filter::units::{ByteSize, HumanDuration};
+use linkgate_filter::units::{ByteSize, HumanDuration, Rate};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -128,6 +128,11 @@ pub struct WebSocketOptions {
     /// What the pushes that wait in one link's mailbox may weigh; `256KiB` by default. Beyond it a push is rejected with
     /// `link.queue_full`.
     pub max_queued: ByteSize,
+    /// Frames that are read of one link per second, of any kind, with one second's worth at once; `2000/s` by default.
+    /// Beyond it the link is not read until it may send again.
+    pub max_frames: Rate,
+    /// Payload that is read of one link per second, likewise; `8MiB` by default, and at least `max_message`.
+    pub max_bytes_per_second: ByteSize,
     /// The largest request head (line and headers together) that opens a link; `8KiB` by default, `1KiB` to `64KiB`.
     pub max_header: ByteSize,
 }
@@ -139,6 +144,8 @@ impl Default for WebSocketOptions {
             max_message: ByteSize::kib(64),
             max_outgoing: ByteSize::mib(1),
             max_queued: ByteSize::kib(256),
+            max_frames: Rate::per_second_of(2000),
+            max_bytes_per_second: ByteSize::mib(8),
             max_header: ByteSize::kib(8),
         }
     }

@@ -62,6 +62,8 @@ fn settings(config: &ListenerConfig) -> LinkSettings {
         ping: *config.timeouts.ping,
         write_stall: *config.timeouts.write,
         close: *config.timeouts.close,
+        frames_per_second: config.websocket.max_frames.per_second(),
+        bytes_per_second: config.websocket.max_bytes_per_second.bytes() as f64,
         max_push: config.websocket.max_outgoing.as_usize(),
         push_queue: config.websocket.max_queued.as_usize(),
         nacks: config.legacy_nacks.into(),

@@ -122,6 +122,12 @@ impl WebSocketOptions {
                 LARGEST_MESSAGE,
             ),
             (
+                "max_bytes_per_second",
+                self.max_bytes_per_second,
+                self.max_message,
+                ByteSize::mib(1024),
+            ),
+            (
                 "max_header",
                 self.max_header,
                 ByteSize::kib(1),
