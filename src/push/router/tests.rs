@@ -1,10 +1,11 @@
-use linkgate_filter::units::ByteSize;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
 use crate::push::outcome::Status;
 use crate::push::testing::{TestLinks, clock};
 
+mod bounds;
+mod newer_links;
 mod property;
 
 struct Node {
@@ -279,124 +280,6 @@ async fn a_key_is_not_joined_by_another_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_follows_its_user_to_a_newer_link() {
-    for outcome in [
-        Outcome::Failed(gone()),
-        Outcome::Unknown(gone().effect_unknown()),
-        Outcome::Failed(Fault::gateway("link.replaced").retryable()),
-        Outcome::Failed(Fault::gateway("link.retired").retryable()),
-    ] {
-        let node = node();
-        let old = node.links.connect("alice", None);
-        let waiting = node.start(push("k"), "alice");
-        let new = node.links.connect("alice", None);
-        node.links.remove(&old);
-        old.settle(outcome);
-        settle_down().await;
-        assert_eq!(new.keys(), ["k"]);
-        new.ack();
-        assert_eq!(waiting.await.unwrap().status, Status::Delivered);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_link_that_was_left_for_a_newer_one_counts_no_more() {
-    let node = node();
-    let (phone, desk) = (
-        node.links.connect("alice", Some("phone")),
-        node.links.connect("alice", Some("desk")),
-    );
-    let all = Push {
-        all: true,
-        ..push("k")
-    };
-    let waiting = node.start(all, "alice");
-    desk.ack();
-    node.links.remove(&phone);
-    let phone_again = node.links.connect("alice", Some("phone"));
-    phone.settle(Outcome::Failed(gone()));
-    settle_down().await;
-    phone_again.ack();
-    assert_eq!(waiting.await.unwrap().status, Status::Delivered);
-    assert!(desk.keys().is_empty(), "it had the push already");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_link_that_refuses_because_it_is_gone_is_no_end() {
-    let node = node();
-    let old = node.links.connect("alice", None);
-    old.refuse(gone());
-    let waiting = node.start(push("k"), "alice");
-    let new = node.links.connect("alice", None);
-    settle_down().await;
-    new.ack();
-    assert_eq!(waiting.await.unwrap().status, Status::Delivered);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_former_pipeline_gave_up_is_sent_through_the_present_one() {
-    let node = node();
-    let link = node.links.connect("alice", None);
-    let waiting = node.start(push("k"), "alice");
-    let retired = Fault::gateway("link.retired").retryable();
-    link.settle(Outcome::Failed(retired));
-    settle_down().await;
-    assert_eq!(link.keys(), ["k"]);
-    link.ack();
-    assert_eq!(waiting.await.unwrap().status, Status::Delivered);
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_there_is_no_newer_link_the_user_is_offline() {
-    let node = node();
-    let link = node.links.connect("alice", None);
-    let waiting = node.start(push("k"), "alice");
-    node.links.remove(&link);
-    link.settle(Outcome::Failed(gone()));
-    let outcome = waiting.await.unwrap();
-    assert_eq!(
-        (outcome.status, code(&outcome)),
-        (Status::Offline, "link.gone")
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_push_without_ack_that_may_have_arrived_is_not_sent_again() {
-    let node = node();
-    let old = node.links.connect("alice", None);
-    let waiting = node.start(
-        Push {
-            ack: false,
-            ..push("k")
-        },
-        "alice",
-    );
-    let new = node.links.connect("alice", None);
-    node.links.remove(&old);
-    old.settle(Outcome::Unknown(gone().effect_unknown()));
-    assert_eq!(waiting.await.unwrap().status, Status::Offline);
-    assert!(new.keys().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_search_for_newer_links_ends() {
-    let node = node();
-    let mut link = node.links.connect("alice", None);
-    let waiting = node.start(push("k"), "alice");
-    let mut tried = 1;
-    for _ in 0..3 * Router::REROUTES {
-        let next = node.links.connect("alice", None);
-        node.links.remove(&link);
-        link.settle(Outcome::Failed(gone()));
-        settle_down().await;
-        tried += next.keys().len();
-        link = next;
-    }
-    assert_eq!(waiting.await.unwrap().status, Status::Offline);
-    assert_eq!(tried as u32, 1 + Router::REROUTES);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_refusal_says_why() {
     let node = node();
     let link = node.links.connect("alice", None);
@@ -419,85 +302,6 @@ async fn a_push_dropped_on_its_way_is_no_mystery() {
         (outcome.status, code(&outcome)),
         (Status::Rejected, Receipt::DROPPED)
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_business_cannot_take_the_room_of_another() {
-    let limits = PushLimits {
-        unsettled: 5,
-        unsettled_per_biz: 2,
-        ..PushLimits::default()
-    };
-    let node = node_with(&limits);
-    let link = node.links.connect("alice", None);
-    let pending: Vec<_> = ["a", "b"].map(|key| node.start(push(key), "alice")).into();
-    let third = node.send(push("c"), "alice").outcome(None).await;
-    assert_eq!(
-        (third.status, code(&third)),
-        (Status::Rejected, "push.overloaded")
-    );
-    assert!(third.reason.unwrap().retry_after.is_some());
-    let other = Push {
-        biz_id: "shop".into(),
-        ..push("a")
-    };
-    let other = node.send(other, "alice").outcome(None).await;
-    assert_eq!(other.status, Status::Offline, "not refused");
-
-    node.router.limit("chat", Some(3));
-    let third = node.start(push("c"), "alice");
-    settle_down().await;
-    assert_eq!(node.router.unsettled(), 3);
-    for _ in 0..3 {
-        link.ack();
-    }
-    for waiting in pending.into_iter().chain([third]) {
-        assert_eq!(waiting.await.unwrap().status, Status::Delivered);
-    }
-    node.router.limit("chat", Some(0));
-    let none = node.send(push("d"), "alice").outcome(None).await;
-    assert_eq!(none.status, Status::Rejected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn pushes_under_way_are_bounded_in_bytes_however_many_receive_them() {
-    let limits = PushLimits {
-        unsettled_bytes: ByteSize::kib(100),
-        unsettled_bytes_per_biz: ByteSize::kib(50),
-        ..PushLimits::default()
-    };
-    let node = node_with(&limits);
-    let users = ["alice", "bob", "carol"];
-    let links = users.map(|user| node.links.connect(user, None));
-    let body = Bytes::from(vec![0; 30 << 10]);
-    let large = |key, biz_id: &str| Push {
-        body: body.clone(),
-        biz_id: biz_id.into(),
-        ..push(key)
-    };
-    let refusal = |push| {
-        node.router
-            .admit(push)
-            .map(|_| ())
-            .err()
-            .map(|fault| fault.code)
-    };
-    let sending = node.router.admit(large("a", "chat")).unwrap();
-    let pending = users.map(|user| sending.to(user));
-    drop(sending);
-    assert_eq!(
-        refusal(large("b", "chat")).as_deref(),
-        Some("push.overloaded")
-    );
-    assert_eq!(refusal(large("b", "shop")), None);
-    for link in &links {
-        link.ack();
-    }
-    for pending in pending {
-        assert_eq!(pending.outcome(None).await.status, Status::Delivered);
-    }
-    settle_down().await;
-    assert_eq!(node.router.flights.load(), Load::default());
 }
 
 #[tokio::test(start_paused = true)]
