@@ -144,6 +144,34 @@ fn endless_problems_are_cut_short() {
     );
 }
 
+/// Every `$ref` in `value`.
+fn references(value: &serde_json::Value) -> Vec<&str> {
+    match value {
+        serde_json::Value::Object(object) => {
+            let own = object.get("$ref").and_then(serde_json::Value::as_str);
+            own.into_iter()
+                .chain(object.values().flat_map(references))
+                .collect()
+        }
+        serde_json::Value::Array(list) => list.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_schema_knows_the_configs_of_filters() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&schema(&linkgate_filters::all())).unwrap();
+    for reference in references(&schema) {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(schema.pointer(pointer).is_some(), "nothing at {reference}");
+    }
+    let rate = &schema["$defs"]["filter.rate_limit"]["properties"]["rate"]["$ref"];
+    assert_eq!(rate, "#/$defs/filter.rate_limit.Rate");
+    let pattern = &schema["$defs"]["filter.rate_limit.Rate"]["pattern"];
+    assert!(pattern.as_str().unwrap().ends_with(r"|\$\{"), "{pattern}");
+}
+
 #[test]
 fn the_schema_is_up_to_date() {
     let result = expect(
@@ -154,4 +182,22 @@ fn the_schema_is_up_to_date() {
         result.is_ok(),
         "docs/schema.json is stale: BLESS=1 cargo test --test validate writes it anew"
     );
+}
+
+#[test]
+fn a_pipeline_has_the_profiles_filters_with_its_own_overrides() {
+    let path = root().join("examples/configs/chat.yaml");
+    let config = linkgate::config::load(&[path], &linkgate_filters::all()).unwrap();
+    assert_eq!(config.documents, 3);
+    let pipeline = &config.pipelines[0];
+    let ids: Vec<&str> = pipeline
+        .entries
+        .iter()
+        .map(|entry| entry.id.as_str())
+        .collect();
+    assert_eq!(ids, ["codec", "limit", "ack", "out"]);
+    let limit: serde_yaml::Value =
+        serde_yaml::from_str("{ per: link, rate: 20/s, burst: 100 }").unwrap();
+    assert_eq!(pipeline.entries[1].config, limit);
+    assert_eq!(pipeline.limits.links, 20_000);
 }

@@ -3,16 +3,17 @@
 //! What is wrong is found elsewhere. Secrets are blacked out here, once for all messages.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use linkgate_filter::problem::MOST;
 
 use super::source::{Sources, Span};
 
 /// One thing that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     place: Place,
     message: String,
@@ -121,18 +122,25 @@ fn first_line(text: &str, span: Span) -> Range<usize> {
 }
 
 /// All problems of a configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
     secrets: BTreeSet<String>,
     closed: BTreeSet<Span>,
     incomplete: bool,
+    cut_short: bool,
+}
+
+impl fmt::Debug for Diagnostics {
+    /// Without the messages, which may quote secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Diagnostics")
+            .field("problems", &self.list.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Diagnostics {
-    /// More than these are not shown.
-    const MOST: usize = 100;
-
     /// Notes a problem, once: several pipelines may find the same in a profile.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let closed = matches!(diagnostic.place, Place::Text(span) if self.closed.contains(&span));
@@ -168,6 +176,11 @@ impl Diagnostics {
         self.incomplete = true;
     }
 
+    /// Notes that not all problems were looked for.
+    pub(super) fn cut_short(&mut self) {
+        self.cut_short = true;
+    }
+
     /// Notes that nothing is defined by a name, unless a file or document could not be read.
     pub(super) fn push_undefined(&mut self, diagnostic: Diagnostic) {
         if !self.incomplete {
@@ -201,22 +214,19 @@ impl Diagnostics {
             .collect();
         list.sort_by(|a, b| a.place.cmp(&b.place));
         let mut out = String::new();
-        for diagnostic in list.iter().take(Self::MOST) {
+        for diagnostic in list.iter().take(MOST) {
             let _ = writeln!(out, "{}\n", diagnostic.render(sources, &renderer));
         }
         let files: BTreeSet<_> = list
             .iter()
             .map(|diagnostic| file_name(diagnostic, sources))
             .collect();
-        if list.len() > Self::MOST {
-            let _ = writeln!(out, "(only the first {} are shown)", Self::MOST);
+        if list.len() > MOST {
+            let _ = writeln!(out, "(only the first {} are shown)", MOST);
         }
-        let _ = writeln!(
-            out,
-            "{} in {}",
-            count(list.len(), "problem"),
-            count(files.len(), "file")
-        );
+        let more = if self.cut_short { " or more" } else { "" };
+        let problems = count(list.len(), "problem");
+        let _ = writeln!(out, "{problems}{more} in {}", count(files.len(), "file"));
         out
     }
 
@@ -275,3 +285,6 @@ pub fn count(n: usize, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{plural}")
 }
+
+#[cfg(test)]
+mod tests;

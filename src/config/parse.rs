@@ -6,6 +6,8 @@
 mod outline;
 mod values;
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde::de::DeserializeSeed;
 
@@ -69,6 +71,7 @@ fn settle_keys(tree: &mut Tree, diagnostics: &mut Diagnostics) {
             .for_each(|item| settle_keys(item, diagnostics)),
         Node::Map(entries) => {
             let mut kept: Vec<(String, Tree)> = Vec::with_capacity(entries.len());
+            let mut known: HashMap<String, Span> = HashMap::with_capacity(entries.len());
             for (key, mut value) in std::mem::take(entries) {
                 let span = value.key.unwrap_or(value.span);
                 if key == "<<" {
@@ -84,16 +87,16 @@ fn settle_keys(tree: &mut Tree, diagnostics: &mut Diagnostics) {
                     );
                     diagnostics.push(problem.hint("write the key out"));
                 }
-                let first = kept.iter().find(|(known, _)| *known == key);
-                if let Some((_, first)) = first {
+                if let Some(first) = known.get(&key) {
                     let problem = Diagnostic::at(
                         span,
                         format!("the key `{key}` stands twice in this mapping"),
                     )
-                    .also(first.key.unwrap_or(first.span), "it is here already");
+                    .also(*first, "it is here already");
                     diagnostics.push(problem.hint("remove one of the two"));
                     continue;
                 }
+                known.insert(key.clone(), span);
                 settle_keys(&mut value, diagnostics);
                 kept.push((key, value));
             }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::{
-    Mark, Path as Place, Problem, Problems, deserialize, deserialize_known,
+    MOST, Mark, Path as Place, Problem, Problems, deserialize, deserialize_known,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -69,6 +69,9 @@ pub(super) fn known_part<T: DeserializeOwned>(tree: &Tree) -> Option<T> {
 
 /// Shows problems whose paths begin at `tree`, of which `schema` says more.
 fn report_typed(tree: &Tree, problems: Problems, schema: &Value, diagnostics: &mut Diagnostics) {
+    if problems.len() >= MOST {
+        diagnostics.cut_short();
+    }
     for mut problem in problems {
         problem.hint = describe::hint(&problem, schema);
         show(tree, problem, diagnostics);

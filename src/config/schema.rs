@@ -19,51 +19,68 @@ pub fn schema(registry: &Registry) -> String {
         let Some(filter) = registry.get(name) else {
             continue;
         };
-        let mut config = filter.schema().to_value();
-        let place = format!("filter.{name}");
-        for (inner, mut definition) in take_object(&mut config, "$defs") {
-            point_at(&mut definition, &place);
-            definitions.insert(format!("{place}.{inner}"), definition);
-        }
-        point_at(&mut config, &place);
-        let required = remove(&mut config, "required").unwrap_or_else(|| json!([]));
-        remove(&mut config, "$schema");
-        definitions.insert(place.clone(), config);
-        let config = json!({ "$ref": format!("#/$defs/{place}") });
-        partial_choices.push(choice(name, &json!({ "properties": { "config": config } })));
-        let mut whole = json!({ "properties": { "config": { "$ref": format!("#/$defs/{place}"), "required": required } } });
-        if required.as_array().is_some_and(|keys| !keys.is_empty()) {
-            whole["required"] = json!(["config"]);
-        }
-        choices.push(choice(name, &whole));
+        let required = define(name, filter.schema().to_value(), &mut definitions);
+        let config = json!({ "$ref": format!("#/$defs/filter.{name}") });
+        partial_choices.push(choice(name, json!({ "properties": { "config": config } })));
+        choices.push(choice(name, whole(config, required)));
     }
-    entries(&mut definitions, registry, choices, partial_choices);
+    entries(&mut definitions, registry, &choices, &partial_choices);
     root["properties"]["profiles"]["additionalProperties"]["items"] =
         json!({ "$ref": "#/$defs/ProfileEntry" });
     root["$defs"] = Value::Object(definitions);
+    tidy(&mut root);
     format!("{root:#}\n")
+}
+
+/// Puts the schema of a filter's config among the definitions, without the keys it requires: those are answered.
+fn define(name: &str, mut config: Value, definitions: &mut Map<String, Value>) -> Option<Value> {
+    let place = format!("filter.{name}");
+    for (inner, mut definition) in take_object(&mut config, "$defs") {
+        point_at(&mut definition, &place);
+        definitions.insert(format!("{place}.{inner}"), definition);
+    }
+    point_at(&mut config, &place);
+    remove(&mut config, "$schema");
+    let required = remove(&mut config, "required");
+    definitions.insert(place, config);
+    required
+}
+
+/// A config with all the keys it requires, if it requires any.
+fn whole(mut config: Value, required: Option<Value>) -> Value {
+    match required {
+        Some(required) => {
+            config["required"] = required;
+            json!({ "properties": { "config": config }, "required": ["config"] })
+        }
+        None => json!({ "properties": { "config": config } }),
+    }
 }
 
 /// Which config an entry has depends on what it uses. In a profile it may lack keys, which overrides add.
 fn entries(
     definitions: &mut Map<String, Value>,
     registry: &Registry,
-    choices: Vec<Value>,
-    partial_choices: Vec<Value>,
+    choices: &[Value],
+    partial_choices: &[Value],
 ) {
     let Some(mut entry) = definitions.remove("Entry") else {
         return;
     };
     entry["properties"]["use"]["enum"] = registry.names().collect();
     let mut in_profile = entry.clone();
-    entry["allOf"] = Value::Array(choices);
-    in_profile["allOf"] = Value::Array(partial_choices);
+    entry["allOf"] = choices.into();
+    in_profile["allOf"] = partial_choices.into();
     definitions.insert("Entry".to_owned(), entry);
     definitions.insert("ProfileEntry".to_owned(), in_profile);
 }
 
-fn choice(name: &str, then: &Value) -> Value {
-    json!({ "if": { "properties": { "use": { "const": name } } }, "then": then })
+fn choice(name: &str, then: Value) -> Value {
+    let uses = json!({ "properties": { "use": { "const": name } }, "required": ["use"] });
+    Value::Object(Map::from_iter([
+        ("if".to_owned(), uses),
+        ("then".to_owned(), then),
+    ]))
 }
 
 fn take_object(value: &mut Value, key: &str) -> Map<String, Value> {
@@ -91,6 +108,21 @@ fn point_at(value: &mut Value, place: &str) {
             }
         }
         Value::Array(list) => list.iter_mut().for_each(|value| point_at(value, place)),
+        _ => {}
+    }
+}
+
+/// Lets references like `${VAR}` stand where a text has to have a form, and leaves out defaults that say nothing.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|key, value| key != "default" || !value.is_null());
+            if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+                *pattern = format!(r"{pattern}|\$\{{");
+            }
+            object.values_mut().for_each(tidy);
+        }
+        Value::Array(list) => list.iter_mut().for_each(tidy),
         _ => {}
     }
 }

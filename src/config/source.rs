@@ -3,6 +3,7 @@
 //! Everything here ends in text that is safe to parse: of bounded size, and UTF-8. What it means is not known here.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ pub struct Span {
     pub end: usize,
 }
 
-/// The text of a file.
-#[derive(Debug, Clone)]
+/// The text of a file. It may hold secrets that were written in place.
+#[derive(Clone)]
 pub struct Source {
     /// As given on the command line, or found below what was given.
     pub path: PathBuf,
@@ -37,10 +38,19 @@ pub struct Source {
 }
 
 /// All files of a configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     files: Vec<Source>,
     seen: BTreeSet<PathBuf>,
+}
+
+impl fmt::Debug for Sources {
+    /// The files' names alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.files.iter().map(|source| &source.path))
+            .finish()
+    }
 }
 
 impl Sources {
@@ -189,3 +199,6 @@ pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, TooLarge> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ impl Tree {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ mod words;
 
 use std::fmt;
 
-pub use peel::{deserialize, deserialize_known};
+pub use peel::{MOST, deserialize, deserialize_known};
 
 /// One step of a [`Path`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

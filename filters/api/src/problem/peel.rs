@@ -10,8 +10,8 @@ use super::reader::Reader;
 use super::words::{self, Cause};
 use super::{Mark, Path, Problem, Problems, Segment};
 
-/// More problems than this in one value help nobody.
-const MOST: usize = 100;
+/// So many problems are looked for in one value; more help nobody.
+pub const MOST: usize = 100;
 
 /// Reads a `T` from `value`.
 ///
