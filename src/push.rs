@@ -8,6 +8,7 @@ mod config;
 mod flight;
 mod grpc;
 mod links;
+mod message;
 mod metrics;
 mod outcome;
 mod router;
@@ -17,9 +18,10 @@ mod testing;
 pub use self::config::{GrpcCaller, GrpcSource, GrpcTls, PushConfig, PushLimits, PushSource};
 pub use self::grpc::{GrpcPush, GrpcPushError};
 pub use self::links::{Link, Links};
+pub use self::message::Push;
 pub use self::metrics::PushMetrics;
 pub use self::outcome::{ReceiverOutcome, Status};
-pub use self::router::{Pending, Push, Router, Sending};
+pub use self::router::{Pending, Router, Sending};
 
 #[cfg(test)]
 mod tests;

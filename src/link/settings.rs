@@ -43,3 +43,21 @@ pub struct LinkSettings {
     /// What clients get for a NACK.
     pub nacks: Nacks,
 }
+
+impl Default for LinkSettings {
+    /// What a listener's config says where it says nothing.
+    fn default() -> Self {
+        Self {
+            second_login: SecondLogin::default(),
+            idle: Duration::from_secs(60),
+            ping: Duration::from_secs(25),
+            write_stall: Duration::from_secs(10),
+            close: Duration::from_secs(3),
+            frames_per_second: 2000.0,
+            bytes_per_second: 8.0 * 1024.0 * 1024.0,
+            max_push: 1 << 20,
+            push_queue: 256 << 10,
+            nacks: Nacks::default(),
+        }
+    }
+}

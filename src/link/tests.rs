@@ -72,16 +72,8 @@ impl World {
             manager: Arc::default(),
             metrics: LinkMetrics::default(),
             settings: LinkSettings {
-                second_login: SecondLogin::Replace,
-                idle: Duration::from_secs(60),
-                ping: Duration::from_secs(25),
-                write_stall: Duration::from_secs(10),
-                close: Duration::from_secs(3),
-                frames_per_second: 2000.0,
-                bytes_per_second: 8e6,
-                max_push: 1024 * 1024,
                 push_queue: 64 * 1024,
-                nacks: Nacks::Sent,
+                ..LinkSettings::default()
             },
             token_expires_at: None,
         }

@@ -10,8 +10,8 @@ use linkgate_filter::{Fault, Outcome, Settler};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::message::Push;
 use super::outcome::ReceiverOutcome;
-use super::router::Push;
 
 /// What tells flights apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

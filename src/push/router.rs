@@ -1,34 +1,16 @@
 //! Finds a push's links, sends, and gathers the outcome for each receiver.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use linkgate_filter::{Bytes, Clock, Command, Fault, Message, Outcome, Receipt};
+use linkgate_filter::{Clock, Command, Fault, Message, Outcome, Receipt};
 
 use super::config::PushLimits;
 use super::flight::{Admitted, Begin, Begun, Flight, FlightKey, Flights, Landing, Load};
 use super::links::Links;
+use super::message::Push;
 use super::metrics::PushMetrics;
 use super::outcome::{ReceiverOutcome, has_left, is_retired, judge};
-
-/// A push for one or many users.
-#[derive(Clone, Debug)]
-pub struct Push {
-    /// Names the push; unique within the business while it may be under way.
-    pub key: Arc<str>,
-    /// The business whose users are meant.
-    pub biz_id: Arc<str>,
-    /// Opaque to the gateway.
-    pub body: Bytes,
-    /// Only this device of each receiver.
-    pub device_id: Option<Arc<str>>,
-    /// Not worth sending after this.
-    pub expires_at: Option<SystemTime>,
-    /// Whether clients have to acknowledge.
-    pub ack: bool,
-    /// Delivered only once every connected device has acknowledged, instead of any.
-    pub all: bool,
-}
 
 /// Sends pushes to the links of this node. Clones are the same router.
 #[derive(Clone)]

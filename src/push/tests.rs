@@ -56,16 +56,7 @@ impl Node {
             token_expires_at: None,
             pipeline: Arc::clone(self.kit.own()),
             budget: PushBudget::new(1 << 20),
-            settings: Arc::new(LinkSettings {
-                second_login: SecondLogin::Replace,
-                idle: Duration::from_secs(600),
-                ping: Duration::from_secs(300),
-                write_stall: Duration::from_secs(10),
-                close: Duration::from_secs(3),
-                max_push: 64 * 1024,
-                push_queue: 64 * 1024,
-                nacks: Nacks::Sent,
-            }),
+            settings: Arc::new(LinkSettings::default()),
         };
         let manager = Arc::clone(&self.manager);
         tokio::spawn(async move { link.run(&manager, &LinkMetrics::default(), ()).await });

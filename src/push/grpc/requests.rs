@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use linkgate_filter::{Blame, Effect, Fault};
 use linkgate_proto::v1;
 
+use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
-use crate::push::router::Push;
 
 /// The code of a push that makes no sense.
 pub(super) const INVALID: &str = "push.invalid";

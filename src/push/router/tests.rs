@@ -1,5 +1,9 @@
 use tokio::task::{JoinHandle, yield_now};
 
+use std::time::SystemTime;
+
+use linkgate_filter::Bytes;
+
 use super::*;
 use crate::push::outcome::Status;
 use crate::push::testing::{TestLinks, clock};
