@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use linkgate_filter::testkit::{Pushed, Testkit};
 use linkgate_filter::{
-    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Nacks, Open, Outcome,
-    Pipeline, Prepare, Properties, Registry, Verdict,
+    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Open, Outcome, Pipeline,
+    Prepare, Properties, Registry, Verdict,
 };
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;

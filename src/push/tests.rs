@@ -1,13 +1,12 @@
 //! Pushes over real links: codec, `ack_retry`, the link manager and the router together, in virtual time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use linkgate_ack_retry::AckRetry;
 use linkgate_codec::Codec;
 use linkgate_filter::testkit::Testkit;
-use linkgate_filter::{Form, Identity, Nacks, Registry};
+use linkgate_filter::{Form, Identity, Registry};
 use linkgate_proto::v1::{Command, Message};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::{JoinHandle, yield_now};
@@ -16,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink, PushBudget, SecondLogin};
+use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink, PushBudget};
 
 const PIPELINE: &str = "[{ use: codec, config: { format: json } }, \
     { id: ack, use: ack_retry, config: { resume_for: 30s } }, { use: test_end }]";
