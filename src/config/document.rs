@@ -1,7 +1,7 @@
 //! What a document may say: the types of the configuration. Their doc comments are the user docs.
 //!
 //! Node, platform and business documents differ only in who owns them and so in which keys they use; one file may hold
-//! all of them. What makes sense together is checked in [`super::assemble`].
+//! all of them. What makes sense together is checked where they are assembled.
 
 mod check;
 mod node;
