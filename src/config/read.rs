@@ -130,7 +130,9 @@ fn has_known_schema(tree: &mut Tree, diagnostics: &mut Diagnostics) -> bool {
                 span,
                 format!("this build does not read schema `{}`", shown.trim()),
             );
-            diagnostics.push_unread(problem.hint(format!("it reads schema {SCHEMA}")));
+            diagnostics.push_unread(problem.hint(format!(
+                "it reads schema {SCHEMA}: write `schema: {SCHEMA}`"
+            )));
             false
         }
     }

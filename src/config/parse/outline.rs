@@ -179,12 +179,22 @@ impl<'a> Outliner<'a> {
             return too_deep(at);
         }
         let problem = Diagnostic::at(at, format!("this is not readable YAML: {info}"));
-        if info.contains("mapping values are not allowed") {
-            problem.hint("put a text that holds `: ` in quotes, or check the indentation")
+        problem.hint(self.remedy(info, at.start))
+    }
+
+    /// How such an error is usually mended.
+    fn remedy(&self, info: &str, at: usize) -> &'static str {
+        let before = &self.text[..at];
+        if before.ends_with('$') && self.text[at..].starts_with('{') {
+            "inside of `{ }` and `[ ]` a reference needs quotes: `\"${VAR}\"`"
+        } else if info.contains("mapping values are not allowed") {
+            "put a text that holds `: ` in quotes, or check the indentation"
+        } else if info.contains("unexpected character") {
+            "put a text that begins with this character in quotes"
         } else if info.contains("',' or") {
-            problem.hint("a `{` or `[` before this place is not closed, or a comma is missing")
+            "a `{` or `[` before this place is not closed, or a comma is missing"
         } else {
-            problem.hint("check the indentation of this line and the one before, and whether quotes and brackets are closed")
+            "check the indentation of this line and the one before, and whether quotes and brackets are closed"
         }
     }
 

@@ -145,6 +145,7 @@ pub(super) fn explain(message: &str, only_key: Option<&str>) -> Cause {
 fn shape_hint(wanted: &str, found: &str) -> Option<&'static str> {
     let wants = expected(wanted);
     match (wants.as_str(), found) {
+        (_, "null" | "unit value" | "Option value") => Some("give the key a value, or remove it"),
         ("text", found) if is_plain(found) => Some("quote it to make it text"),
         ("a list", "map") => Some("begin each element with `- `"),
         ("a list", _) => Some("put it in brackets: `[...]`"),
