@@ -4,6 +4,7 @@ pub mod backend;
 mod bench;
 mod client;
 mod gateway;
+mod quickstart;
 pub mod run;
 pub mod schema;
 mod text;
@@ -59,6 +60,7 @@ enum Command {
     Run(run::Args),
     Validate(validate::Args),
     Schema(schema::Args),
+    Quickstart(quickstart::Args),
     Client(client::Args),
     Backend(backend::Args),
     Bench(Box<bench::Args>),
@@ -74,6 +76,7 @@ pub fn main(registry: &Registry) -> ExitCode {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
         Command::Schema(args) => schema::run(&args, registry),
+        Command::Quickstart(args) => on_runtime(quickstart::run(args, registry)),
         Command::Client(args) => on_runtime(client::run(args)),
         Command::Backend(args) => on_runtime(backend::run(args)),
         Command::Bench(args) => on_runtime(bench::run(*args)),

@@ -1,0 +1,111 @@
+#!/bin/sh
+# Compares linkgate with a bare echo server on the same load, one after the other, and weighs an idle link.
+# Prints CPU seconds of the server per million messages, and their ratio. The numbers of docs/performance.md.
+#
+#   scripts/bench.sh            everything, some two minutes after the build
+#   scripts/bench.sh cpu        the comparison alone
+#   scripts/bench.sh memory     the idle links alone
+#
+# LINKS (100), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001) and GATEWAY_PORT (8080) change the load;
+# BARE_ECHO_FLAGS=--per-message makes the bare server flush every message.
+set -eu
+cd "$(dirname "$0")/.."
+
+WHAT=${1:-all}
+LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
+ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080}
+TARGET=${CARGO_TARGET_DIR:-target}/release
+WORK=$(mktemp -d)
+SERVER=
+
+finish() {
+    [ -z "$SERVER" ] || kill "$SERVER" 2>/dev/null || true
+    rm -rf "$WORK"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+cargo build --locked --release --bin linkgate --example bare_echo
+# Each link is a file on both sides; the limit of this shell holds for its children.
+# shellcheck disable=SC3045 # dash, busybox and bash know it
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+sed "s/127.0.0.1:8080/127.0.0.1:$GATEWAY_PORT/" examples/configs/echo-bench.yaml > "$WORK/echo-bench.yaml"
+
+# serve NAME: starts the server of this name and waits until it accepts.
+serve() {
+    case $1 in
+    bare) # shellcheck disable=SC2086 # flags, not a file name
+        "$TARGET/examples/bare_echo" "127.0.0.1:$ECHO_PORT" ${BARE_ECHO_FLAGS:-} & ;;
+    linkgate) "$TARGET/linkgate" --log warn run "$WORK/echo-bench.yaml" & ;;
+    esac
+    SERVER=$!
+    tries=0
+    until load "$1" --links 1 --messages 1 --warmup 0s >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ $tries -gt 50 ] || ! kill -0 "$SERVER" 2>/dev/null; then
+            echo "the $1 server does not answer; is its port taken? See ECHO_PORT and GATEWAY_PORT." >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+end() {
+    kill "$SERVER" 2>/dev/null || true
+    wait "$SERVER" 2>/dev/null || true
+    SERVER=
+}
+
+# load NAME OPTION...: puts a load on the server of this name.
+load() {
+    name=$1
+    shift
+    case $name in
+    bare) "$TARGET/linkgate" bench "ws://127.0.0.1:$ECHO_PORT/" --form raw "$@" ;;
+    linkgate) "$TARGET/linkgate" bench "ws://127.0.0.1:$GATEWAY_PORT/ws" --biz bench --form proto "$@" ;;
+    esac
+}
+
+# field NAME: a number of the JSON report on the standard input.
+field() {
+    sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"
+}
+
+cpu() {
+    for depth in 1 16; do
+        for name in bare linkgate; do
+            serve $name
+            load "$name" --links "$LINKS" --depth $depth --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
+                > "$WORK/$name.json"
+            end
+            echo "$name, $LINKS links, depth $depth, $SIZE:" \
+                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
+                "$(field per_second < "$WORK/$name.json") messages/s," \
+                "p99 $(field p99_us < "$WORK/$name.json") us"
+        done
+        awk -v bare="$(field cpu_seconds_per_million < "$WORK/bare.json")" \
+            -v linkgate="$(field cpu_seconds_per_million < "$WORK/linkgate.json")" \
+            -v depth=$depth 'BEGIN { printf "depth %d: linkgate costs %.2f times the bare server\n", depth, linkgate / bare }'
+    done
+}
+
+memory() {
+    for name in bare linkgate; do
+        serve $name
+        echo "$name, $IDLE_LINKS idle links:"
+        load "$name" --mode idle --links "$IDLE_LINKS" --duration 5s --server-pid $SERVER
+        end
+    done
+}
+
+case $WHAT in
+all)
+    cpu
+    memory
+    ;;
+cpu | memory) "$WHAT" ;;
+*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
