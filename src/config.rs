@@ -62,13 +62,11 @@ pub struct PipelineConfig {
 }
 
 impl fmt::Debug for PipelineConfig {
-    /// Without the filters' configs, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<&str> = self.entries.iter().map(|entry| entry.id.as_str()).collect();
         f.debug_struct("PipelineConfig")
             .field("biz_id", &self.biz_id)
             .field("listeners", &self.listeners)
-            .field("filters", &ids)
+            .field("entries", &self.entries)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

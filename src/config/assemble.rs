@@ -2,6 +2,7 @@
 
 mod addresses;
 mod files;
+mod fit;
 mod names;
 mod pipelines;
 
@@ -38,7 +39,13 @@ pub(super) fn assemble(
     let listeners = listeners(documents, sources, &mut addresses, diagnostics);
     let backends = backends(&names, sources, diagnostics);
     let push = push(documents, &mut addresses, diagnostics);
-    let pipelines = pipelines::pipelines(documents, &names, &backends, registry, diagnostics);
+    let pipelines = pipelines::pipelines(
+        documents,
+        &names,
+        (&listeners, &backends),
+        registry,
+        diagnostics,
+    );
     diagnostics.is_empty().then(|| Config {
         node: node.map(|(node, _)| node).unwrap_or_default(),
         admin: admin.map(|(admin, _)| admin),

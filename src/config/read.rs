@@ -49,12 +49,25 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
             }
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 let folder: PathBuf = directory.join(more.directory).components().collect();
-                sources.add(&folder, diagnostics);
+                if folder.is_dir() {
+                    sources.add(&folder, diagnostics);
+                } else {
+                    diagnostics.push_unread(no_directory(&tree, &folder));
+                }
             }
             documents.push(tree);
         }
     }
     documents
+}
+
+fn no_directory(tree: &Tree, folder: &Path) -> Diagnostic {
+    let span = tree.locate(&Place::from(["config", "directory"]), Mark::Value);
+    Diagnostic::at(
+        span,
+        format!("there is no directory `{}`", folder.display()),
+    )
+    .hint("a relative path begins at the folder of this document")
 }
 
 /// The value of a part of a document; `None` if it is wrong, which has been reported with the whole document.

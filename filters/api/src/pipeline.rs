@@ -1,6 +1,7 @@
 //! A business's ordered filters: checked, prepared, running.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_yaml::Value;
@@ -18,7 +19,7 @@ use crate::registry::{Prepared, Registry};
 use crate::trunk::Trunk;
 
 /// One step as the configuration writes it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Entry {
     /// Names the step within its pipeline.
     pub id: String,
@@ -26,6 +27,16 @@ pub struct Entry {
     pub uses: String,
     /// The filter's config.
     pub config: Value,
+}
+
+impl fmt::Debug for Entry {
+    /// Without the config, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("uses", &self.uses)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The bounds of a pipeline. All are per link unless they say otherwise.

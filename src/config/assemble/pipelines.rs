@@ -7,6 +7,7 @@ use linkgate_filter::backend::Backends;
 use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
 use linkgate_filter::{Entry, EntryProblem, Plan, Registry};
 
+use super::fit;
 use super::key_of;
 use super::names::{Names, undefined};
 use crate::config::PipelineConfig;
@@ -16,17 +17,19 @@ use crate::config::document::{self, Pipeline};
 use crate::config::read::{part, report};
 use crate::config::source::Span;
 use crate::config::tree::{Node, Tree};
+use crate::listener::config::ListenerConfig;
 
 /// The pipelines of all documents. Those with problems are left out.
 pub(super) fn pipelines(
     documents: &[Tree],
     names: &Names<'_>,
-    backends: &Backends,
+    (listeners, backends): (&[ListenerConfig], &Backends),
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<PipelineConfig> {
     let mut builder = Builder {
         names,
+        listeners,
         backends,
         registry,
         diagnostics,
@@ -44,6 +47,7 @@ pub(super) fn pipelines(
 
 struct Builder<'a, 'd> {
     names: &'a Names<'a>,
+    listeners: &'a [ListenerConfig],
     backends: &'a Backends,
     registry: &'a Registry,
     diagnostics: &'d mut Diagnostics,
@@ -94,6 +98,13 @@ impl Builder<'_, '_> {
                 self.diagnostics
                     .push_undefined(undefined("listener", name, place.span, known));
                 continue;
+            }
+            if let Some(listener) = self
+                .listeners
+                .iter()
+                .find(|listener| listener.name == *name)
+            {
+                fit::check(pipeline, listener, place.span, self.diagnostics);
             }
             let key = (pipeline.biz_id.clone(), name.clone());
             if let Some(first) = self.served.get(&key) {

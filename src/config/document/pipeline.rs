@@ -66,7 +66,8 @@ pub struct Limits {
     /// Business messages of one link that have no outcome yet; further ones get a retryable NACK. Default: 256.
     #[schemars(range(min = 1))]
     pub unsettled: u32,
-    /// What those messages may hold together; beyond it likewise. Default: 1MiB.
+    /// What those messages may hold together; beyond it likewise. A link's only message is taken whatever it holds.
+    /// Default: 1MiB.
     pub unsettled_bytes: ByteSize,
     /// Everything of one link that stands in line; beyond it the link's socket is not read. More than
     /// `unsettled_bytes`. Default: 4MiB.
