@@ -190,8 +190,9 @@ impl Chains {
             if self.begin_next() {
                 continue;
             }
-            let clock = Arc::clone(&self.current.pipeline().host().clock);
-            if !self.timer.poll_due(self.deadline(), &*clock, cx) {
+            let deadline = self.deadline();
+            let clock = &*self.current.pipeline().host().clock;
+            if !self.timer.poll_due(deadline, clock, cx) {
                 return;
             }
             self.tick();

@@ -50,7 +50,7 @@ pub struct Limits {
     pub hard_bytes: usize,
     /// Business messages of one link in the trunk.
     pub in_trunk: usize,
-    /// What one shard of the trunk takes in, in bytes.
+    /// What one shard of the trunk works on, in bytes; as much again may stand before it.
     pub trunk_bytes: usize,
     /// Shards of the trunk.
     pub trunk_shards: usize,

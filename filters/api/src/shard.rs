@@ -78,9 +78,9 @@ impl Shard {
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        let clock = Arc::clone(&self.chain.pipeline().host().clock);
         loop {
-            self.chain.tick(clock.now(), Load::default());
+            let now = self.chain.pipeline().host().clock.now();
+            self.chain.tick(now, Load::default());
             self.chain.poll(cx);
             if !self.take_in(cx) {
                 cx.waker().wake_by_ref();
@@ -94,7 +94,8 @@ impl Shard {
             if self.closed && self.chain.is_idle() {
                 return Poll::Ready(());
             }
-            if !self.timer.poll_due(self.chain.next_timer(), &*clock, cx) {
+            let clock = &*self.chain.pipeline().host().clock;
+            if !self.timer.poll_due(self.chain.next_timer(), clock, cx) {
                 return Poll::Pending;
             }
         }
