@@ -100,13 +100,13 @@ impl Core {
 
     /// The number of the message's entry in this chain.
     pub(crate) fn number(&self, message: &Message) -> Option<u64> {
-        message.receipt.as_ref()?.number_at(&self.inbox)
+        message.receipt.number_at(&self.inbox)
     }
 
     /// Gives the message an entry in this chain; a receipt it came with is told last.
     pub(crate) fn enter(&mut self, message: &mut Message) -> u64 {
-        let number = self.entries.insert(Entry::new(message.receipt.take()));
-        message.receipt = Some(Receipt::new(Arc::clone(&self.inbox) as _, number));
+        let number = self.entries.insert(Entry::new(message.take_receipt()));
+        message.receipt = Receipt::new(Arc::clone(&self.inbox) as _, number);
         number
     }
 

@@ -65,9 +65,17 @@ pub struct Message {
     pub expires_at: Option<Instant>,
     /// The link the message came from or goes to; of a joined message, its first part's.
     pub link: Arc<LinkInfo>,
-    pub(crate) receipt: Option<Receipt>,
-    parts: Vec<Message>,
+    pub(crate) receipt: Receipt,
+    parts: Option<Box<Parts>>,
 }
+
+/// Few messages are joined, so what they are joined of takes little room in the others.
+#[derive(Debug)]
+struct Parts(Vec<Message>);
+
+/// Messages are copied from slot to slot. Beyond this size that takes twice the time: compilers copy up to 128 bytes in
+/// place, and where larger copies follow each other, the processor waits for one before it can begin the next.
+const _: () = assert!(size_of::<Message>() <= 128);
 
 impl Message {
     /// A decoded message.
@@ -86,8 +94,8 @@ impl Message {
             ack: command == Command::DownstreamMessage,
             expires_at: None,
             link,
-            receipt: None,
-            parts: Vec::new(),
+            receipt: Receipt::none(),
+            parts: None,
         }
     }
 
@@ -113,7 +121,7 @@ impl Message {
     pub fn joined(parts: Vec<Message>) -> Option<Self> {
         let link = Arc::clone(&parts.first()?.link);
         Some(Self {
-            parts,
+            parts: Some(Box::new(Parts(parts))),
             ..Self::new(link, Command::UpstreamMessage, String::new(), Bytes::new())
         })
     }
@@ -121,7 +129,7 @@ impl Message {
     /// Puts a receipt on a message that has none, as a push source does before the message enters a chain.
     #[must_use]
     pub fn with_receipt(mut self, receipt: Receipt) -> Self {
-        self.receipt = Some(receipt);
+        self.receipt = receipt;
         self
     }
 
@@ -137,24 +145,25 @@ impl Message {
             ack: self.ack,
             expires_at: self.expires_at,
             link: Arc::clone(&self.link),
-            receipt: None,
-            parts: Vec::new(),
+            receipt: Receipt::none(),
+            parts: None,
         }
     }
 
     /// The messages joined into this one; empty for a plain message.
     pub fn parts(&self) -> &[Message] {
-        &self.parts
+        self.parts.as_ref().map_or(&[], |parts| &parts.0)
     }
 
     /// Takes the parts out, to settle each by its own result. The shell that stays is to be settled too.
     pub fn take_parts(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.parts)
+        self.parts.take().map_or_else(Vec::new, |parts| parts.0)
     }
 
     /// Takes the receipt off: whoever has it answers for the message from now on.
     pub fn take_receipt(&mut self) -> Option<Receipt> {
-        self.receipt.take()
+        let receipt = std::mem::replace(&mut self.receipt, Receipt::none());
+        receipt.is_some().then_some(receipt)
     }
 
     /// Whether somebody is to be told of the outcome.
@@ -164,7 +173,7 @@ impl Message {
 
     /// Bytes the message is accounted with in queues: key, body, a flat charge for itself, and its parts.
     pub fn weight(&self) -> usize {
-        self.own_weight() + self.parts.iter().map(Message::weight).sum::<usize>()
+        self.own_weight() + self.parts().iter().map(Message::weight).sum::<usize>()
     }
 
     /// The weight without the parts.
@@ -178,7 +187,7 @@ impl Message {
         for part in self.take_parts() {
             part.settle(outcome.clone());
         }
-        if let Some(receipt) = self.receipt.take() {
+        if let Some(receipt) = self.take_receipt() {
             receipt.settle(outcome);
         }
     }

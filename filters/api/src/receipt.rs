@@ -91,6 +91,18 @@ impl Receipt {
         }
     }
 
+    /// No receipt, where a place for one is to be filled.
+    pub(crate) fn none() -> Self {
+        Self {
+            settler: None,
+            number: 0,
+        }
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.settler.is_some()
+    }
+
     /// Tells the settler.
     pub fn settle(mut self, outcome: Outcome) {
         if let Some(settler) = self.settler.take() {

@@ -2,6 +2,7 @@
 
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
+use crate::context::Context;
 use crate::core::tasks::{Ended, Task};
 use crate::core::work::{Step, Work};
 use crate::fault::Fault;
@@ -11,16 +12,20 @@ use crate::receipt::Outcome;
 
 impl Chain {
     /// Takes the message from slot to slot until it leaves the chain or stays somewhere.
+    ///
+    /// This is the path that everything takes. What it costs is the copying of messages, so they are looked at in place
+    /// and moved as seldom as can be.
     pub(super) fn walk(&mut self, direction: Direction, mut at: usize, mut message: Message) {
         loop {
             let slot = match direction {
-                Direction::Upstream => match self.admit(at, message) {
-                    Some(admitted) => {
-                        message = admitted;
-                        at
+                Direction::Upstream if self.is_new(at, &message) => {
+                    match self.admit(at, message) {
+                        Some(admitted) => message = admitted,
+                        None => return,
                     }
-                    None => return,
-                },
+                    at
+                }
+                Direction::Upstream => at,
                 Direction::Downstream if at == 0 => return self.put_out(message),
                 Direction::Downstream => at - 1,
             };
@@ -30,9 +35,12 @@ impl Chain {
             {
                 return self.core.lanes.push(direction, slot, message);
             }
+            if slot == self.slots.len() {
+                return self.leave(message);
+            }
             match self.visit(step, message) {
-                Some(passed) => message = passed,
-                None => return,
+                Verdict::Next(passed) if self.core.asked.is_empty() => message = passed,
+                verdict => return self.judge(step, verdict),
             }
             at = step.next();
         }
@@ -62,20 +70,28 @@ impl Chain {
         self.gate_closed && direction == Direction::Upstream && slot == self.last_step()
     }
 
+    /// Whether [`Chain::admit`] has to look at the message before it goes into a slot.
+    fn is_new(&mut self, slot: usize, message: &Message) -> bool {
+        match message.command {
+            None => false,
+            Some(Command::UpstreamMessage) => {
+                let number = self.core.number(message);
+                let entry = number.and_then(|number| self.core.entries.get_mut(number));
+                !entry.is_some_and(|entry| entry.is_business())
+            }
+            Some(_) => slot >= self.last_step(),
+        }
+    }
+
     /// Gives a business message its entry the moment it is known as one. Beyond the link's bounds it is refused;
     /// messages that are no business of the last step end before it.
     fn admit(&mut self, slot: usize, mut message: Message) -> Option<Message> {
-        match message.command {
-            None => return Some(message),
-            Some(Command::UpstreamMessage) => {}
-            Some(_) if slot < self.last_step() => return Some(message),
-            Some(_) => {
-                let fault = Fault::client("link.unclaimed")
-                    .detail("no filter of the pipeline takes this command");
-                self.pipeline.meter().fault(&fault.code);
-                message.settle(Outcome::Failed(fault));
-                return None;
-            }
+        if message.command != Some(Command::UpstreamMessage) {
+            let fault = Fault::client("link.unclaimed")
+                .detail("no filter of the pipeline takes this command");
+            self.pipeline.meter().fault(&fault.code);
+            message.settle(Outcome::Failed(fault));
+            return None;
         }
         let number = self.core.number(&message);
         let entry = number.map(|number| self.core.entries.get_mut(number));
@@ -119,25 +135,20 @@ impl Chain {
         messages >= limits.unsettled || (messages > 0 && bytes > limits.unsettled_bytes)
     }
 
-    /// Lets a message into a slot, or out of the last one. Gives it back if it goes on at once.
-    fn visit(&mut self, step: Step, message: Message) -> Option<Message> {
-        if step.slot == self.slots.len() {
-            self.leave(message);
-            return None;
+    /// Lets a message into a slot.
+    #[inline(always)] // or the message is copied twice more
+    fn visit(&mut self, step: Step, message: Message) -> Verdict {
+        let (slot, core) = (step.slot, &mut self.core);
+        let filter = &mut self.slots[slot];
+        match step.direction {
+            Direction::Upstream => filter.upstream(message, &mut Context { core, slot }),
+            Direction::Downstream => filter.downstream(message, &mut Context { core, slot }),
         }
-        let verdict = match step.direction {
-            Direction::Upstream => self.call(step.slot, |filter, cx| filter.upstream(message, cx)),
-            Direction::Downstream => {
-                self.call(step.slot, |filter, cx| filter.downstream(message, cx))
-            }
-        };
-        self.judge(step, verdict)
     }
 
-    /// Does what the verdict says. Gives the message back if it goes on and nothing has to be done before.
-    fn judge(&mut self, step: Step, verdict: Verdict) -> Option<Message> {
+    /// Does what the verdict says.
+    fn judge(&mut self, step: Step, verdict: Verdict) {
         match verdict {
-            Verdict::Next(message) if self.core.asked.is_empty() => return Some(message),
             Verdict::Next(message) => self.core.asked.push_back(step.go_on(message)),
             Verdict::Done => {}
             Verdict::Refuse(message, fault) => self.refuse(step, message, fault),
@@ -151,7 +162,6 @@ impl Chain {
             }
         }
         self.core.asked_first();
-        None
     }
 
     pub(super) fn ended(&mut self, ended: Ended) {
@@ -169,9 +179,7 @@ impl Chain {
                     self.core.work.push_back(Work::Drain { direction, slot });
                 }
                 let verdict = self.call(slot, |filter, cx| filter.resumed(message, value, cx));
-                if let Some(message) = self.judge(step, verdict) {
-                    self.core.work.push_front(step.go_on(message));
-                }
+                self.judge(step, verdict);
             }
             Ended::Settle { number, outcome } => {
                 self.core.work.push_back(Work::Settle { number, outcome });
@@ -197,9 +205,8 @@ impl Chain {
         }
         self.core.work.push_front(Work::Drain { direction, slot });
         let step = Step::of(&message, direction, slot);
-        if let Some(message) = self.visit(step, message) {
-            self.core.work.push_front(step.go_on(message));
-        }
+        let verdict = self.visit(step, message);
+        self.judge(step, verdict);
     }
 
     /// Takes a message out of the last slot.
@@ -248,7 +255,7 @@ impl Chain {
 
     /// Settles a refused message as failed. A business message that nobody tracks is answered with a NACK, through the
     /// slot that decodes; before that slot nobody can be answered, so the link is closed.
-    fn refuse(&mut self, step: Step, message: Message, fault: Fault) {
+    fn refuse(&mut self, step: Step, mut message: Message, fault: Fault) {
         self.meter(step.slot).fault(&fault.code);
         if let Some(code) = fault.close {
             self.core.close_link(code);
@@ -256,19 +263,15 @@ impl Chain {
         if step.direction == Direction::Downstream || self.is_heard(&message) {
             return self.core.settle(message, Outcome::from_fault(fault));
         }
-        let Message {
-            command,
-            key,
-            receipt,
-            link,
-            ..
-        } = message;
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = message.take_receipt() {
             if let Some(number) = receipt.number_at(&self.core.inbox) {
                 self.core.entries.remove(number);
             }
             receipt.defuse();
         }
+        let Message {
+            command, key, link, ..
+        } = message;
         let at = match (command, self.pipeline.decodes_at()) {
             (Some(Command::UpstreamMessage), codec) => codec.map_or(0, |codec| codec + 1),
             (None, Some(codec)) if codec <= step.slot => codec + 1,
