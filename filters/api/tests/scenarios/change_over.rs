@@ -258,3 +258,24 @@ async fn a_push_that_waits_before_the_filter_that_keeps_it_puts_the_change_off()
         "not for longer than its patience"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_nobody_has_decoded_by_the_deadline_bring_the_client_back() {
+    let _desk = Desk::fresh();
+    let entries =
+        "[{ id: seal, use: wait, config: { up: true } }, { use: codec }, { use: test_end }]";
+    let kit = kit(entries);
+    let mut link = kit.link("alice");
+    link.frame("B k1", false);
+    link.frame("B k2", false);
+    link.change(&kit.pipeline(entries), PATIENCE);
+    link.advance(PATIENCE).await;
+    assert_eq!(
+        link.close_wanted(),
+        Some(linkgate_filter::CloseCode::RETIRED)
+    );
+    assert_eq!(link.chains().load(), Default::default());
+    link.disconnect();
+    link.run().await;
+    assert!(link.is_finished());
+}
