@@ -1,0 +1,153 @@
+//! A node in this process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use linkgate::client::Target;
+use linkgate::config;
+use linkgate::node::Node;
+
+use super::metrics::{Metrics, get};
+use super::wait::{until, within};
+
+/// What a node with one listener, `public`, and one business, `chat`, is told beyond the defaults: the inside of YAML's
+/// curly brackets.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Setup<'a> {
+    /// The listener; `auth: insecure_query` unless it says otherwise.
+    pub(crate) listener: &'a str,
+    /// The push source.
+    pub(crate) push: &'a str,
+    /// `push.limits`.
+    pub(crate) push_limits: &'a str,
+    /// The pipeline's `limits`.
+    pub(crate) limits: &'a str,
+    /// The `codec`.
+    pub(crate) codec: &'a str,
+    /// The `ack_retry`.
+    pub(crate) ack: &'a str,
+    /// The `grpc_upstream`; without a backend `echo` ends the pipeline.
+    pub(crate) upstream: &'a str,
+    /// Where the backend is.
+    pub(crate) backend: Option<SocketAddr>,
+}
+
+impl Setup<'_> {
+    /// The configuration.
+    pub(crate) fn yaml(&self) -> String {
+        let auth = if self.listener.contains("auth:") {
+            ""
+        } else {
+            "auth: insecure_query, "
+        };
+        let (backends, end) = match self.backend {
+            None => (String::new(), "{ use: echo }".to_owned()),
+            Some(address) => (
+                format!("backends: {{ chat: {{ grpc: {{ endpoints: [\"{address}\"] }} }} }}"),
+                format!(
+                    "{{ use: grpc_upstream, config: {{ {} }} }}",
+                    join("backend: chat", self.upstream)
+                ),
+            ),
+        };
+        let listener = join(
+            &format!("{auth}name: public, address: \"127.0.0.1:0\""),
+            self.listener,
+        );
+        let push = join("address: \"127.0.0.1:0\"", self.push);
+        format!(
+            "schema: 1
+admin: {{ address: \"127.0.0.1:0\" }}
+listeners: [{{ {listener} }}]
+push: {{ sources: [{{ grpc: {{ {push} }} }}], limits: {{ {push_limits} }} }}
+{backends}
+pipelines:
+  - biz_id: chat
+    listeners: [public]
+    limits: {{ {limits} }}
+    filters:
+      - {{ use: codec, config: {{ {codec} }} }}
+      - {{ use: ack_retry, config: {{ {ack} }} }}
+      - {end}
+",
+            push_limits = self.push_limits,
+            limits = self.limits,
+            codec = self.codec,
+            ack = self.ack,
+        )
+    }
+
+    /// Starts it.
+    pub(crate) async fn start(&self) -> Gateway {
+        Gateway::start(&self.yaml()).await
+    }
+}
+
+fn join(first: &str, more: &str) -> String {
+    if more.is_empty() {
+        first.to_owned()
+    } else {
+        format!("{first}, {more}")
+    }
+}
+
+/// A running node.
+pub(crate) struct Gateway {
+    node: Node,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a node from the text of a configuration.
+    pub(crate) async fn start(yaml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        let config = config::load(&[file], &linkgate_filters::all());
+        let config = config.unwrap_or_else(|invalid| panic!("{}", invalid.render(false)));
+        let node = within("the node's start", Node::start(config)).await;
+        let node = node.unwrap_or_else(|error| panic!("{error}"));
+        let admin = node.admin_address().expect("the tests read metrics");
+        Self { node, admin }
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.node.listeners()[0].1
+    }
+
+    /// Where backends push.
+    pub(crate) fn push_address(&self) -> SocketAddr {
+        self.node.push_sources()[0]
+    }
+
+    /// What a user of the business `chat` connects to.
+    pub(crate) fn target(&self, user: &str) -> Target {
+        Target {
+            url: format!("ws://{}/ws", self.address()),
+            biz_id: Some("chat".into()),
+            user_id: Some(user.into()),
+            ..Target::default()
+        }
+    }
+
+    /// What it has counted so far.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        Metrics::of(self.admin).await
+    }
+
+    /// Waits until it has counted so.
+    pub(crate) async fn counts(&self, what: &str, holds: impl Fn(&Metrics) -> bool) {
+        until(what, async || holds(&self.metrics().await)).await;
+    }
+
+    /// The status of `/readyz`.
+    pub(crate) async fn readyz(&self) -> u16 {
+        get(self.admin, "/readyz").await.0
+    }
+
+    /// Stops it; how many links were not done in time.
+    pub(crate) async fn stop(self, patience: Duration) -> usize {
+        within("the node's stop", self.node.stop(patience)).await
+    }
+}
