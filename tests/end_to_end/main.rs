@@ -10,4 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod order;
+mod pushes;
+mod second_login;
 mod upstream;
