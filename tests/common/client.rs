@@ -23,6 +23,17 @@ pub(crate) enum Answer {
     Limited(Fault),
 }
 
+impl From<Message> for Answer {
+    fn from(message: Message) -> Self {
+        match message.cmd() {
+            Command::UpstreamAck => Self::Ack(message.body),
+            Command::UpstreamNack => Self::Nack(message.fault.expect("a NACK says why")),
+            Command::RateLimitExceeded => Self::Limited(message.fault.expect("it says why")),
+            _ => panic!("{message:?} is no answer"),
+        }
+    }
+}
+
 impl Answer {
     /// The fault of a NACK.
     pub(crate) fn nack(self) -> Fault {
@@ -83,19 +94,8 @@ impl Client {
 
     /// The next message, which has to answer one that was sent: its key, and the answer.
     pub(crate) async fn answer(&mut self) -> (String, Answer) {
-        let Message {
-            cmd,
-            key,
-            body,
-            fault,
-        } = self.next().await;
-        let answer = match Command::try_from(cmd) {
-            Ok(Command::UpstreamAck) => Answer::Ack(body),
-            Ok(Command::UpstreamNack) => Answer::Nack(fault.expect("a NACK says why")),
-            Ok(Command::RateLimitExceeded) => Answer::Limited(fault.expect("it says why")),
-            other => panic!("{}: {other:?} {key} instead of an answer", self.user),
-        };
-        (key, answer)
+        let message = self.next().await;
+        (message.key.clone(), message.into())
     }
 
     /// Sends an UPSTREAM_MESSAGE and waits for its answer, the next message to come.
@@ -104,6 +104,22 @@ impl Client {
         let (answered, answer) = self.answer().await;
         assert_eq!(answered, key, "{answer:?}");
         answer
+    }
+
+    /// Sends an UPSTREAM_MESSAGE without a body and waits for its answer, or for the end of the link.
+    pub(crate) async fn try_ask(&mut self, key: &str) -> Result<Answer, Ended> {
+        let message = Message {
+            cmd: Command::UpstreamMessage.into(),
+            key: key.into(),
+            ..Message::default()
+        };
+        // What cannot be sent any more may still have been told why.
+        within("room in the socket", self.socket.send(&message))
+            .await
+            .ok();
+        let what = format!("an answer for {}", self.user);
+        let next = within(&what, self.socket.next()).await?;
+        Ok(next.expect("a message").into())
     }
 
     /// The next message, which has to be a push: its key and its body.

@@ -91,6 +91,16 @@ fn join(first: &str, more: &str) -> String {
     }
 }
 
+/// What a user of the business `chat` connects to.
+pub(crate) fn target(address: SocketAddr, user: &str) -> Target {
+    Target {
+        url: format!("ws://{address}/ws"),
+        biz_id: Some("chat".into()),
+        user_id: Some(user.into()),
+        ..Target::default()
+    }
+}
+
 /// A running node.
 pub(crate) struct Gateway {
     node: Node,
@@ -123,12 +133,7 @@ impl Gateway {
 
     /// What a user of the business `chat` connects to.
     pub(crate) fn target(&self, user: &str) -> Target {
-        Target {
-            url: format!("ws://{}/ws", self.address()),
-            biz_id: Some("chat".into()),
-            user_id: Some(user.into()),
-            ..Target::default()
-        }
+        target(self.address(), user)
     }
 
     /// What it has counted so far.

@@ -17,6 +17,8 @@ pub(crate) const PONG: u8 = 0xa;
 /// The first bit of the first byte: the last frame of a message.
 pub(crate) const FIN: u8 = 0x80;
 
+const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+
 /// A TCP connection.
 pub(crate) struct Raw(pub(crate) TcpStream);
 
@@ -102,13 +104,11 @@ pub(crate) fn handshake(path: &str, more: &str) -> String {
 
 /// A frame as a client has to send it: masked.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = header(first, payload.len(), 0x80);
-    let mask = [0x12, 0x34, 0x56, 0x78];
-    frame.extend(mask);
+    let mut frame = announced(first, payload.len());
     frame.extend(
         payload
             .iter()
-            .zip(mask.iter().cycle())
+            .zip(MASK.iter().cycle())
             .map(|(byte, mask)| byte ^ mask),
     );
     frame
@@ -121,8 +121,14 @@ pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The header of a frame that says it has so many bytes.
-pub(crate) fn header(first: u8, length: usize, mask: u8) -> Vec<u8> {
+/// The beginning of a masked frame that says it has so many bytes.
+pub(crate) fn announced(first: u8, length: usize) -> Vec<u8> {
+    let mut frame = header(first, length, 0x80);
+    frame.extend(MASK);
+    frame
+}
+
+fn header(first: u8, length: usize, mask: u8) -> Vec<u8> {
     let mut header = vec![first];
     match length {
         0..126 => header.push(mask | length as u8),

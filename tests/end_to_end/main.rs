@@ -6,11 +6,12 @@
     reason = "a test that cannot go on fails"
 )]
 
-#[allow(dead_code, reason = "not every helper has its test yet")]
 #[path = "../common/mod.rs"]
 mod common;
 
+mod hostile;
 mod order;
 mod pushes;
 mod second_login;
+mod slow_clients;
 mod upstream;
