@@ -59,6 +59,9 @@ pub struct Node {
 /// How often the state of users without links is looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// The part of a stop's patience that is kept for saying goodbye to clients whose answers do not come.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 impl Node {
     /// Starts everything the configuration names. Nothing is accepted before all of it runs.
     ///
@@ -164,18 +167,19 @@ impl Node {
         self.admin_address
     }
 
-    /// Accepts no more, closes the links with `shutdown`, and waits up to `patience` for what is unsettled. Gives the
-    /// number of links that were not done by then.
+    /// Accepts no more, answers what clients have sent, closes their links with `shutdown`, and waits for what is
+    /// unsettled; all that for up to `patience`. Gives the number of links that were not done by then.
     pub async fn stop(self, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
+        let answers_until = deadline - (patience / 10).min(GOODBYE);
         self.admin.set(Readiness::Stopping);
         self.stop_accepting.cancel();
         self.accepting.close();
-        self.gateway.shut_down();
+        self.gateway.shut_down(answers_until);
         let settled = async {
             self.accepting.wait().await;
             // A handshake that was under way may have brought one more link.
-            self.gateway.shut_down();
+            self.gateway.shut_down(answers_until);
             self.gateway.finished().await;
         };
         let _ = timeout_at(deadline, settled).await;

@@ -13,8 +13,8 @@ use crate::node::Node;
 
 /// Runs a node until SIGTERM or Ctrl-C.
 ///
-/// It then accepts no more, tells its clients to go, waits for what is unsettled, and exits with 0; with 1 if something
-/// was left when the time was over. A second signal ends it at once.
+/// It then accepts no more, answers what its clients have sent, tells them to go, waits for what is unsettled, and exits
+/// with 0; with 1 if something was left when the time was over. A second signal ends it at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, or directories whose `*.yaml` and `*.yml` files are read. Together they are one configuration

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
+use tokio::time::Instant;
 
 use super::mailbox::{Mailbox, PushBudget};
 use super::settings::LinkSettings;
@@ -71,10 +72,12 @@ impl LinkHandle {
             .order(|orders| orders.change = Some((Arc::clone(pipeline), patience)));
     }
 
-    /// Closes the link because the node stops: nobody will take its session up here.
-    pub fn shut_down(&self) {
+    /// Closes the link because the node stops: nobody will take its session up here. Nothing more is read of the client;
+    /// what it has sent is answered before, as far as that is done by `until`.
+    pub fn shut_down(&self, until: Instant) {
         self.mailbox.order(|orders| {
             orders.close = Some(CloseCode::SHUTDOWN);
+            orders.answer_until = Some(until);
             orders.fenced = true;
         });
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use linkgate_filter::{Identity, LinkInfo, StateTable};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
@@ -148,12 +149,12 @@ impl LinkManager {
         self.len() == 0
     }
 
-    /// Closes every link because the node stops.
-    pub fn shut_down(&self) {
+    /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
+    pub fn shut_down(&self, until: Instant) {
         for shard in &self.shards {
             let links: Vec<_> = shard.lock().values().flatten().cloned().collect();
             for link in links {
-                link.shut_down();
+                link.shut_down(until);
             }
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Link<'a, S, P> {
     metrics: &'a LinkMetrics,
     /// Why the link is to be closed, once everything for the client is on its way.
     close: Option<CloseCode>,
+    /// What the client has sent is answered before that; nothing more is read of it.
+    answers: bool,
     /// A later link has taken the session over.
     fenced: bool,
 }
@@ -84,6 +86,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             handle,
             metrics,
             close: None,
+            answers: false,
             fenced: false,
         }
     }
@@ -126,6 +129,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             self.chains.downstream(notice);
         }
         self.close = self.close.or(orders.close);
+        if let Some(until) = orders.answer_until
+            && let Some(connection) = &mut self.connection
+        {
+            self.answers = true;
+            connection.timing.answers(until);
+        }
         if orders.fenced {
             self.fenced = true;
             self.chains.fence();
@@ -142,6 +151,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             match due {
                 Due::Ping => self.ping(cx),
                 Due::TokenExpired => self.close = self.close.or(Some(CloseCode::TOKEN_EXPIRED)),
+                Due::Answers => self.answers = false,
                 Due::Idle => self.disconnect(CloseCode::IDLE.name()),
                 Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
                 Due::Unanswered => {
@@ -172,7 +182,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
     /// Reads what is there and runs it through the chain. Whether there was anything.
     fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
         let before = *budget;
-        while *budget > 0 && self.chains.takes_frames() {
+        while *budget > 0 && !self.answers && self.chains.takes_frames() {
             let Some(connection) = &mut self.connection else {
                 break;
             };
@@ -263,6 +273,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
         let Some(code) = self.close.or_else(|| self.chains.close_wanted()) else {
             return;
         };
+        if self.answers && self.chains.load().messages > 0 {
+            return;
+        }
+        self.answers = false;
         let Some(connection) = &mut self.connection else {
             return;
         };

@@ -17,6 +17,8 @@ pub(super) enum Due {
     Idle,
     /// It takes nothing.
     Stalled,
+    /// What it has sent has been given time enough to be answered.
+    Answers,
     /// Its token has expired.
     TokenExpired,
     /// It does not answer the close frame.
@@ -33,6 +35,7 @@ pub(super) struct Timing {
     heard: Instant,
     pinged: bool,
     stalled: Option<Instant>,
+    answers_until: Option<Instant>,
     closing: Option<Instant>,
     token_expires_at: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
@@ -50,7 +53,7 @@ impl Timing {
         } = *settings;
         let first = token_expires_at.map_or(now + ping, |at| at.min(now + ping));
         let sleep = Box::pin(tokio::time::sleep_until(first));
-        let (heard, pinged, stalled, closing) = (now, false, None, None);
+        let (heard, pinged, stalled, answers_until, closing) = (now, false, None, None, None);
         Self {
             ping,
             idle,
@@ -59,6 +62,7 @@ impl Timing {
             heard,
             pinged,
             stalled,
+            answers_until,
             closing,
             token_expires_at,
             sleep,
@@ -82,6 +86,12 @@ impl Timing {
     /// The client has taken everything.
     pub(super) fn flows(&mut self) {
         self.stalled = None;
+    }
+
+    /// What the client has sent is given until then to be answered.
+    pub(super) fn answers(&mut self, until: Instant) {
+        self.answers_until = Some(until);
+        self.sooner(until);
     }
 
     /// The close frame is on its way.
@@ -109,6 +119,7 @@ impl Timing {
                 match due {
                     Due::Ping => self.pinged = true,
                     Due::TokenExpired => self.token_expires_at = None,
+                    Due::Answers => self.answers_until = None,
                     Due::Idle | Due::Stalled | Due::Unanswered => {}
                 }
                 let (at, _) = self.next();
@@ -134,7 +145,8 @@ impl Timing {
             .stalled
             .map(|since| (since + self.write_stall, Due::Stalled));
         let token = self.token_expires_at.map(|at| (at, Due::TokenExpired));
-        [stall, token]
+        let answers = self.answers_until.map(|at| (at, Due::Answers));
+        [stall, token, answers]
             .into_iter()
             .flatten()
             .fold(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink};
@@ -38,9 +39,9 @@ impl Gateway {
         }
     }
 
-    /// Closes every link because the node stops.
-    pub(super) fn shut_down(&self) {
-        self.manager.shut_down();
+    /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
+    pub(super) fn shut_down(&self, until: Instant) {
+        self.manager.shut_down(until);
     }
 
     /// Waits until every link's task has ended.

@@ -11,7 +11,7 @@ use linkgate_proto::v1::{OnReceiveRequest, OnReceiveResponse};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 
@@ -32,19 +32,10 @@ pub(crate) enum Reply {
 
 type Script = Box<dyn Fn(&OnReceiveRequest) -> Reply + Send + Sync>;
 
-/// A call that came in.
-#[derive(Clone)]
-pub(crate) struct Call {
-    /// The message.
-    pub(crate) message: OnReceiveRequest,
-    /// When it came.
-    pub(crate) at: Instant,
-}
-
 /// What all calls share.
 struct Desk {
     script: Mutex<Script>,
-    calls: Mutex<Vec<Call>>,
+    calls: Mutex<Vec<OnReceiveRequest>>,
     /// Calls are answered while this is true.
     open: watch::Sender<bool>,
     in_flight: Mutex<InFlight>,
@@ -135,14 +126,14 @@ impl Backend {
     }
 
     /// All calls so far, in the order they came.
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<OnReceiveRequest> {
         self.desk.calls.lock().unwrap().clone()
     }
 
     /// The calls for one key.
-    pub(crate) fn calls_of(&self, key: &str) -> Vec<Call> {
+    pub(crate) fn calls_of(&self, key: &str) -> Vec<OnReceiveRequest> {
         let mut calls = self.calls();
-        calls.retain(|call| call.message.key == key);
+        calls.retain(|call| call.key == key);
         calls
     }
 
@@ -198,8 +189,7 @@ impl BackendService for Desk {
         let message = request.into_inner();
         let _running = Running::new(self, &message.link_id);
         let reply = (self.script.lock().unwrap())(&message);
-        let at = Instant::now();
-        self.calls.lock().unwrap().push(Call { message, at });
+        self.calls.lock().unwrap().push(message);
         let _ = self.open.subscribe().wait_for(|open| *open).await;
         let body = match reply {
             Reply::Answer(body) => body,

@@ -1,13 +1,12 @@
 //! A node in this process.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use linkgate::client::Target;
 use linkgate::config;
 use linkgate::node::Node;
 
-use super::metrics::{Metrics, get};
+use super::metrics::Metrics;
 use super::wait::{until, within};
 
 /// What a node with one listener, `public`, and one business, `chat`, is told beyond the defaults: the inside of YAML's
@@ -18,12 +17,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) listener: &'a str,
     /// The push source.
     pub(crate) push: &'a str,
-    /// `push.limits`.
-    pub(crate) push_limits: &'a str,
     /// The pipeline's `limits`.
     pub(crate) limits: &'a str,
-    /// The `codec`.
-    pub(crate) codec: &'a str,
     /// The `ack_retry`.
     pub(crate) ack: &'a str,
     /// The `grpc_upstream`; without a backend `echo` ends the pipeline.
@@ -59,20 +54,18 @@ impl Setup<'_> {
             "schema: 1
 admin: {{ address: \"127.0.0.1:0\" }}
 listeners: [{{ {listener} }}]
-push: {{ sources: [{{ grpc: {{ {push} }} }}], limits: {{ {push_limits} }} }}
+push: {{ sources: [{{ grpc: {{ {push} }} }}] }}
 {backends}
 pipelines:
   - biz_id: chat
     listeners: [public]
     limits: {{ {limits} }}
     filters:
-      - {{ use: codec, config: {{ {codec} }} }}
+      - {{ use: codec }}
       - {{ use: ack_retry, config: {{ {ack} }} }}
       - {end}
 ",
-            push_limits = self.push_limits,
             limits = self.limits,
-            codec = self.codec,
             ack = self.ack,
         )
     }
@@ -144,15 +137,5 @@ impl Gateway {
     /// Waits until it has counted so.
     pub(crate) async fn counts(&self, what: &str, holds: impl Fn(&Metrics) -> bool) {
         until(what, async || holds(&self.metrics().await)).await;
-    }
-
-    /// The status of `/readyz`.
-    pub(crate) async fn readyz(&self) -> u16 {
-        get(self.admin, "/readyz").await.0
-    }
-
-    /// Stops it; how many links were not done in time.
-    pub(crate) async fn stop(self, patience: Duration) -> usize {
-        within("the node's stop", self.node.stop(patience)).await
     }
 }

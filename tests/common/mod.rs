@@ -8,6 +8,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
+pub(crate) mod process;
 pub(crate) mod push;
 pub(crate) mod raw;
 pub(crate) mod wait;

@@ -14,4 +14,5 @@ mod order;
 mod pushes;
 mod second_login;
 mod slow_clients;
+mod stop;
 mod upstream;

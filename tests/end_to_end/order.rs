@@ -45,10 +45,7 @@ async fn a_thousand_links_keep_their_order_among_each_other() {
 
     let mut by_user: HashMap<String, Vec<String>> = HashMap::new();
     for call in backend.calls() {
-        by_user
-            .entry(call.message.user_id)
-            .or_default()
-            .push(call.message.key);
+        by_user.entry(call.user_id).or_default().push(call.key);
     }
     let sent: Vec<_> = (0..MESSAGES).map(|round| round.to_string()).collect();
     assert_eq!(by_user.len(), LINKS);

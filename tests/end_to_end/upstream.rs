@@ -36,12 +36,11 @@ async fn an_ack_carries_the_backends_answer_in_both_forms() {
         assert_eq!(answer, Answer::Ack(b"re: \xffhi"[..].into()), "{form:?}");
 
         let [call] = backend.calls_of(&key).try_into().ok().expect("one call");
-        let message = call.message;
         assert_eq!(
-            (&*message.biz_id, &*message.user_id, &*message.device_id),
+            (&*call.biz_id, &*call.user_id, &*call.device_id),
             ("chat", "ann", "phone")
         );
-        assert_eq!((&*message.body, message.attempt), (&b"\xffhi"[..], 1));
+        assert_eq!((&*call.body, call.attempt), (&b"\xffhi"[..], 1));
         ann.close().await;
     }
 }
@@ -164,7 +163,7 @@ async fn only_what_may_succeed_is_tried_again_and_only_so_often() {
     let mut ann = Client::connect(&gateway.target("ann")).await;
     let attempts = |key: &str| -> Vec<u32> {
         let calls = backend.calls_of(key);
-        calls.iter().map(|call| call.message.attempt).collect()
+        calls.iter().map(|call| call.attempt).collect()
     };
 
     assert_eq!(ann.ask("recovers", "").await, Answer::Ack("at last".into()));
@@ -338,11 +337,7 @@ async fn the_messages_of_a_link_reach_the_backend_one_by_one_in_the_order_sent()
     for key in &keys {
         assert_eq!(ann.answer().await.0, *key);
     }
-    let called: Vec<_> = backend
-        .calls()
-        .into_iter()
-        .map(|call| call.message.key)
-        .collect();
+    let called: Vec<_> = backend.calls().into_iter().map(|call| call.key).collect();
     assert_eq!(called, keys);
     assert_eq!(backend.most_of_a_link(), 1);
 }

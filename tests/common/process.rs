@@ -1,0 +1,101 @@
+//! The program itself, in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// How long a process may take to say something or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lines that may wait to be read; beyond it the process waits.
+const LINES: usize = 1000;
+
+/// A running program; it ends with this value.
+pub(crate) struct Process {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Process {
+    /// Starts `program` in `folder`.
+    pub(crate) fn start(program: &Path, folder: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let (said, log) = mpsc::channel(LINES);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if said.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let said = Vec::new();
+        Self { child, log, said }
+    }
+
+    /// The address in the next line of the log that holds `what`.
+    pub(crate) async fn address(&mut self, what: &str) -> SocketAddr {
+        while let Ok(Some(line)) = timeout(PATIENCE, self.log.recv()).await {
+            let address = line
+                .contains(what)
+                .then(|| line.split("address=").nth(1)?.trim().parse().ok());
+            self.said.push(line);
+            if let Some(address) = address {
+                return address.unwrap_or_else(|| panic!("no address: {:#?}", self.said));
+            }
+        }
+        panic!("no line with `{what}`: {:#?}", self.said)
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "kill -TERM \"$1\"",
+            "sh",
+            &self.child.id().to_string(),
+        ]);
+        assert!(shell.status().expect("a shell").success());
+    }
+
+    /// The exit code, and the log; `None` in place of the code if a signal ended it.
+    pub(crate) async fn exit(mut self) -> (Option<i32>, Vec<String>) {
+        match timeout(PATIENCE, self.end()).await {
+            Ok(status) => (status.code(), std::mem::take(&mut self.said)),
+            Err(_) => panic!("it does not end: {:#?}", self.said),
+        }
+    }
+
+    async fn end(&mut self) -> ExitStatus {
+        while let Some(line) = self.log.recv().await {
+            self.said.push(line);
+        }
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
