@@ -1,5 +1,10 @@
 //! `linkgate quickstart` as a newcomer has it: the program started, the page fetched, two users chatting.
 #![cfg(feature = "filters")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::process::Stdio;
 use std::time::Duration;

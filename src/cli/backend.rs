@@ -5,6 +5,7 @@ mod chat;
 mod service;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,8 @@ use tokio::net::TcpListener;
 pub use self::behaviour::Behaviour;
 use self::behaviour::{FailCode, Share};
 pub use self::chat::Chat;
-pub use self::service::{Mode, Sample, Seen, Watch};
+pub use self::service::{Mode, Sample};
+pub use self::watch::{Seen, Watch};
 use super::text;
 use crate::client::Pusher;
 
@@ -43,7 +45,7 @@ pub struct Args {
     /// Answer with the message's own body
     #[arg(long)]
     echo: bool,
-    /// Send bodies like {"to": "bob", "text": "hi"} on to that user
+    /// Send bodies like {"to": "bob", "text": "hi"} on to that user; others are accepted and go no further
     #[arg(long, conflicts_with = "echo")]
     chat: bool,
     /// The gateway's push service, for --chat

@@ -1,6 +1,5 @@
 //! The sample backend as a value, for `linkgate backend`, `linkgate quickstart` and tests.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::behaviour::Behaviour;
 use super::chat::Chat;
+use super::watch::{Seen, Watch};
 
 /// What the backend does with a message that it accepts.
 #[derive(Clone, Debug, Default)]
@@ -31,49 +31,6 @@ pub enum Mode {
     Echo,
     /// Sends it on to the user that it names.
     Chat(Chat),
-}
-
-/// Something that happened in the backend.
-#[derive(Debug)]
-pub enum Seen<'a> {
-    /// A message came in; `Err` if it is answered with a failure.
-    Message(&'a OnReceiveRequest, Result<(), &'a Status>),
-    /// A push to a user ended.
-    Pushed {
-        /// The push's key.
-        key: &'a str,
-        /// The user.
-        to: &'a str,
-        /// In one word.
-        state: &'a str,
-    },
-}
-
-/// Hears what happens in a backend. Called on the backend's tasks: it should not take long.
-#[derive(Clone)]
-pub struct Watch(Arc<dyn Fn(Seen<'_>) + Send + Sync>);
-
-impl Watch {
-    /// Hears by calling `f`.
-    pub fn new(f: impl Fn(Seen<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(f))
-    }
-
-    pub(super) fn see(&self, seen: Seen<'_>) {
-        (self.0)(seen);
-    }
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self::new(|_| {})
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
-    }
 }
 
 /// A sample backend: `BackendService` and `BatchBackendService`.
