@@ -82,7 +82,7 @@ fn runner(criterion: &mut Criterion) {
         });
     });
     group.bench_function("open and drop a link's chain", |b| {
-        b.iter(|| Bench::new(kit.own()))
+        b.iter(|| Bench::new(kit.own()));
     });
     group.finish();
 }
