@@ -84,10 +84,10 @@ pub fn main(registry: &Registry) -> ExitCode {
 }
 
 fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    #[cfg(feature = "mimalloc")]
+    builder.on_thread_park(crate::memory::collect);
+    match builder.enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(command);
             runtime.shutdown_background();

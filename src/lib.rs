@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod link;
 pub mod listener;
+#[cfg(feature = "mimalloc")]
+mod memory;
 pub mod node;
 pub mod pipeline;
 pub mod push;

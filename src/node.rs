@@ -249,11 +249,20 @@ async fn serve(source: GrpcPush, stop: CancellationToken) {
 }
 
 async fn sweep(host: Arc<Host>, stop: CancellationToken) {
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
     while stop
         .run_until_cancelled(tokio::time::sleep(SWEEP))
         .await
         .is_some()
     {
         host.states.sweep(host.clock.now());
+        // A worker gives freed memory back before it sleeps. One that sleeps since its links went has to wake for that.
+        for _ in 0..workers {
+            tokio::spawn(async {
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
     }
 }

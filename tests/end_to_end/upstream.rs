@@ -35,7 +35,9 @@ async fn an_ack_carries_the_backends_answer_in_both_forms() {
         let answer = ann.ask(&key, &b"\xffhi"[..]).await;
         assert_eq!(answer, Answer::Ack(b"re: \xffhi"[..].into()), "{form:?}");
 
-        let [call] = backend.calls_of(&key).try_into().ok().expect("one call");
+        let Ok([call]) = <[_; 1]>::try_from(backend.calls_of(&key)) else {
+            panic!("one call")
+        };
         assert_eq!(
             (&*call.biz_id, &*call.user_id, &*call.device_id),
             ("chat", "ann", "phone")
