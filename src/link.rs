@@ -4,6 +4,7 @@
 //! alone. The link manager knows which links a user has here. What may not enter: what a filter does, and how a
 //! connection came to be accepted.
 
+mod entered;
 mod handle;
 mod intake;
 mod mailbox;

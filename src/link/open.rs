@@ -1,19 +1,21 @@
 //! From an accepted client to a link at work, and its end.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use linkgate_filter::{Chains, CloseCode, Form, Identity, LinkInfo, Outcome, Pipeline};
+use futures_util::future::BoxFuture;
+use linkgate_filter::{Chains, CloseCode, Form, Identity, LinkInfo, Pipeline};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 
-use super::handle::LinkHandle;
+use super::entered::Entered;
 use super::intake::Intake;
-use super::mailbox::{PushBudget, gone};
+use super::mailbox::PushBudget;
 use super::manager::LinkManager;
 use super::metrics::{Closed, LinkMetrics};
 use super::settings::LinkSettings;
@@ -41,63 +43,73 @@ pub struct NewLink<S> {
     pub settings: Arc<LinkSettings>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> NewLink<S> {
-    /// Serves the client until it is gone and nothing it sent is unsettled. `permit` is let go with the socket.
-    pub async fn run<P>(self, manager: &LinkManager, metrics: &LinkMetrics, permit: P) {
-        let Self {
-            socket,
-            identity,
-            form,
-            peer,
-            token_expires_at,
-            pipeline,
-            budget,
-            settings,
-        } = self;
-        let mut socket = Socket::new(socket);
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
+    /// Enters the link. The future that comes back serves the client until it is gone and nothing it sent is unsettled;
+    /// it holds the link and nothing else, as an idle link is to cost little. `permit` is let go with the socket.
+    pub fn open<P: Send + Unpin + 'static>(
+        self,
+        manager: &Arc<LinkManager>,
+        metrics: &Arc<LinkMetrics>,
+        permit: P,
+    ) -> impl Future<Output = ()> + Send + use<S, P> {
         let describe = |id, session| {
-            let info = LinkInfo::new(id, identity.clone())
-                .with_form(form)
-                .with_nacks(settings.nacks)
-                .with_peer(peer);
+            let info = LinkInfo::new(id, self.identity.clone())
+                .with_form(self.form)
+                .with_nacks(self.settings.nacks)
+                .with_peer(self.peer);
             match session {
                 Some(session) => info.with_session(session),
                 None => info,
             }
         };
-        let Ok(handle) = manager.enter(&identity, &settings, &budget, describe) else {
+        let socket = Socket::new(self.socket);
+        let Ok(handle) = manager.enter(&self.identity, &self.settings, &self.budget, describe)
+        else {
+            let reason = CloseCode::ALREADY_CONNECTED;
             metrics
                 .closed
                 .get_or_create(&Closed {
-                    reason: CloseCode::ALREADY_CONNECTED.name(),
+                    reason: reason.name(),
                 })
                 .inc();
-            return refuse(&mut socket, CloseCode::ALREADY_CONNECTED, settings.close).await;
-        };
-        let entered = Entered {
-            manager,
-            metrics,
-            handle,
+            return Opened::Refused(Box::pin(refuse(socket, reason, self.settings.close)));
         };
         metrics.open.inc();
-        let chains = Chains::open(&pipeline, entered.handle.info());
-        let timing = Timing::new(&settings, token_expires_at);
-        let intake = Intake::new(&settings, Instant::now());
-        let mut link = Link::new(
-            chains,
-            socket,
-            timing,
-            intake,
-            permit,
-            Arc::clone(&entered.handle),
-            metrics,
-        );
-        poll_fn(|cx| link.poll(cx)).await;
+        let chains = Chains::open(&self.pipeline, handle.info());
+        let timing = Timing::new(&self.settings, self.token_expires_at);
+        let intake = Intake::new(&self.settings, Instant::now());
+        let entered = Entered {
+            manager: Arc::clone(manager),
+            metrics: Arc::clone(metrics),
+            handle,
+        };
+        Opened::Link(Link::new(entered, chains, socket, timing, intake, permit))
+    }
+}
+
+/// What has come of a new link.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every one is a link, and a box would cost it more"
+)]
+enum Opened<S, P> {
+    Link(Link<S, P>),
+    Refused(BoxFuture<'static, ()>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Unpin> Future for Opened<S, P> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Self::Link(link) => link.poll(cx),
+            Self::Refused(goodbye) => goodbye.as_mut().poll(cx),
+        }
     }
 }
 
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut Socket<S>,
+    mut socket: Socket<S>,
     code: CloseCode,
     patience: Duration,
 ) {
@@ -117,28 +129,5 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
             }
         });
         let _ = tokio::time::timeout(patience, until_lost).await;
-    }
-}
-
-/// Takes the link out of the table however its task ends.
-struct Entered<'a> {
-    manager: &'a LinkManager,
-    metrics: &'a LinkMetrics,
-    handle: Arc<LinkHandle>,
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        let gauge = if self.handle.is_parked() {
-            &self.metrics.parked
-        } else {
-            &self.metrics.open
-        };
-        gauge.dec();
-        self.handle.park();
-        self.manager.leave(&self.handle);
-        for message in self.handle.mailbox.shut() {
-            message.settle(Outcome::Failed(gone()));
-        }
     }
 }

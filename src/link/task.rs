@@ -7,10 +7,10 @@ use linkgate_filter::{Chains, CloseCode, Message, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::handle::LinkHandle;
+use super::entered::Entered;
 use super::intake::Intake;
 use super::mailbox::gone;
-use super::metrics::{Closed, LinkMetrics};
+use super::metrics::Closed;
 use super::socket::{Read, Socket};
 use super::timing::{Due, Timing};
 
@@ -18,11 +18,11 @@ use super::timing::{Due, Timing};
 const READ_AT_ONCE: usize = 64;
 
 /// A link at work.
-pub(super) struct Link<'a, S, P> {
+pub(super) struct Link<S, P> {
     chains: Chains,
     connection: Option<Connection<S, P>>,
-    handle: Arc<LinkHandle>,
-    metrics: &'a LinkMetrics,
+    /// Behind the chains, so that the link leaves the table after them.
+    entered: Entered,
     /// Why the link is to be closed, once everything for the client is on its way.
     close: Option<CloseCode>,
     /// What the client has sent is answered before that; nothing more is read of it.
@@ -59,16 +59,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Connection<S, P> {
     }
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
     /// A link with an open socket; `permit` is let go with it.
     pub(super) fn new(
+        entered: Entered,
         chains: Chains,
         socket: Socket<S>,
         timing: Timing,
         intake: Intake,
         permit: P,
-        handle: Arc<LinkHandle>,
-        metrics: &'a LinkMetrics,
     ) -> Self {
         let connection = Connection {
             socket,
@@ -83,8 +82,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
         Self {
             chains,
             connection: Some(connection),
-            handle,
-            metrics,
+            entered,
             close: None,
             answers: false,
             fenced: false,
@@ -121,7 +119,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
     }
 
     fn obey(&mut self, cx: &mut Context<'_>) {
-        let orders = self.handle.mailbox.take_orders(cx.waker());
+        let orders = self.entered.handle.mailbox.take_orders(cx.waker());
         if let Some((pipeline, patience)) = orders.change {
             self.chains.change(&pipeline, patience);
         }
@@ -198,8 +196,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             match read {
                 Read::Frame(_, _) if connection.closing.is_some() || self.close.is_some() => {}
                 Read::Frame(body, text) => {
-                    self.metrics.received(body.len());
-                    let link = Arc::clone(self.handle.info());
+                    self.entered.metrics.received(body.len());
+                    let link = Arc::clone(self.entered.handle.info());
                     self.chains.upstream(Message::raw(link, body, text));
                 }
                 Read::Alive => {}
@@ -222,7 +220,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             .as_ref()
             .is_some_and(|connection| !connection.blocked && connection.closing.is_none())
             && self.chains.takes_pushes()
-            && let Some(message) = self.handle.mailbox.take_push()
+            && let Some(message) = self.entered.handle.mailbox.take_push()
         {
             any = true;
             self.chains.downstream(message);
@@ -255,7 +253,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
                 continue;
             }
             connection.unwritten.extend(message.take_receipt());
-            self.metrics.sent(message.body.len());
+            self.entered.metrics.sent(message.body.len());
             connection.dirty = true;
             if connection.socket.send(message.body, message.text).is_err() {
                 self.disconnect("lost");
@@ -323,15 +321,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, P> Link<'a, S, P> {
             return;
         };
         let reason = connection.closing.unwrap_or(reason);
-        self.metrics.closed.get_or_create(&Closed { reason }).inc();
-        self.metrics.open.dec();
-        self.metrics.parked.inc();
-        self.handle.park();
+        self.entered
+            .metrics
+            .closed
+            .get_or_create(&Closed { reason })
+            .inc();
+        self.entered.metrics.open.dec();
+        self.entered.metrics.parked.inc();
+        self.entered.handle.park();
         connection
             .unwritten
             .into_iter()
             .for_each(|receipt| settle_lost(Some(receipt)));
-        for message in self.handle.mailbox.shut() {
+        for message in self.entered.handle.mailbox.shut() {
             message.settle(Outcome::Failed(gone()));
         }
         self.chains.disconnect();

@@ -53,7 +53,7 @@ impl Filter for Mirror {
 struct World {
     kit: Testkit,
     manager: Arc<LinkManager>,
-    metrics: LinkMetrics,
+    metrics: Arc<LinkMetrics>,
     settings: LinkSettings,
     token_expires_at: Option<Instant>,
 }
@@ -70,7 +70,7 @@ impl World {
         Self {
             kit: Testkit::new(Registry::new().with::<Mirror>(), entries),
             manager: Arc::default(),
-            metrics: LinkMetrics::default(),
+            metrics: Arc::default(),
             settings: LinkSettings {
                 push_queue: 64 * 1024,
                 ..LinkSettings::default()
@@ -102,8 +102,7 @@ impl World {
         };
         let permit = Arc::new(());
         let weak = Arc::downgrade(&permit);
-        let (manager, metrics) = (Arc::clone(&self.manager), self.metrics.clone());
-        let task = tokio::spawn(async move { new.run(&manager, &metrics, permit).await });
+        let task = tokio::spawn(new.open(&self.manager, &self.metrics, permit));
         let socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
         let client = Client {
             socket,

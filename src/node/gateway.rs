@@ -15,7 +15,7 @@ use crate::pipeline::{Generations, Served};
 pub(super) struct Gateway {
     generations: Arc<Generations>,
     manager: Arc<LinkManager>,
-    metrics: LinkMetrics,
+    metrics: Arc<LinkMetrics>,
     settings: BTreeMap<String, Arc<LinkSettings>>,
     tasks: TaskTracker,
 }
@@ -33,7 +33,7 @@ impl Gateway {
         Self {
             generations,
             manager,
-            metrics,
+            metrics: Arc::new(metrics),
             settings: settings.collect(),
             tasks: TaskTracker::new(),
         }
@@ -71,41 +71,42 @@ fn settings(config: &ListenerConfig) -> LinkSettings {
     }
 }
 
-impl Handler for Gateway {
-    type Pipeline = Served;
+/// What a client was let in to.
+pub(super) struct Destination {
+    served: Served,
+    settings: Arc<LinkSettings>,
+}
 
-    fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Served>> {
-        let generation = self.generations.load();
-        let served = generation.find(listener, biz_id)?;
+impl Handler for Gateway {
+    type Pipeline = Destination;
+
+    fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Destination>> {
+        let served = self.generations.load().find(listener, biz_id)?.clone();
+        let links = Arc::clone(&served.links);
+        let settings = Arc::clone(self.settings.get(listener)?);
         Some(Offer {
-            pipeline: served.clone(),
-            links: Arc::clone(&served.links),
+            pipeline: Destination { served, settings },
+            links,
         })
     }
 
     fn link(
         self: Arc<Self>,
-        accepted: Accepted<Served>,
+        accepted: Accepted<Destination>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // Taken before the task runs for the first time, so that a stop waits for it.
-        let at_work = self.tasks.token();
-        async move {
-            let _at_work = at_work;
-            let Some(settings) = self.settings.get(&*accepted.listener) else {
-                return;
-            };
-            let link = NewLink {
-                socket: accepted.socket,
-                identity: accepted.identity,
-                form: accepted.form,
-                peer: accepted.peer,
-                token_expires_at: accepted.token_expires_at,
-                pipeline: accepted.pipeline.pipeline,
-                budget: accepted.pipeline.pushes,
-                settings: Arc::clone(settings),
-            };
-            link.run(&self.manager, &self.metrics, accepted.permit)
-                .await;
-        }
+        let Destination { served, settings } = accepted.pipeline;
+        let link = NewLink {
+            socket: accepted.socket,
+            identity: accepted.identity,
+            form: accepted.form,
+            peer: accepted.peer,
+            token_expires_at: accepted.token_expires_at,
+            pipeline: served.pipeline,
+            budget: served.pushes,
+            settings,
+        };
+        // Tracked from now on, so that a stop waits for it.
+        self.tasks
+            .track_future(link.open(&self.manager, &self.metrics, accepted.permit))
     }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink, PushBudget};
+use crate::link::{LinkManager, LinkSettings, NewLink, PushBudget};
 
 const PIPELINE: &str = "[{ use: codec, config: { format: json } }, \
     { id: ack, use: ack_retry, config: { resume_for: 30s } }, { use: test_end }]";
@@ -57,8 +57,7 @@ impl Node {
             budget: PushBudget::new(1 << 20),
             settings: Arc::new(LinkSettings::default()),
         };
-        let manager = Arc::clone(&self.manager);
-        tokio::spawn(async move { link.run(&manager, &LinkMetrics::default(), ()).await });
+        tokio::spawn(link.open(&self.manager, &Arc::default(), ()));
         settle_down().await;
         Client(WebSocketStream::from_raw_socket(ours, Role::Client, None).await)
     }
