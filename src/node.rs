@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_filter::{Clock, Host, States};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use self::gateway::Gateway;
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
-use crate::config::{Config, PipelineConfig};
+use crate::config::{Config, PipelineConfig, document};
 use crate::link::{LinkManager, LinkMetrics, PushBudget};
 use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
 use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
@@ -79,7 +80,7 @@ impl Node {
         let generations = Arc::new(Generations::from_pointee(generation));
         let links = Arc::new(LinkManager::new());
         let counted = Counted::default();
-        let admin = Arc::new(Admin::new(counted.register(&generations)));
+        let admin = Arc::new(Admin::new(counted.register(&config.node, &generations)));
 
         let stop_background = CancellationToken::new();
         let admin_address = match config.admin {
@@ -206,14 +207,27 @@ struct Counted {
 }
 
 impl Counted {
-    fn register(&self, generations: &Arc<Generations>) -> Metrics {
+    fn register(&self, node: &document::Node, generations: &Arc<Generations>) -> Metrics {
         let mut metrics = Metrics::with_prefix("linkgate");
+        metrics.register("node", "Who this node is", Info::new(identity(node)));
         self.links.register(&mut metrics);
         self.listeners.register(&mut metrics);
         self.pushes.register(&mut metrics);
         metrics.register_collector(Box::new(PipelineMetrics(Arc::clone(generations))));
         metrics
     }
+}
+
+/// What the node's document says of it, as labels.
+fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
+    vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("id", node.id.clone()),
+        ("advertise", node.advertise.clone().unwrap_or_default()),
+        ("labels", node.labels.join(",")),
+        ("location", node.location.clone()),
+        ("weight", node.weight.to_string()),
+    ]
 }
 
 fn generation(host: &Arc<Host>, tasks: &TaskTracker, pipelines: Vec<PipelineConfig>) -> Generation {

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Who this node is.
+/// Who this node is: shown as labels of the metric `linkgate_node_info`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// The node's name among all nodes, such as `"${HOSTNAME}"`. Default, where there is no `node` at all: `local`.
     pub id: String,
-    /// The address at which other nodes and clients reach this one, as `host:port`. Default: none is told.
+    /// The address at which others reach this node, as `host:port`. Default: none is told.
     #[serde(default)]
     pub advertise: Option<String>,
     /// Words by which nodes are grouped. Default: none.
@@ -21,7 +21,7 @@ pub struct Node {
     /// Where the node stands, such as a data centre. Default: empty.
     #[serde(default)]
     pub location: String,
-    /// Its share of links against other nodes; 0 takes none. Default: 1.
+    /// Its share of links against other nodes, for whatever spreads them. Default: 1.
     #[serde(default = "one")]
     pub weight: u32,
 }
