@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 Due::Ping => self.ping(cx),
                 Due::TokenExpired => self.close = self.close.or(Some(CloseCode::TOKEN_EXPIRED)),
                 Due::Answers => self.answers = false,
-                Due::Idle => self.disconnect(CloseCode::IDLE.name()),
+                Due::Idle => self.give_up_silent(),
                 Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
                 Due::Unanswered => {
                     let reason = self
@@ -160,6 +160,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                     self.disconnect(reason.unwrap_or("lost"));
                 }
             }
+        }
+    }
+
+    /// The client may still be there to read why, unless it takes nothing either.
+    fn give_up_silent(&mut self) {
+        if self.connection.as_ref().is_some_and(|c| c.blocked) || self.answers {
+            self.disconnect(CloseCode::IDLE.name());
+        } else {
+            self.close = self.close.or(Some(CloseCode::IDLE));
         }
     }
 

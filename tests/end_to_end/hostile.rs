@@ -1,6 +1,7 @@
 //! Clients that break the rules, by mistake or on purpose: the gateway lives, serves the others, and counts them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -9,6 +10,7 @@ use linkgate_filter::CloseCode;
 use linkgate_proto::v1::{Command, Message};
 use prost::Message as _;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Gateway, Setup};
@@ -204,7 +206,7 @@ async fn handshakes_without_an_end_are_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_is_gone_without_a_word_is_noticed() {
-    let gateway = gateway("timeouts: { ping: 300ms, idle: 900ms }").await;
+    let gateway = gateway("timeouts: { ping: 300ms, idle: 900ms, close: 300ms }").await;
     let mut alive = Client::connect(&gateway.target("alive")).await;
     // Its socket is open and nobody is there: pings come and are not answered.
     let mut gone = Raw::link(gateway.address(), "gone").await;
@@ -217,6 +219,7 @@ async fn a_client_that_is_gone_without_a_word_is_noticed() {
         () = idle => {}
     }
     assert_eq!(gone.frame().await, Some((FIN | PING, Vec::new())));
+    assert_eq!(gone.close_code().await, Some(CloseCode::IDLE.code()));
     assert_eq!(gateway.metrics().await.links(), 1);
     assert_eq!(alive.ask("1", "hi").await, Answer::Ack("hi".into()));
 }
@@ -365,7 +368,7 @@ async fn ten_thousand_junk_connections_hold_nobody_up() {
     let junk = stream::iter(0..JUNK)
         .map(|n| junk(address, n))
         .buffer_unordered(256);
-    let mut asked = 0;
+    let (began, mut asked) = (Instant::now(), 0);
     let mut junk = std::pin::pin!(junk.collect::<Vec<()>>());
     loop {
         asked += 1;
@@ -376,6 +379,11 @@ async fn ten_thousand_junk_connections_hold_nobody_up() {
         }
     }
     assert!(asked > 10, "served {asked} times meanwhile");
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
     counts(&gateway, "junk", JUNK as u64, |metrics| {
         metrics.sum("linkgate_listener_refused_total", &[])
     })

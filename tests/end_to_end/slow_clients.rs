@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Gateway, Setup};
+use crate::common::metrics::Metrics;
 use crate::common::push::{Caller, push, read};
 use crate::common::raw::{BINARY, FIN, Raw, masked};
 use crate::common::wait::within;
@@ -56,6 +57,16 @@ async fn a_client_that_stops_reading_costs_only_itself() {
     quick.heartbeat("there").await;
     let mut flooded = flood(&gateway, "slow");
     until_full(&gateway).await;
+
+    // What is taken and not yet in the kernel's hands is bounded: the queue, and one write buffer.
+    let unsettled = |metrics: &Metrics| metrics.sum("linkgate_pushes_unsettled", &[]);
+    gateway
+        .counts("all pushes have been looked at", |metrics| {
+            metrics.sum("linkgate_pushes_total", &[]) + unsettled(metrics) == PUSHES as u64
+        })
+        .await;
+    let held = unsettled(&gateway.metrics().await) * BODY as u64;
+    assert!(held < 2 << 20, "{held} bytes");
 
     let caller = Caller::new(gateway.push_address());
     for n in 0..100 {
