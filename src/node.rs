@@ -72,7 +72,7 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Arc::new(Host {
             clock: Arc::clone(&clock),
-            states: States::default(),
+            states: States::new(config.node.idle_users.into()),
         });
         let background = TaskTracker::new();
         let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();

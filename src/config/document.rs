@@ -13,7 +13,7 @@ use linkgate_filter::backend::Backend;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use node::{Admin, ConfigSource, Node};
+pub use node::{Admin, ConfigSource, IdleUsers, Node};
 pub use pipeline::{Entry, Limits, Pipeline};
 
 use crate::listener::config::ListenerConfig;

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use linkgate_filter::StateLimits;
+use linkgate_filter::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,6 +27,37 @@ pub struct Node {
     /// Its share of links against other nodes, for whatever spreads them. Default: 1.
     #[serde(default = "one")]
     pub weight: u32,
+    /// What is kept of users who have no link, such as the quota they have spent.
+    #[serde(default)]
+    pub idle_users: IdleUsers,
+}
+
+/// What is kept of users who have no link.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdleUsers {
+    /// How many users; beyond it those idle longest are forgotten first. Default: 100000.
+    pub max: u32,
+    /// For how long. Default: 10m.
+    pub keep: HumanDuration,
+}
+
+impl Default for IdleUsers {
+    fn default() -> Self {
+        Self {
+            max: 100_000,
+            keep: Duration::from_secs(600).into(),
+        }
+    }
+}
+
+impl From<IdleUsers> for StateLimits {
+    fn from(limits: IdleUsers) -> Self {
+        Self {
+            idle_users: limits.max as usize,
+            keep_users: *limits.keep,
+        }
+    }
 }
 
 impl Default for Node {
@@ -34,6 +68,7 @@ impl Default for Node {
             labels: Vec::new(),
             location: String::new(),
             weight: one(),
+            idle_users: IdleUsers::default(),
         }
     }
 }
