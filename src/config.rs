@@ -15,6 +15,7 @@ pub mod schema;
 pub mod source;
 pub mod tree;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
 use source::Sources;
 
+use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::push::PushConfig;
 
@@ -39,6 +41,10 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The services of businesses.
     pub backends: Backends,
+    /// Key-value stores.
+    pub stores: BTreeMap<String, StoreConfig>,
+    /// Message brokers.
+    pub brokers: BTreeMap<String, BrokerConfig>,
     /// At most one for each business and listener.
     pub pipelines: Vec<PipelineConfig>,
     /// Where pushes come from.

@@ -18,6 +18,7 @@ use self::gateway::Gateway;
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, PipelineConfig, document};
+use crate::edges;
 use crate::link::{LinkManager, LinkMetrics, PushBudget};
 use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
 use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
@@ -29,6 +30,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] ListenError),
+    /// A store or broker cannot be opened.
+    #[error(transparent)]
+    Edge(#[from] edges::OpenError),
     /// A push source cannot be opened.
     #[error(transparent)]
     Push(#[from] GrpcPushError),
@@ -73,6 +77,7 @@ impl Node {
         let host = Arc::new(Host {
             clock: Arc::clone(&clock),
             states: States::new(config.node.idle_users.into()),
+            edges: edges::open(&config.stores, &config.brokers, &clock)?,
         });
         let background = TaskTracker::new();
         let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();

@@ -6,9 +6,11 @@ mod fit;
 mod names;
 mod pipelines;
 
-use linkgate_filter::Registry;
+use std::collections::BTreeMap;
+
 use linkgate_filter::backend::{Backend, Backends};
 use linkgate_filter::problem::Problems;
+use linkgate_filter::{Declared, Registry};
 use serde::de::DeserializeOwned;
 
 use super::Config;
@@ -17,6 +19,7 @@ use super::document::{Admin, Node};
 use super::read::{known_part, part, report};
 use super::source::Sources;
 use super::tree::Tree;
+use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::push::{PushConfig, PushLimits, PushSource};
 use addresses::Addresses;
@@ -38,11 +41,18 @@ pub(super) fn assemble(
     }
     let listeners = listeners(documents, sources, &mut addresses, diagnostics);
     let backends = backends(&names, sources, diagnostics);
+    let stores = edges(&names.stores, StoreConfig::check, diagnostics);
+    let brokers = edges(&names.brokers, BrokerConfig::check, diagnostics);
+    let declared = Declared {
+        backends,
+        stores: stores.keys().cloned().collect(),
+        brokers: brokers.keys().cloned().collect(),
+    };
     let push = push(documents, &mut addresses, diagnostics);
     let pipelines = pipelines::pipelines(
         documents,
         &names,
-        (&listeners, &backends),
+        (&listeners, &declared),
         registry,
         diagnostics,
     );
@@ -50,7 +60,9 @@ pub(super) fn assemble(
         node: node.map(|(node, _)| node).unwrap_or_default(),
         admin: admin.map(|(admin, _)| admin),
         listeners,
-        backends,
+        stores,
+        brokers,
+        backends: declared.backends,
         pipelines,
         push,
         documents: documents.len(),
@@ -119,6 +131,25 @@ fn backends(names: &Names<'_>, sources: &Sources, diagnostics: &mut Diagnostics)
         backends.insert((*name).to_owned(), backend);
     }
     backends
+}
+
+/// All stores, or all brokers. One that is wrong is there all the same, so that filters which name it find it.
+fn edges<T: DeserializeOwned + Default>(
+    named: &BTreeMap<&str, &Tree>,
+    check: impl Fn(&T, &mut Problems),
+    diagnostics: &mut Diagnostics,
+) -> BTreeMap<String, T> {
+    let mut edges = BTreeMap::new();
+    for (name, tree) in named {
+        let edge = part::<T>(tree);
+        if let Some(edge) = &edge {
+            let mut problems = Problems::new();
+            check(edge, &mut problems);
+            report(tree, problems, diagnostics);
+        }
+        edges.insert((*name).to_owned(), edge.unwrap_or_default());
+    }
+    edges
 }
 
 fn stand_in() -> Backend {

@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub use node::{Admin, ConfigSource, IdleUsers, Node};
 pub use pipeline::{Entry, Limits, Pipeline};
 
+use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::push::PushConfig;
 
@@ -45,6 +46,12 @@ pub struct Document {
     /// The services of businesses, by name.
     #[serde(default)]
     pub backends: BTreeMap<String, Backend>,
+    /// Key-value stores, by name.
+    #[serde(default)]
+    pub stores: BTreeMap<String, StoreConfig>,
+    /// Message brokers, by name.
+    #[serde(default)]
+    pub brokers: BTreeMap<String, BrokerConfig>,
     /// Lists of filters that pipelines share, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, Vec<Entry>>,

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::Backends;
+use crate::backend::GrpcBackend;
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::close::CloseCode;
 use crate::core::{Core, Emission};
+use crate::edges::Declared;
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::meter::{Counter, Meter};
+use crate::problem::{Problems, nearest};
 use crate::receipt::{Outcome, Token};
 use crate::state::{Owned, OwnedScope, SharedScope};
+use crate::store::Store;
 
 /// While a filter is prepared: what else the configuration says.
 #[derive(Clone, Copy)]
@@ -21,8 +25,55 @@ pub struct Prepare<'a> {
     pub biz_id: &'a str,
     /// The entry's `id`.
     pub id: &'a str,
-    /// The backends the configuration names, which whoever loaded them has checked.
-    pub backends: &'a Backends,
+    /// What the configuration declares beside its pipelines; whoever loaded it has checked that.
+    pub declared: &'a Declared,
+}
+
+impl<'a> Prepare<'a> {
+    /// The backend of this name, which the config's `key` gives; notes a problem if there is none.
+    pub fn backend(
+        &self,
+        key: &'static str,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<&'a GrpcBackend> {
+        let backends = &self.declared.backends;
+        let known = backends.keys().map(String::as_str);
+        check_declared("backend", key, name, known, problems);
+        backends.get(name).map(|backend| &backend.grpc)
+    }
+
+    /// Notes a problem if there is no store of this name, which the config's `key` gives.
+    pub fn store(&self, key: &'static str, name: &str, problems: &mut Problems) {
+        let known = self.declared.stores.iter().map(String::as_str);
+        check_declared("store", key, name, known, problems);
+    }
+
+    /// Notes a problem if there is no broker of this name, which the config's `key` gives.
+    pub fn broker(&self, key: &'static str, name: &str, problems: &mut Problems) {
+        let known = self.declared.brokers.iter().map(String::as_str);
+        check_declared("broker", key, name, known, problems);
+    }
+}
+
+fn check_declared<'a>(
+    kind: &str,
+    key: &'static str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    problems: &mut Problems,
+) {
+    if known.clone().any(|known| known == name) {
+        return;
+    }
+    let hint = match nearest(name, known.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.clone().next().is_none() => format!("name it under `{kind}s:`"),
+        None => format!("`{kind}s:` names {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    problems
+        .at(key, format!("there is no {kind} `{name}`"))
+        .hint(hint);
 }
 
 /// While a filter is opened, for one link or one trunk shard.
@@ -52,6 +103,16 @@ impl Open<'_> {
     /// A counter of this entry, shown as `linkgate_filter_events_total{biz_id, filter, event}`.
     pub fn counter(&self, event: &'static str) -> Counter {
         self.meter.event(event)
+    }
+
+    /// The store of this name; `None` if the node has none, which [`Prepare::store`] rules out.
+    pub fn store(&self, name: &str) -> Option<&Arc<dyn Store>> {
+        self.host.edges.store(name)
+    }
+
+    /// The broker of this name; `None` if the node has none, which [`Prepare::broker`] rules out.
+    pub fn broker(&self, name: &str) -> Option<&Arc<dyn Broker>> {
+        self.host.edges.broker(name)
     }
 
     /// State that links share, found at the same address after a change of the pipeline.

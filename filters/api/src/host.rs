@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::edges::Edges;
 use crate::state::States;
 
 /// The parts of a node that chains work with.
@@ -11,4 +12,6 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// Shared state.
     pub states: States,
+    /// The way to outside systems.
+    pub edges: Edges,
 }

@@ -7,12 +7,14 @@
 //! What may not enter: a socket, a runtime, a clock, and the name of any filter.
 
 pub mod backend;
+pub mod broker;
 mod chain;
 mod chains;
 mod clock;
 mod close;
 mod context;
 mod core;
+mod edges;
 mod fault;
 mod filter;
 mod host;
@@ -26,6 +28,7 @@ mod receipt;
 mod registry;
 mod shard;
 mod state;
+pub mod store;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 mod timer;
@@ -38,6 +41,7 @@ pub use chains::Chains;
 pub use clock::Clock;
 pub use close::CloseCode;
 pub use context::{Context, Open, Prepare};
+pub use edges::{Declared, EdgeError, EdgeFailure, Edges};
 pub use fault::{Blame, Effect, Fault};
 pub use filter::{Filter, FilterType, Settle, Verdict};
 pub use host::Host;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use crate::backend::Backends;
 use crate::context::{Open, Prepare};
+use crate::edges::Declared;
 use crate::filter::Filter;
 use crate::host::Host;
 use crate::link::LinkInfo;
@@ -125,7 +125,7 @@ impl Plan {
         registry: &Registry,
         biz_id: &str,
         entries: &[Entry],
-        backends: &Backends,
+        declared: &Declared,
     ) -> Result<Self, Vec<EntryProblem>> {
         let mut problems = Vec::new();
         let mut slots = Vec::new();
@@ -152,7 +152,7 @@ impl Plan {
                 &Prepare {
                     biz_id,
                     id: &entry.id,
-                    backends,
+                    declared,
                 },
             ) {
                 Ok(prepared) => slots.push((

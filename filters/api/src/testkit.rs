@@ -35,6 +35,7 @@ pub use self::end::End;
 pub use self::link::{Pushed, TestLink};
 use crate::backend::Backends;
 use crate::clock::Clock;
+use crate::edges::{Declared, Edges};
 use crate::host::Host;
 use crate::link::{Identity, LinkInfo};
 use crate::message::Message;
@@ -44,6 +45,11 @@ use crate::state::States;
 
 /// Tokio's clock; the wall clock starts at 2026-01-01 and moves with it.
 struct VirtualClock(tokio::time::Instant);
+
+/// Tokio's clock, for edges in memory.
+pub fn virtual_clock() -> Arc<dyn Clock> {
+    Arc::new(VirtualClock(tokio::time::Instant::now()))
+}
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
@@ -62,7 +68,7 @@ impl Clock for VirtualClock {
 /// A node's worth of test: a pipeline, its state, its links.
 pub struct Testkit {
     registry: Registry,
-    backends: Backends,
+    declared: Declared,
     limits: Limits,
     host: Arc<Host>,
     pipeline: Arc<Pipeline>,
@@ -86,16 +92,38 @@ impl Testkit {
     /// # Panics
     /// With the problems, if the pipeline has any.
     pub fn with(registry: Registry, backends: Backends, limits: Limits, entries: &str) -> Self {
+        Self::build(registry, backends, limits, Edges::new(), entries)
+    }
+
+    /// The same with stores and brokers; [`virtual_clock`] is the clock for those in memory.
+    ///
+    /// # Panics
+    /// With the problems, if the pipeline has any.
+    pub fn with_edges(registry: Registry, limits: Limits, edges: Edges, entries: &str) -> Self {
+        Self::build(registry, Backends::new(), limits, edges, entries)
+    }
+
+    fn build(
+        registry: Registry,
+        backends: Backends,
+        limits: Limits,
+        edges: Edges,
+        entries: &str,
+    ) -> Self {
         let registry = registry.with::<Decoded>().with::<End>();
-        let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let declared = Declared {
+            backends,
+            ..edges.declared()
+        };
         let host = Arc::new(Host {
-            clock,
+            clock: virtual_clock(),
             states: States::default(),
+            edges,
         });
-        let pipeline = start(&registry, &backends, limits, &host, entries);
+        let pipeline = start(&registry, &declared, limits, &host, entries);
         Self {
             registry,
-            backends,
+            declared,
             limits,
             host,
             pipeline,
@@ -110,7 +138,7 @@ impl Testkit {
     pub fn pipeline(&self, entries: &str) -> Arc<Pipeline> {
         start(
             &self.registry,
-            &self.backends,
+            &self.declared,
             self.limits,
             &self.host,
             entries,
@@ -156,12 +184,12 @@ impl Testkit {
 
 fn start(
     registry: &Registry,
-    backends: &Backends,
+    declared: &Declared,
     limits: Limits,
     host: &Arc<Host>,
     entries: &str,
 ) -> Arc<Pipeline> {
-    let plan = Plan::prepare(registry, Testkit::BIZ_ID, &parse(entries), backends);
+    let plan = Plan::prepare(registry, Testkit::BIZ_ID, &parse(entries), declared);
     let (pipeline, shards) = plan
         .unwrap_or_else(|problems| panic!("{}", list(&problems)))
         .start(Testkit::BIZ_ID, limits, host);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use linkgate_filter::backend::GrpcBackend;
-use linkgate_filter::problem::{Problems, nearest};
+use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{ByteSize, HumanDuration};
 use linkgate_filter::{Deserialize, JsonSchema, Prepare, schemars};
 use tonic::Code;
@@ -220,12 +220,11 @@ pub(crate) fn check(config: &Config, cx: &Prepare<'_>) -> Result<GrpcBackend, Pr
     let mut problems = Problems::new();
     check_times(config, &mut problems);
     check_numbers(config, &mut problems);
-    match (cx.backends.get(&config.backend), problems.is_empty()) {
-        (Some(backend), true) => return Ok(backend.grpc.clone()),
-        (Some(_), false) => {}
-        (None, _) => unknown_backend(&config.backend, cx, &mut problems),
+    let backend = cx.backend("backend", &config.backend, &mut problems);
+    match backend {
+        Some(backend) if problems.is_empty() => Ok(backend.clone()),
+        _ => Err(problems),
     }
-    Err(problems)
 }
 
 fn check_times(config: &Config, problems: &mut Problems) {
@@ -309,21 +308,6 @@ fn check_numbers(config: &Config, problems: &mut Problems) {
                 .hint("remove it, or write `ordering: none`");
         }
     }
-}
-
-fn unknown_backend(name: &str, cx: &Prepare<'_>, problems: &mut Problems) {
-    let names = || cx.backends.keys().map(String::as_str);
-    let hint = match nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if cx.backends.is_empty() => "name it under `backends:`".to_owned(),
-        None => format!(
-            "`backends:` names {}",
-            names().collect::<Vec<_>>().join(", ")
-        ),
-    };
-    problems
-        .at("backend", format!("there is no backend `{name}`"))
-        .hint(hint);
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::config::tree::Tree;
 pub(super) struct Names<'a> {
     pub(super) listeners: BTreeMap<&'a str, &'a Tree>,
     pub(super) backends: BTreeMap<&'a str, &'a Tree>,
+    pub(super) stores: BTreeMap<&'a str, &'a Tree>,
+    pub(super) brokers: BTreeMap<&'a str, &'a Tree>,
     pub(super) profiles: BTreeMap<&'a str, &'a Tree>,
 }
 
@@ -22,6 +24,8 @@ impl<'a> Names<'a> {
         let mut names = Self {
             listeners: BTreeMap::new(),
             backends: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            brokers: BTreeMap::new(),
             profiles: BTreeMap::new(),
         };
         for document in documents {
@@ -40,25 +44,15 @@ impl<'a> Names<'a> {
                     );
                 }
             }
-            for (name, tree) in document.get("backends").into_iter().flat_map(Tree::entries) {
-                define(
-                    "backend",
-                    name,
-                    tree,
-                    key_of(tree),
-                    &mut names.backends,
-                    diagnostics,
-                );
-            }
-            for (name, tree) in document.get("profiles").into_iter().flat_map(Tree::entries) {
-                define(
-                    "profile",
-                    name,
-                    tree,
-                    key_of(tree),
-                    &mut names.profiles,
-                    diagnostics,
-                );
+            for (key, kind, known) in [
+                ("backends", "backend", &mut names.backends),
+                ("stores", "store", &mut names.stores),
+                ("brokers", "broker", &mut names.brokers),
+                ("profiles", "profile", &mut names.profiles),
+            ] {
+                for (name, tree) in document.get(key).into_iter().flat_map(Tree::entries) {
+                    define(kind, name, tree, key_of(tree), known, diagnostics);
+                }
             }
         }
         names

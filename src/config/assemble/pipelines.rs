@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use linkgate_filter::backend::Backends;
 use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
-use linkgate_filter::{Entry, EntryProblem, Plan, Registry};
+use linkgate_filter::{Declared, Entry, EntryProblem, Plan, Registry};
 
 use super::fit;
 use super::key_of;
@@ -23,14 +22,14 @@ use crate::listener::config::ListenerConfig;
 pub(super) fn pipelines(
     documents: &[Tree],
     names: &Names<'_>,
-    (listeners, backends): (&[ListenerConfig], &Backends),
+    (listeners, declared): (&[ListenerConfig], &Declared),
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<PipelineConfig> {
     let mut builder = Builder {
         names,
         listeners,
-        backends,
+        declared,
         registry,
         diagnostics,
         served: BTreeMap::new(),
@@ -48,7 +47,7 @@ pub(super) fn pipelines(
 struct Builder<'a, 'd> {
     names: &'a Names<'a>,
     listeners: &'a [ListenerConfig],
-    backends: &'a Backends,
+    declared: &'a Declared,
     registry: &'a Registry,
     diagnostics: &'d mut Diagnostics,
     /// Where the pipeline of each business and listener was defined.
@@ -65,7 +64,7 @@ impl Builder<'_, '_> {
         self.check(&pipeline, tree);
         let steps = self.steps(&pipeline, tree)?;
         let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
-        match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.backends) {
+        match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.declared) {
             Ok(plan) => Some(PipelineConfig {
                 biz_id: pipeline.biz_id,
                 listeners: pipeline.listeners,
@@ -186,7 +185,7 @@ impl Builder<'_, '_> {
                 continue;
             };
             let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
-            let problems = Plan::prepare(self.registry, "", &entries, self.backends)
+            let problems = Plan::prepare(self.registry, "", &entries, self.declared)
                 .err()
                 .unwrap_or_default();
             for problem in problems {

@@ -1,14 +1,13 @@
 //! What the config takes, and what it says of the rest.
 
-use linkgate_filter::backend::Backends;
 use linkgate_filter::testkit::{End, parse};
-use linkgate_filter::{EntryProblem, Plan};
+use linkgate_filter::{Declared, EntryProblem, Plan};
 
 use super::{entries, registry};
 
 fn prepare(entries: &str) -> Result<Plan, Vec<EntryProblem>> {
     let registry = registry().with::<End>();
-    Plan::prepare(&registry, "chat", &parse(entries), &Backends::new())
+    Plan::prepare(&registry, "chat", &parse(entries), &Declared::default())
 }
 
 fn problems(config: &str) -> Vec<String> {

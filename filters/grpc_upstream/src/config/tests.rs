@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use linkgate_filter::backend::Backends;
-use linkgate_filter::{FilterType, Prepare};
+use linkgate_filter::{Declared, FilterType, Prepare};
 use serde_json::json;
 
 use super::*;
@@ -18,7 +18,7 @@ fn problems(config: serde_json::Value, backends: &Backends) -> Vec<String> {
     let cx = Prepare {
         biz_id: "chat",
         id: "out",
-        backends,
+        declared: &Declared::backends(backends.clone()),
     };
     match GrpcUpstream::prepare(config, &cx) {
         Ok(_) => Vec::new(),

@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::*;
+use crate::testkit::virtual_clock;
+
+fn broker(partitions: usize, records: usize) -> MemoryBroker {
+    let limits = MemoryBrokerLimits {
+        partitions,
+        records,
+    };
+    MemoryBroker::new(virtual_clock(), limits)
+}
+
+fn member(broker: &MemoryBroker) -> Box<dyn Consumer> {
+    let subscription = Subscription {
+        topics: vec!["t".into()],
+        group: "g".into(),
+        read_ahead: 1 << 20,
+        release_within: Duration::from_secs(1),
+    };
+    broker.subscribe(&subscription).unwrap()
+}
+
+async fn send(broker: &MemoryBroker, key: &'static str, payload: &'static str) {
+    let record = Record {
+        topic: "t".into(),
+        key: key.into(),
+        payload: payload.into(),
+        headers: Vec::new(),
+    };
+    broker.send(record).unwrap().await.unwrap();
+}
+
+/// What has come by now.
+fn come(member: &mut Box<dyn Consumer>) -> Vec<Arrival> {
+    let mut all = Vec::new();
+    while let Some(event) = member.next().now_or_never() {
+        if let Event::Record(arrival) = event {
+            all.push(arrival);
+        }
+    }
+    all
+}
+
+fn payloads(arrivals: &[Arrival]) -> Vec<&[u8]> {
+    arrivals.iter().map(|arrival| &*arrival.payload).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_key_are_read_in_order() {
+    let broker = broker(4, 100);
+    let mut member = member(&broker);
+    for payload in ["1", "2", "3"] {
+        send(&broker, "k", payload).await;
+    }
+    assert_eq!(payloads(&come(&mut member)), [b"1", b"2", b"3"]);
+    send(&broker, "k", "4").await;
+    assert_eq!(payloads(&come(&mut member)), [b"4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_member_begins_where_the_group_is_done() {
+    let broker = broker(1, 100);
+    for payload in ["1", "2", "3"] {
+        send(&broker, "", payload).await;
+    }
+    let mut first = member(&broker);
+    let mut second = member(&broker);
+    let read = come(&mut first);
+    first.done(&read[0].partition, read[1].offset);
+    assert!(come(&mut second).is_empty());
+    second.done(&read[0].partition, 3);
+    assert_eq!(broker.progress("g", "t"), HashMap::from([(0, 1)]));
+    first.close().await;
+    assert_eq!(payloads(&come(&mut second)), [b"2", b"3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_partition_waits() {
+    let broker = broker(1, 100);
+    let mut member = member(&broker);
+    assert!(come(&mut member).is_empty());
+    let partition = Partition {
+        topic: "t".into(),
+        number: 0,
+    };
+    member.pause(&partition);
+    send(&broker, "", "1").await;
+    assert!(come(&mut member).is_empty());
+    member.resume(&partition);
+    assert_eq!(payloads(&come(&mut member)), [b"1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_partition_forgets_its_oldest() {
+    let broker = broker(1, 2);
+    for payload in ["1", "2", "3"] {
+        send(&broker, "", payload).await;
+    }
+    let read = come(&mut member(&broker));
+    assert_eq!(payloads(&read), [b"2", b"3"]);
+    assert_eq!(read[0].offset, 1);
+}

@@ -1,0 +1,155 @@
+//! Edges: where linkgate touches an outside system, by the names that the configuration gives them. What they can do is
+//! said by small traits ([`Store`], [`Broker`]); the core brings them, each with an in-memory twin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::backend::Backends;
+use crate::broker::Broker;
+use crate::fault::{Effect, Fault};
+use crate::store::Store;
+
+/// What a configuration declares outside its pipelines, for filters to name.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// The services of businesses.
+    pub backends: Backends,
+    /// The names of stores.
+    pub stores: BTreeSet<String>,
+    /// The names of brokers.
+    pub brokers: BTreeSet<String>,
+}
+
+impl Declared {
+    /// These backends, and nothing else.
+    pub fn backends(backends: Backends) -> Self {
+        Self {
+            backends,
+            ..Self::default()
+        }
+    }
+}
+
+/// The edges of a running node.
+#[derive(Clone, Default)]
+pub struct Edges {
+    stores: BTreeMap<String, Arc<dyn Store>>,
+    brokers: BTreeMap<String, Arc<dyn Broker>>,
+}
+
+impl Edges {
+    /// No edges.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a store; one of the same name is replaced.
+    #[must_use]
+    pub fn with_store(mut self, name: impl Into<String>, store: Arc<dyn Store>) -> Self {
+        self.stores.insert(name.into(), store);
+        self
+    }
+
+    /// Adds a broker; one of the same name is replaced.
+    #[must_use]
+    pub fn with_broker(mut self, name: impl Into<String>, broker: Arc<dyn Broker>) -> Self {
+        self.brokers.insert(name.into(), broker);
+        self
+    }
+
+    /// The store of this name.
+    pub fn store(&self, name: &str) -> Option<&Arc<dyn Store>> {
+        self.stores.get(name)
+    }
+
+    /// The broker of this name.
+    pub fn broker(&self, name: &str) -> Option<&Arc<dyn Broker>> {
+        self.brokers.get(name)
+    }
+
+    /// The names, as a configuration with these edges declares them.
+    pub fn declared(&self) -> Declared {
+        Declared {
+            backends: Backends::new(),
+            stores: self.stores.keys().cloned().collect(),
+            brokers: self.brokers.keys().cloned().collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Edges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edges")
+            .field("stores", &self.stores.keys())
+            .field("brokers", &self.brokers.keys())
+            .finish()
+    }
+}
+
+/// In what way an edge failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EdgeFailure {
+    /// The system could not be reached.
+    Unreachable,
+    /// The system did not answer in time.
+    TimedOut,
+    /// The system has no room for more.
+    Full,
+    /// The system answered that it will not do this, now or later: no permission, too large.
+    Refused,
+}
+
+impl EdgeFailure {
+    /// The last part of a fault's code: `unreachable`, `timed_out`, `full`, `refused`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Full => "full",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What went wrong at an edge. The detail is for the log of the one who runs the gateway: it holds no secret, and no
+/// client hears it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", failure.name())]
+pub struct EdgeError {
+    /// In what way.
+    pub failure: EdgeFailure,
+    /// Whether what was asked for may have happened all the same.
+    pub effect: Effect,
+    /// What the system or its library says.
+    pub detail: String,
+}
+
+impl EdgeError {
+    /// A failure that certainly had no effect.
+    pub fn new(failure: EdgeFailure, detail: impl Into<String>) -> Self {
+        Self {
+            failure,
+            effect: Effect::None,
+            detail: detail.into(),
+        }
+    }
+
+    /// What was asked for may have happened.
+    #[must_use]
+    pub fn effect_unknown(mut self) -> Self {
+        self.effect = Effect::Unknown;
+        self
+    }
+
+    /// The fault that a client hears of, `room.failure`: the gateway's, and retryable unless the system refused.
+    pub fn fault(&self, room: &str) -> Fault {
+        let mut fault = Fault::gateway(format!("{room}.{}", self.failure.name()));
+        fault.effect = self.effect;
+        if self.failure == EdgeFailure::Refused {
+            fault
+        } else {
+            fault.retryable()
+        }
+    }
+}

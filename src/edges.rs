@@ -1,0 +1,70 @@
+//! Where the node touches outside systems on behalf of filters and pushes: stores and brokers, opened from the
+//! configuration behind the traits of the contract.
+//!
+//! What may not enter: what a filter or a push source does with them.
+
+pub mod config;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use linkgate_filter::broker::{Broker, MemoryBroker};
+use linkgate_filter::store::{MemoryStore, Store};
+use linkgate_filter::{Clock, Edges};
+
+use self::config::{BrokerConfig, BrokerKind, StoreConfig, StoreKind};
+
+/// Why an edge cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the {kind} `{name}` cannot be opened: {reason}")]
+pub struct OpenError {
+    kind: &'static str,
+    name: String,
+    reason: String,
+}
+
+/// Opens all that is configured. Nothing is connected yet: a system that is away does not keep the node from starting.
+///
+/// # Errors
+/// A library refuses what the configuration says.
+pub fn open(
+    stores: &BTreeMap<String, StoreConfig>,
+    brokers: &BTreeMap<String, BrokerConfig>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Edges, OpenError> {
+    let mut edges = Edges::new();
+    for (name, config) in stores {
+        let failed = |reason| OpenError {
+            kind: "store",
+            name: name.clone(),
+            reason,
+        };
+        edges = edges.with_store(name, open_store(config, clock).map_err(failed)?);
+    }
+    for (name, config) in brokers {
+        let failed = |reason| OpenError {
+            kind: "broker",
+            name: name.clone(),
+            reason,
+        };
+        edges = edges.with_broker(name, open_broker(config, clock).map_err(failed)?);
+    }
+    Ok(edges)
+}
+
+fn open_store(config: &StoreConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Store>, String> {
+    match config.kind()? {
+        StoreKind::Memory(memory) => {
+            Ok(Arc::new(MemoryStore::new(Arc::clone(clock), memory.into())))
+        }
+    }
+}
+
+fn open_broker(config: &BrokerConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, String> {
+    match config.kind()? {
+        BrokerKind::Memory(memory) => Ok(Arc::new(MemoryBroker::new(
+            Arc::clone(clock),
+            memory.into(),
+        ))),
+    }
+}
