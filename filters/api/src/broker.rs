@@ -58,10 +58,21 @@ pub struct Subscription {
     pub topics: Vec<String>,
     /// The group: its members share the partitions, and its progress outlives them.
     pub group: String,
+    /// Where a partition is begun that the group has said nothing of yet.
+    pub begin: Begin,
     /// Records read ahead of [`Consumer::next`], at the most, in bytes.
     pub read_ahead: usize,
     /// How long a partition that is taken away may be held for what is unsettled; see [`Event::Revoked`].
     pub release_within: Duration,
+}
+
+/// Where a group begins to read a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At the oldest record there is.
+    Oldest,
+    /// At what is written from now on.
+    Newest,
 }
 
 /// A member of a group.

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
-use super::{Arrival, Broker, Consumer, Delivery, Event, Full, Partition, Record, Subscription};
+use super::{
+    Arrival, Begin, Broker, Consumer, Delivery, Event, Full, Partition, Record, Subscription,
+};
 use crate::clock::Clock;
 use crate::edges::EdgeError;
 
@@ -149,6 +151,7 @@ impl Broker for MemoryBroker {
         Ok(Box::new(Member {
             number: inner.members,
             group: subscription.group.clone(),
+            begin: subscription.begin,
             partitions,
             next: HashMap::new(),
             paused: HashSet::new(),
@@ -160,6 +163,7 @@ impl Broker for MemoryBroker {
 struct Member {
     number: u64,
     group: String,
+    begin: Begin,
     partitions: Vec<Partition>,
     /// The offset to read next, of each partition; empty while another member has them.
     next: HashMap<Partition, i64>,
@@ -170,18 +174,28 @@ struct Member {
 impl Member {
     fn poll(&mut self, waker: &Waker) -> Poll<Event> {
         let inner = Arc::clone(&self.inner);
-        let mut inner = inner.lock();
+        let inner = &mut *inner.lock();
         let group = inner.groups.entry(self.group.clone()).or_default();
         if group.owner.is_none() {
             group.owner = Some(self.number);
-            let begin = |partition: &Partition| {
-                let done = group.done.get(partition).copied();
-                (partition.clone(), done.unwrap_or_default())
+            let (begin, topics) = (self.begin, &inner.topics);
+            let next = |partition: &Partition| {
+                let end = || {
+                    let number = usize::try_from(partition.number).ok();
+                    let logs = topics.get(&partition.topic);
+                    let log = number.and_then(|number| logs?.get(number));
+                    log.map_or(0, |log| log.first + log.records.len() as i64)
+                };
+                group.done.get(partition).copied().unwrap_or(match begin {
+                    Begin::Oldest => 0,
+                    Begin::Newest => end(),
+                })
             };
-            self.next = self.partitions.iter().map(begin).collect();
+            let next = |partition: &Partition| (partition.clone(), next(partition));
+            self.next = self.partitions.iter().map(next).collect();
             return Poll::Ready(Event::Assigned(self.partitions.clone()));
         }
-        let next = self.read(&inner);
+        let next = self.read(inner);
         if next.is_none() {
             inner.waiting.push(waker.clone());
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::broker::Begin;
 use crate::testkit::virtual_clock;
 
 fn broker(partitions: usize, records: usize) -> MemoryBroker {
@@ -17,6 +18,7 @@ fn member(broker: &MemoryBroker) -> Box<dyn Consumer> {
     let subscription = Subscription {
         topics: vec!["t".into()],
         group: "g".into(),
+        begin: Begin::Oldest,
         read_ahead: 1 << 20,
         release_within: Duration::from_secs(1),
     };
