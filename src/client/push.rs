@@ -39,7 +39,7 @@ pub enum NotPushed {
 /// Why there is no pusher.
 #[derive(Debug, thiserror::Error)]
 pub enum PusherError {
-    /// Not a URL.
+    /// No URL, not even with `http://` before it.
     #[error("{0} is no address of a push service; it should look like http://127.0.0.1:9902")]
     Url(String),
     /// Not to be sent in a header.
@@ -56,7 +56,8 @@ struct Job {
 type Key = (String, String);
 
 impl Pusher {
-    /// Starts one that has at most `max` pushes under way. The address need not answer yet. `refused` hears why the
+    /// Starts one that has at most `max` pushes under way. A missing scheme of `url` is taken as `http://`. The address
+    /// need not answer yet. `refused` hears why the
     /// service cannot be reached or does not accept the caller, each time.
     pub fn start(
         url: &str,
@@ -64,8 +65,12 @@ impl Pusher {
         max: usize,
         refused: impl Fn(Status) + Send + 'static,
     ) -> Result<Self, PusherError> {
-        let endpoint =
-            Endpoint::from_shared(url.to_owned()).map_err(|_| PusherError::Url(url.to_owned()))?;
+        let full = if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("http://{url}")
+        };
+        let endpoint = Endpoint::from_shared(full).map_err(|_| PusherError::Url(url.to_owned()))?;
         let token = token
             .map(|token| format!("Bearer {token}").parse())
             .transpose();

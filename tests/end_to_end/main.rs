@@ -15,4 +15,5 @@ mod pushes;
 mod second_login;
 mod slow_clients;
 mod stop;
+mod tools;
 mod upstream;

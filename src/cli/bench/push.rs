@@ -22,6 +22,8 @@ pub(super) struct Pushes {
     pub(super) biz_id: String,
     /// The user of each link.
     pub(super) users: Vec<(usize, String)>,
+    /// Tells the keys of this run from those of another, beside it or before it.
+    pub(super) run: u32,
     pub(super) size: usize,
     pub(super) pace: Pace,
     pub(super) patience: Duration,
@@ -80,7 +82,7 @@ impl Pushes {
         let (link, user) = &self.users[place];
         let measured = self.shared.measuring();
         let request = PushRequest {
-            key: format!("{link}.{key}"),
+            key: format!("{:08x}.{link}.{key}", self.run),
             biz_id: self.biz_id.clone(),
             receiver_ids: vec![user.clone()],
             body: self.body(due, measured),
@@ -103,10 +105,10 @@ impl Pushes {
     fn ended(&self, link: usize, answer: &PushResponse, measured: Option<Instant>) {
         let outcome = answer.outcomes.first();
         if outcome.is_some_and(|outcome| outcome.status() == Status::Delivered) {
-            self.shared.done(1);
-            self.shared
-                .outcome
-                .record(link, measured.map(|due| due.elapsed()));
+            if let Some(due) = measured {
+                self.shared.done(1);
+                self.shared.outcome.record(link, [due.elapsed()]);
+            }
             return;
         }
         let reason = outcome

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use linkgate_filter::Form;
 use tokio::task::JoinSet;
@@ -27,6 +28,7 @@ const AFTER: Duration = Duration::from_secs(2);
 /// The time, the count and the cost at one moment.
 struct Moment {
     at: Instant,
+    /// Messages since the time for warming up was over.
     done: u64,
     usage: Option<Usage>,
 }
@@ -140,8 +142,12 @@ fn load(
     let epoch = Instant::now();
     if args.mode == Mode::Push && !links.is_empty() {
         let most = links.len().saturating_mul(args.depth as usize).max(10_000);
-        let refused = |status: tonic::Status| {
-            text::complain(format_args!("cannot push: {}", status.message()));
+        let push_to = args.push_to.clone();
+        let refused = move |status: tonic::Status| {
+            text::complain(format_args!(
+                "cannot push to {push_to}: {}",
+                status.message()
+            ));
         };
         let pushes = Pushes {
             shared: Arc::clone(shared),
@@ -152,6 +158,7 @@ fn load(
                 .iter()
                 .map(|link| (link.number, opening.user(link.number)))
                 .collect(),
+            run: fastrand::u32(..),
             size: args.size.as_usize(),
             pace,
             patience: *args.patience,
@@ -190,11 +197,12 @@ async fn measure(
     } else {
         &mut tasks.links
     };
-    let mut over = Box::pin(async { while work.join_next().await.is_some() {} });
+    // All messages are sent and answered, or no link is left; this may be so before the warm-up ends.
+    let over = Box::pin(async { while work.join_next().await.is_some() {} }).shared();
     if !args.warmup.is_zero() {
         tokio::select! {
             () = sleep(*args.warmup) => {}
-            () = &mut over => {}
+            () = over.clone() => {}
         }
     }
     let start = moment(args, shared)?;
@@ -208,8 +216,7 @@ async fn measure(
     };
     tokio::select! {
         () = sleep(*args.duration), if args.messages.is_none() || args.mode == Mode::Idle => {}
-        // All messages are sent and answered, or no link is left.
-        () = &mut over => {}
+        () = over => {}
         () = show(args, shared, &start, &bar) => {}
     }
     bar.finish_and_clear();
@@ -218,12 +225,12 @@ async fn measure(
 
 /// Keeps the bar up to date.
 async fn show(args: &Args, shared: &Shared, start: &Moment, bar: &ProgressBar) {
-    let (mut tick, mut last) = (interval(Duration::from_millis(500)), start.done);
+    let (mut tick, mut last) = (interval(Duration::from_millis(500)), 0);
     loop {
         tick.tick().await;
         let done = shared.done.load(Ordering::Relaxed);
         let position = if args.messages.is_some() {
-            done - start.done
+            done
         } else {
             start.at.elapsed().as_secs()
         };
@@ -260,10 +267,7 @@ fn report(
     after: &Moment,
 ) -> Report {
     let (seconds, messages) = measured.map_or((0.0, 0), |(start, end)| {
-        (
-            end.at.duration_since(start.at).as_secs_f64(),
-            end.done - start.done,
-        )
+        (end.at.duration_since(start.at).as_secs_f64(), end.done)
     });
     let server = measured.and_then(|(start, end)| {
         let (before, start, end, after) = (before.usage?, start.usage?, end.usage?, after.usage?);

@@ -21,7 +21,7 @@ pub(super) struct Shared {
     measuring: AtomicBool,
     /// Messages that may still be sent.
     left: AtomicI64,
-    /// Messages or pushes that have ended well.
+    /// Messages or pushes that have ended well, those of the time for warming up not among them.
     pub(super) done: AtomicU64,
     /// From sending to the answer, or from pushing to the arrival at the client.
     pub(super) latency: Latency,

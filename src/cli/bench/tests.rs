@@ -17,8 +17,14 @@ struct Line {
 }
 
 fn args(url: &str, line: &str) -> Args {
-    let words = ["bench", url, "--warmup", "0s"]
+    let warmup = if line.contains("--warmup") {
+        ""
+    } else {
+        "--warmup 0s"
+    };
+    let words = ["bench", url]
         .into_iter()
+        .chain(warmup.split_whitespace())
         .chain(line.split_whitespace());
     Line::parse_from(words).args
 }
@@ -135,6 +141,30 @@ async fn idle_links_are_weighed() {
     let report = run::run(&args(&url, &line)).await.unwrap();
     assert_eq!((report.links, report.messages), (20, 0), "{report}");
     assert!(report.server.unwrap().resident_before > 0);
+}
+
+#[tokio::test]
+async fn links_that_are_lost_while_warming_up_end_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(tokio_tungstenite::accept_async(stream).await);
+        }
+    });
+    let line = "--form raw --links 2 --duration 50ms --warmup 60s";
+    let report = run::run(&args(&url, line)).await.unwrap();
+    assert_eq!((report.links, report.messages), (2, 0), "{report}");
+    assert_eq!(report.errors.values().sum::<u64>(), 2, "{report}");
+}
+
+#[tokio::test]
+async fn what_was_sent_while_warming_up_is_not_among_the_messages() {
+    let url = server(false).await;
+    let line = "--form raw --links 5 --depth 4 --messages 1000 --warmup 50ms";
+    let report = run::run(&args(&url, line)).await.unwrap();
+    assert_eq!(report.messages, 1000, "{report}");
+    assert_eq!(report.latency.unwrap().count, 1000);
 }
 
 #[tokio::test]

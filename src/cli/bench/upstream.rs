@@ -88,8 +88,8 @@ impl Load {
                     latencies.push(start.elapsed());
                 }
             }
-            self.shared.done(latencies.len() as u64);
             if measured {
+                self.shared.done(latencies.len() as u64);
                 self.shared
                     .latency
                     .record(link.number, latencies.iter().copied());
@@ -167,8 +167,8 @@ impl Load {
         if !answer.accepted {
             return;
         }
-        self.shared.done(1);
         if sent.measured {
+            self.shared.done(1);
             self.shared.latency.record(link, [sent.due.elapsed()]);
         }
     }
