@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const PROTOS: [&str; 3] = ["message", "backend", "push"];
+const PROTOS: [&str; 4] = ["message", "backend", "push", "report"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=linkgate");

@@ -1,4 +1,4 @@
-//! The admin address: health, readiness and metrics of the node.
+//! The admin address: health, readiness and metrics of the node, and what other rooms bring.
 //!
 //! What may not enter: anything a client can reach.
 
@@ -69,13 +69,14 @@ impl AdminServer {
         self.0.local_addr()
     }
 
-    /// Answers until `stop` is cancelled.
-    pub async fn run(self, admin: Arc<Admin>, stop: CancellationToken) {
+    /// Answers until `stop` is cancelled, by `more` routes too.
+    pub async fn run(self, admin: Arc<Admin>, more: Router, stop: CancellationToken) {
         let routes = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
-            .with_state(admin);
+            .with_state(admin)
+            .merge(more);
         let server = axum::serve(self.0, routes)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = server.await {

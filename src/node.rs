@@ -1,13 +1,14 @@
 //! A node: the rooms put together, started from a configuration, and stopped without losing what is under way.
 
 mod gateway;
+mod pushes;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, Host, States};
+use linkgate_filter::{Clock, EdgeError, Host, States};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::gateway::Gateway;
+use self::pushes::Pushes;
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, PipelineConfig, document};
@@ -22,7 +24,7 @@ use crate::edges;
 use crate::link::{LinkManager, LinkMetrics, PushBudget};
 use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
 use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
-use crate::push::{GrpcPush, GrpcPushError, PushMetrics, Router};
+use crate::push::{GrpcPushError, PushMetrics, Router};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,14 @@ pub enum StartError {
     /// A push source cannot be opened.
     #[error(transparent)]
     Push(#[from] GrpcPushError),
+    /// A topic of pushes cannot be read.
+    #[error("the topic `{topic}` of pushes cannot be read: {source}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        source: EdgeError,
+    },
     /// The admin address cannot be bound.
     #[error("the admin address cannot be {address}: {source}")]
     Admin {
@@ -88,20 +98,7 @@ impl Node {
         let admin = Arc::new(Admin::new(counted.register(&config.node, &generations)));
 
         let stop_background = CancellationToken::new();
-        let admin_address = match config.admin {
-            None => None,
-            Some(config) => {
-                let failed = |source| StartError::Admin {
-                    address: config.address,
-                    source,
-                };
-                let server = AdminServer::bind(config.address).await.map_err(failed)?;
-                let address = server.local_address().map_err(failed)?;
-                background.spawn(server.run(Arc::clone(&admin), stop_background.clone()));
-                Some(address)
-            }
-        };
-        background.spawn(sweep(host, stop_background.clone()));
+        background.spawn(sweep(Arc::clone(&host), stop_background.clone()));
 
         // Bind everything before anything is accepted.
         let listen = |config| Listener::bind(config, &counted.listeners);
@@ -119,10 +116,23 @@ impl Node {
         for (biz_id, limit) in own_limits {
             router.limit(&biz_id, limit);
         }
-        let mut sources = Vec::new();
-        for source in &config.push.sources {
-            sources.push(GrpcPush::bind(&source.grpc, router.clone()).await?);
-        }
+        let outside = (&host.edges, config.node.id.as_str());
+        let pushes = Pushes::open(&config.push, &router, &generations, outside).await?;
+
+        let admin_address = match config.admin {
+            None => None,
+            Some(config) => {
+                let failed = |source| StartError::Admin {
+                    address: config.address,
+                    source,
+                };
+                let server = AdminServer::bind(config.address).await.map_err(failed)?;
+                let address = server.local_address().map_err(failed)?;
+                let (admin, stop) = (Arc::clone(&admin), stop_background.clone());
+                background.spawn(server.run(admin, pushes.routes(), stop));
+                Some(address)
+            }
+        };
 
         let gateway = Arc::new(Gateway::new(
             &config.listeners,
@@ -131,11 +141,7 @@ impl Node {
             counted.links,
         ));
         let (accepting, stop_accepting) = (TaskTracker::new(), CancellationToken::new());
-        let mut push_sources = Vec::new();
-        for source in sources {
-            push_sources.extend(source.address());
-            accepting.spawn(serve(source, stop_accepting.clone()));
-        }
+        let push_sources = pushes.serve(&accepting, &stop_accepting);
         let mut listeners = Vec::new();
         for (config, listener) in config.listeners.iter().zip(bound) {
             listeners.push((
@@ -259,12 +265,6 @@ fn unsettled_pushes(config: &PipelineConfig) -> (String, Option<usize>) {
         config.biz_id.clone(),
         config.limits.unsettled_pushes.map(|limit| limit as usize),
     )
-}
-
-async fn serve(source: GrpcPush, stop: CancellationToken) {
-    if let Err(error) = source.serve(stop).await {
-        tracing::error!(%error, "a push source does not serve any more");
-    }
 }
 
 async fn sweep(host: Arc<Host>, stop: CancellationToken) {

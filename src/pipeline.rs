@@ -47,6 +47,12 @@ impl Generation {
         self.by_listener.get(listener)?.get(biz_id)
     }
 
+    /// Whether a business is served on any listener.
+    pub fn serves(&self, biz_id: &str) -> bool {
+        let mut businesses = self.by_listener.values();
+        businesses.any(|own| own.contains_key(biz_id))
+    }
+
     /// Every pipeline once.
     pub fn pipelines(&self) -> &[Arc<Pipeline>] {
         &self.pipelines

@@ -5,6 +5,7 @@ mod files;
 mod fit;
 mod names;
 mod pipelines;
+mod push;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,6 @@ use super::source::Sources;
 use super::tree::Tree;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
-use crate::push::{PushConfig, PushLimits, PushSource};
 use addresses::Addresses;
 use names::Names;
 
@@ -48,7 +48,13 @@ pub(super) fn assemble(
         stores: stores.keys().cloned().collect(),
         brokers: brokers.keys().cloned().collect(),
     };
-    let push = push(documents, &mut addresses, diagnostics);
+    let push = push::push(
+        documents,
+        &names,
+        admin.is_some(),
+        &mut addresses,
+        diagnostics,
+    );
     let pipelines = pipelines::pipelines(
         documents,
         &names,
@@ -156,50 +162,4 @@ fn stand_in() -> Backend {
     Backend {
         grpc: linkgate_filter::backend::GrpcBackend::at("localhost:1"),
     }
-}
-
-/// The sources of all documents together; the limits of the one that has them.
-fn push(
-    documents: &[Tree],
-    addresses: &mut Addresses,
-    diagnostics: &mut Diagnostics,
-) -> PushConfig {
-    let mut config = PushConfig::default();
-    let sections: Vec<&Tree> = documents
-        .iter()
-        .filter_map(|document| document.get("push"))
-        .collect();
-    for tree in sections
-        .iter()
-        .filter_map(|push| push.get("sources"))
-        .flat_map(Tree::items)
-    {
-        let (Some(source), Some(grpc)) = (known_part::<PushSource>(tree), tree.get("grpc")) else {
-            continue;
-        };
-        let mut problems = Problems::new();
-        source.grpc.check(&mut problems);
-        report(grpc, problems, diagnostics);
-        if let Some(address) = grpc.get("address") {
-            addresses.add(source.grpc.address, address, diagnostics);
-        }
-        config.sources.push(source);
-    }
-    let mut written = None;
-    for tree in sections.iter().filter_map(|push| push.get("limits")) {
-        if let Some(first) = written.replace(key_of(tree)) {
-            let problem = Diagnostic::at(key_of(tree), "`push.limits` is defined twice");
-            diagnostics.push(
-                problem
-                    .also(first, "the other one is here")
-                    .hint("keep one of them"),
-            );
-        }
-        let limits: PushLimits = known_part(tree).unwrap_or_default();
-        let mut problems = Problems::new();
-        limits.check(&mut problems);
-        report(tree, problems, diagnostics);
-        config.limits = limits;
-    }
-    config
 }

@@ -2,8 +2,7 @@
 //!
 //! What may not enter: where users' links are. That is the router's.
 
-mod auth;
-mod requests;
+mod doorman;
 mod server;
 mod service;
 

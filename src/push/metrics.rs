@@ -16,6 +16,12 @@ pub struct PushMetrics {
     pub(super) rerouted: Counter,
     outcomes: Family<Ended, Counter>,
     refused: Family<Refused, Counter>,
+    read: Counter,
+    parked: Counter,
+    dead: Counter,
+    reported: Counter,
+    failed_writes: Counter,
+    pub(super) held: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +45,31 @@ impl PushMetrics {
     pub(super) fn refused(&self, code: &str) {
         let code = code.to_owned();
         self.refused.get_or_create(&Refused { code }).inc();
+    }
+
+    /// A record was read from a topic of pushes.
+    pub(super) fn taken(&self) {
+        self.read.inc();
+    }
+
+    /// A push was parked.
+    pub(super) fn parked(&self) {
+        self.parked.inc();
+    }
+
+    /// A record went to the dead-letter topic.
+    pub(super) fn dead(&self) {
+        self.dead.inc();
+    }
+
+    /// Reports were written.
+    pub(super) fn reported(&self, reports: usize) {
+        self.reported.inc_by(reports as u64);
+    }
+
+    /// The broker did not take a record that is tried again.
+    pub(super) fn write_failed(&self) {
+        self.failed_writes.inc();
     }
 
     /// How many receivers' pushes have ended so.
@@ -73,6 +104,36 @@ impl PushMetrics {
             "push_calls_refused",
             "Calls and pushes refused as a whole, by code",
             self.refused.clone(),
+        );
+        registry.register(
+            "push_records",
+            "Records read from topics of pushes, parked ones included",
+            self.read.clone(),
+        );
+        registry.register(
+            "push_records_held",
+            "Records of topics whose offsets cannot be passed yet",
+            self.held.clone(),
+        );
+        registry.register(
+            "pushes_parked",
+            "Pushes written to a topic of parked pushes",
+            self.parked.clone(),
+        );
+        registry.register(
+            "push_dead_letters",
+            "Records written to a dead-letter topic",
+            self.dead.clone(),
+        );
+        registry.register(
+            "push_reports",
+            "Reports begun, by receiver",
+            self.reported.clone(),
+        );
+        registry.register(
+            "push_writes_failed",
+            "Reports, parked pushes and dead letters that the broker did not take; they are tried again",
+            self.failed_writes.clone(),
         );
     }
 }

@@ -81,12 +81,11 @@ impl Router {
     }
 
     fn send(&self, push: &Arc<Admitted>, user_id: &str) -> Pending {
-        let known = self.begin(push, user_id);
-        if let Known::Now(outcome) = &known {
-            self.metrics.ended(outcome.status);
+        Pending {
+            known: self.begin(push, user_id),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
         }
-        let clock = Arc::clone(&self.clock);
-        Pending { known, clock }
     }
 
     fn begin(&self, push: &Arc<Admitted>, user_id: &str) -> Known {
@@ -129,6 +128,16 @@ impl Router {
             course.flight().land(outcome.clone());
             return Known::Now(outcome);
         }
+        // Links that have no room say so at once.
+        course.note();
+        let refused = course.sent.iter().all(|sent| {
+            let outcome = sent.outcome.as_ref();
+            outcome.is_some_and(|outcome| !has_left(outcome, push.ack))
+        });
+        if let (true, Some(outcome)) = (refused, course.judge()) {
+            course.flight().land(outcome.clone());
+            return Known::Now(outcome);
+        }
         self.metrics.unsettled.inc();
         tokio::spawn(course.run());
         Known::Later(landing)
@@ -154,6 +163,7 @@ impl Sending {
 pub struct Pending {
     known: Known,
     clock: Arc<dyn Clock>,
+    metrics: PushMetrics,
 }
 
 enum Known {
@@ -162,10 +172,21 @@ enum Known {
 }
 
 impl Pending {
+    /// What became of it, if that was known at once: the user is not connected, or there was no room.
+    pub(super) fn known(&self) -> Option<&ReceiverOutcome> {
+        match &self.known {
+            Known::Now(outcome) => Some(outcome),
+            Known::Later(_) => None,
+        }
+    }
+
     /// What became of it; what is known at `until`, when the caller's patience ends, if that comes first.
     pub async fn outcome(self, until: Option<Instant>) -> ReceiverOutcome {
         let mut landing = match self.known {
-            Known::Now(outcome) => return outcome,
+            Known::Now(outcome) => {
+                self.metrics.ended(outcome.status);
+                return outcome;
+            }
             Known::Later(landing) => landing,
         };
         let landed = async {
@@ -273,15 +294,20 @@ impl Course {
         flight.land(outcome);
     }
 
+    /// Notes what links have said.
+    fn note(&mut self) {
+        for (number, outcome) in self.flight().news() {
+            if let Some(sent) = self.sent.get_mut(number as usize) {
+                sent.outcome = Some(outcome);
+            }
+        }
+    }
+
     /// Notes what links have said, and goes on to newer links in place of those that are gone.
     fn hear(&mut self) {
         let ack = self.flight().push.ack;
         loop {
-            for (number, outcome) in self.flight().news() {
-                if let Some(sent) = self.sent.get_mut(number as usize) {
-                    sent.outcome = Some(outcome);
-                }
-            }
+            self.note();
             let left = |sent: &Sent| {
                 !sent.moved && sent.outcome.as_ref().is_some_and(|o| has_left(o, ack))
             };

@@ -88,6 +88,11 @@ impl TestLink {
         self.queue.lock().refuses = Some(fault);
     }
 
+    /// Takes pushes again.
+    pub(super) fn accept(&self) {
+        self.queue.lock().refuses = None;
+    }
+
     pub(super) fn keys(&self) -> Vec<String> {
         let queue = self.queue.lock();
         queue.pushes.iter().map(|m| m.key.clone()).collect()

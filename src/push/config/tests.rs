@@ -8,7 +8,7 @@ fn check(yaml: &str) -> Result<PushConfig, String> {
         let mut problems = Problems::new();
         config.limits.check(&mut problems);
         for source in &config.sources {
-            source.grpc.check(&mut problems);
+            source.check(&mut problems);
         }
         problems.into_result(config)
     });
@@ -17,7 +17,7 @@ fn check(yaml: &str) -> Result<PushConfig, String> {
 
 fn source(yaml: &str) -> Result<GrpcSource, String> {
     let config = check(&format!("{{ sources: [{{ grpc: {yaml} }}] }}"))?;
-    Ok(config.sources[0].grpc.clone())
+    Ok(config.sources[0].grpc.clone().expect("a gRPC source"))
 }
 
 #[test]

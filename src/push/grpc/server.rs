@@ -18,7 +18,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use super::auth::Callers;
+use super::doorman::Doorman;
 use super::service::Service;
 use crate::push::config::GrpcSource;
 use crate::push::router::Router;
@@ -28,7 +28,7 @@ pub struct GrpcPush {
     listener: TcpListener,
     server: Server,
     service: Service,
-    callers: Callers,
+    callers: Doorman,
     max_message: usize,
     max_connections: usize,
 }
@@ -75,7 +75,7 @@ impl GrpcPush {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| GrpcPushError::Bind { address, source })?;
-        let callers = Callers::new(&config.auth, router.metrics().clone());
+        let callers = Doorman::new(&config.auth, router.metrics().clone());
         let service = Service {
             router,
             max_in_flight: config.max_in_flight as usize,

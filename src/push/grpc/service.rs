@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::auth::Grant;
-use super::requests;
+use crate::push::auth::Grant;
+use crate::push::requests;
 use crate::push::router::{Pending, Router};
 
 /// `PushService` of one source.
@@ -37,7 +37,7 @@ impl PushService for Service {
         let until = self.patience(request.metadata());
         match self.start(request.into_inner(), &grant) {
             Ok(started) => Ok(Response::new(started.answer(until).await)),
-            Err(refusal) => Err(requests::status(&refusal.fault)),
+            Err(refusal) => Err(status(&refusal.fault)),
         }
     }
 
@@ -121,6 +121,16 @@ impl Service {
 fn grant<T>(request: &Request<T>) -> Result<Grant, Status> {
     let grant = request.extensions().get::<Grant>().cloned();
     grant.ok_or_else(|| Status::internal("the call was not authenticated"))
+}
+
+/// What the gRPC status of a refused call is.
+fn status(fault: &Fault) -> tonic::Status {
+    let code = match &*fault.code {
+        requests::INVALID => tonic::Code::InvalidArgument,
+        requests::FORBIDDEN => tonic::Code::PermissionDenied,
+        _ => tonic::Code::ResourceExhausted,
+    };
+    tonic::Status::new(code, fault.to_string())
 }
 
 /// A push that is under way.

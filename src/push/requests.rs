@@ -1,13 +1,16 @@
 //! Requests and answers of the wire into those of the router and back.
 
+mod json;
+
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use linkgate_filter::{Blame, Effect, Fault};
 use linkgate_proto::v1;
 
-use crate::push::message::Push;
-use crate::push::outcome::{ReceiverOutcome, Status};
+pub(super) use self::json::from_json;
+use super::message::Push;
+use super::outcome::{ReceiverOutcome, Status};
 
 /// The code of a push that makes no sense.
 pub(super) const INVALID: &str = "push.invalid";
@@ -74,29 +77,44 @@ fn instant(unix_ms: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40))
 }
 
-/// What the gRPC status of a refused call is.
-pub(super) fn status(fault: &Fault) -> tonic::Status {
-    let code = match &*fault.code {
-        INVALID => tonic::Code::InvalidArgument,
-        FORBIDDEN => tonic::Code::PermissionDenied,
-        _ => tonic::Code::ResourceExhausted,
-    };
-    tonic::Status::new(code, fault.to_string())
+/// Milliseconds since 1970.
+pub(super) fn unix_ms(at: SystemTime) -> i64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The push as a request, for these receivers.
+pub(super) fn write(push: &Push, receivers: Vec<String>) -> v1::PushRequest {
+    v1::PushRequest {
+        key: push.key.to_string(),
+        biz_id: push.biz_id.to_string(),
+        receiver_ids: receivers,
+        body: push.body.clone(),
+        device_id: push.device_id.as_deref().map(str::to_owned),
+        expires_at: push.expires_at.map(unix_ms),
+        ack: Some(push.ack),
+        all: push.all,
+    }
 }
 
 pub(super) fn outcome(receiver_id: String, outcome: ReceiverOutcome) -> v1::ReceiverOutcome {
+    v1::ReceiverOutcome {
+        receiver_id,
+        status: status(outcome.status).into(),
+        reason: outcome.reason.map(fault),
+    }
+}
+
+pub(super) fn status(status: Status) -> v1::receiver_outcome::Status {
     use v1::receiver_outcome::Status as Wire;
-    let status = match outcome.status {
+    match status {
         Status::Delivered => Wire::Delivered,
         Status::Sent => Wire::Sent,
         Status::Offline => Wire::Offline,
         Status::Expired => Wire::Expired,
         Status::Rejected => Wire::Rejected,
-    };
-    v1::ReceiverOutcome {
-        receiver_id,
-        status: status.into(),
-        reason: outcome.reason.map(fault),
     }
 }
 

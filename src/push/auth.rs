@@ -6,21 +6,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
 use subtle::ConstantTimeEq;
-use tonic::metadata::MetadataMap;
-use tonic::service::Interceptor;
-use tonic::{Request, Status};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-use crate::push::config::GrpcCaller;
-use crate::push::metrics::PushMetrics;
+use super::config::GrpcCaller;
 
-/// The callers of one source. Intercepts every call before its body is read, so that a stranger costs nothing; the call
-/// goes on with its [`Grant`].
+/// The callers of one source.
 #[derive(Clone)]
 pub(super) struct Callers {
     callers: Arc<[Caller]>,
-    metrics: PushMetrics,
 }
 
 struct Caller {
@@ -52,23 +46,8 @@ impl Grant {
     }
 }
 
-impl Interceptor for Callers {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        match self.admit(&request) {
-            Ok(grant) => {
-                request.extensions_mut().insert(grant);
-                Ok(request)
-            }
-            Err(status) => {
-                self.metrics.refused("push.unauthenticated");
-                Err(status)
-            }
-        }
-    }
-}
-
 impl Callers {
-    pub(super) fn new(callers: &[GrpcCaller], metrics: PushMetrics) -> Self {
+    pub(super) fn new(callers: &[GrpcCaller]) -> Self {
         let caller = |caller: &GrpcCaller| {
             let proof = match (&caller.token, &caller.client_cert) {
                 (Some(token), _) => Proof::Token(hash(token.expose())),
@@ -82,32 +61,16 @@ impl Callers {
         };
         Self {
             callers: callers.iter().filter_map(caller).collect(),
-            metrics,
         }
     }
 
-    /// What the caller may do.
-    fn admit(&self, request: &Request<()>) -> Result<Grant, Status> {
-        if self.callers.is_empty() {
-            return Ok(Grant::All);
-        }
-        if let Some(token) = bearer(request.metadata()) {
-            return self
-                .by_token(token)
-                .ok_or_else(|| Status::unauthenticated("the token is not known"));
-        }
-        let certificates = request.peer_certs();
-        let Some(own) = certificates.as_ref().and_then(|chain| chain.first()) else {
-            return Err(Status::unauthenticated(
-                "a token is missing: send `authorization: Bearer ...`",
-            ));
-        };
-        self.by_name(own)
-            .ok_or_else(|| Status::unauthenticated("the certificate's name is not known"))
+    /// Whether nobody has to say who it is.
+    pub(super) fn are_open(&self) -> bool {
+        self.callers.is_empty()
     }
 
     /// Compares with every token, so that the time tells nothing of which one it is like.
-    fn by_token(&self, token: &str) -> Option<Grant> {
+    pub(super) fn by_token(&self, token: &str) -> Option<Grant> {
         let token = hash(token);
         let mut found = None;
         for caller in self.callers.iter() {
@@ -121,7 +84,7 @@ impl Callers {
     }
 
     /// The certificate has been verified in the handshake.
-    fn by_name(&self, certificate: &CertificateDer<'_>) -> Option<Grant> {
+    pub(super) fn by_name(&self, certificate: &CertificateDer<'_>) -> Option<Grant> {
         let names = names(certificate);
         let mut callers = self.callers.iter();
         let caller = callers
@@ -136,9 +99,9 @@ fn hash(token: &str) -> [u8; 32] {
     hash
 }
 
-fn bearer(metadata: &MetadataMap) -> Option<&str> {
-    let value = metadata.get("authorization")?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+/// The token of an `authorization` header.
+pub(super) fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

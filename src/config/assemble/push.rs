@@ -1,0 +1,106 @@
+//! Pushes: the sources of all documents together, and what the one document says that has more to say of them.
+
+use linkgate_filter::problem::{Mark, Path, Problems};
+use serde::de::DeserializeOwned;
+
+use super::addresses::Addresses;
+use super::key_of;
+use super::names::{Names, undefined};
+use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::read::{known_part, report};
+use crate::config::source::Span;
+use crate::config::tree::Tree;
+use crate::push::{PushConfig, PushLimits, PushSource, Reports};
+
+pub(super) fn push(
+    documents: &[Tree],
+    names: &Names<'_>,
+    has_admin: bool,
+    addresses: &mut Addresses,
+    diagnostics: &mut Diagnostics,
+) -> PushConfig {
+    let sections: Vec<&Tree> = documents
+        .iter()
+        .filter_map(|document| document.get("push"))
+        .collect();
+    let (mut sources, mut https) = (Vec::new(), None);
+    for tree in sections
+        .iter()
+        .filter_map(|push| push.get("sources"))
+        .flat_map(Tree::items)
+    {
+        let Some(source) = known_part::<PushSource>(tree) else {
+            continue;
+        };
+        let mut problems = Problems::new();
+        source.check(&mut problems);
+        report(tree, problems, diagnostics);
+        if let (Some(grpc), Some(address)) = (
+            &source.grpc,
+            tree.get("grpc").and_then(|grpc| grpc.get("address")),
+        ) {
+            addresses.add(grpc.address, address, diagnostics);
+        }
+        if let Some(kafka) = &source.kafka {
+            check_broker(&kafka.broker, tree, names, diagnostics);
+        }
+        if let Some(http) = tree.get("http") {
+            check_http(http, has_admin, https.replace(key_of(http)), diagnostics);
+        }
+        sources.push(source);
+    }
+    let reports = only::<Reports>(&sections, "reports", Reports::check, diagnostics);
+    if let Some((tree, reports)) = &reports {
+        check_broker(&reports.kafka.broker, tree, names, diagnostics);
+    }
+    let limits = only::<PushLimits>(&sections, "limits", PushLimits::check, diagnostics);
+    PushConfig {
+        sources,
+        reports: reports.map(|(_, reports)| reports),
+        limits: limits.map(|(_, limits)| limits).unwrap_or_default(),
+    }
+}
+
+/// A part of `push:` that one document at most has.
+fn only<'a, T: DeserializeOwned>(
+    sections: &[&'a Tree],
+    key: &str,
+    check: impl Fn(&T, &mut Problems),
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'a Tree, T)> {
+    let mut found = sections.iter().filter_map(|push| push.get(key));
+    let tree = found.next()?;
+    for other in found {
+        let what = format!("`push.{key}` is defined twice");
+        let problem =
+            Diagnostic::at(key_of(other), what).also(key_of(tree), "the other one is here");
+        diagnostics.push(problem.hint("keep one of them"));
+    }
+    let part = known_part::<T>(tree)?;
+    let mut problems = Problems::new();
+    check(&part, &mut problems);
+    report(tree, problems, diagnostics);
+    Some((tree, part))
+}
+
+/// There is one admin address, and so one place for HTTP.
+fn check_http(tree: &Tree, has_admin: bool, other: Option<Span>, diagnostics: &mut Diagnostics) {
+    if !has_admin {
+        let problem = Diagnostic::at(key_of(tree), "there is no admin address to push to");
+        diagnostics.push(problem.hint("add `admin: { address: 127.0.0.1:9901 }`"));
+    }
+    if let Some(other) = other {
+        let problem = Diagnostic::at(key_of(tree), "there are two `http` sources");
+        let problem = problem.also(other, "the other one is here");
+        diagnostics.push(problem.hint("name all callers in the `auth` of one"));
+    }
+}
+
+/// Reports a broker that is not defined, which `tree` names under `kafka.broker`.
+fn check_broker(name: &str, tree: &Tree, names: &Names<'_>, diagnostics: &mut Diagnostics) {
+    if !names.brokers.contains_key(name) {
+        let span = tree.locate(&Path::from(["kafka", "broker"]), Mark::Value);
+        let known = names.brokers.keys().copied();
+        diagnostics.push_undefined(undefined("broker", name, span, known));
+    }
+}

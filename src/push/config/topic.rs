@@ -1,0 +1,195 @@
+//! `kafka:` of a push source: a topic of a broker.
+
+use std::time::Duration;
+
+use linkgate_filter::problem::Problems;
+use linkgate_filter::units::{ByteSize, HumanDuration};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at_least_one;
+
+/// How a push from a topic finds the node that has its user's links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Routing {
+    /// The nodes share the topic as one consumer group, and each push goes to the node that has the user. On a single
+    /// node, that is itself.
+    #[default]
+    Directory,
+    /// Every node reads the whole topic as a group of its own, `group` and the node's id, and sends to the users it
+    /// has. A push is sent at most once across nodes: one that no node delivers is neither parked nor reported offline,
+    /// and a node that is down misses what is written meanwhile.
+    Broadcast,
+}
+
+/// What becomes of a push whose client did not acknowledge it in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExpired {
+    /// It is reported, and that is all.
+    #[default]
+    Report,
+    /// It is parked and sent again later, until `expires_at` or `give_up_after`.
+    Park,
+    /// It is written to the dead-letter topic too.
+    DeadLetter,
+}
+
+/// Pushes from a topic. A record is a `PushRequest` of `linkgate/v1/push.proto`, as protobuf or JSON.
+///
+/// The group's offset moves past a push only once its outcome is reported, or the push is parked: written to a topic of
+/// its own, from which it is taken up again.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSource {
+    /// The name of the broker.
+    pub broker: String,
+    /// The topic.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// Where pushes are parked. Default: the topic's name and `_parked`.
+    #[serde(default)]
+    pub park: Option<String>,
+    /// Where records go that are no pushes, with the reason in their headers. Default: the topic's name and `_dead`.
+    #[serde(default)]
+    pub dead_letter: Option<String>,
+    /// Unsettled pushes of one partition; beyond it, those that have waited for `min_hold` are parked, the longest
+    /// waiting first, and the partition is not read until there is room. Default: 10000.
+    #[serde(default = "TopicSource::max_unsettled")]
+    #[schemars(range(min = 1))]
+    pub max_unsettled: u32,
+    /// What they may weigh; beyond it likewise. Default: 64MiB.
+    #[serde(default = "TopicSource::max_unsettled_bytes")]
+    pub max_unsettled_bytes: ByteSize,
+    /// How long a push is let alone before want of room parks it. Default: 1s.
+    #[serde(default = "TopicSource::min_hold")]
+    pub min_hold: HumanDuration,
+    /// How long a push may be unsettled before it is parked. Default: 30s.
+    #[serde(default = "TopicSource::max_hold")]
+    pub max_hold: HumanDuration,
+    /// How long a parked push rests before it is sent again. One that is still under way on this node is not sent again,
+    /// but goes on. Default: 5s.
+    #[serde(default = "TopicSource::retry_after")]
+    pub retry_after: HumanDuration,
+    /// How long after it was first read a push is given up, however often it was parked; it is reported as expired then.
+    /// Default: 1h.
+    #[serde(default = "TopicSource::give_up_after")]
+    pub give_up_after: HumanDuration,
+    /// How long after it was first read a push looks for a user who is not connected, before it is settled as offline.
+    /// Long enough for clients to come back to a node that was restarted. Default: 5s.
+    #[serde(default = "TopicSource::offline_after")]
+    pub offline_after: HumanDuration,
+    /// What becomes of a push whose client did not acknowledge it in time. Default: report.
+    #[serde(default)]
+    pub on_expired: OnExpired,
+    /// How long partitions that go to another node, or a stop, wait for pushes under way, before the rest is parked.
+    /// Default: 5s.
+    #[serde(default = "TopicSource::release_within")]
+    pub release_within: HumanDuration,
+    /// Records read ahead from the broker, in bytes. Default: 8MiB.
+    #[serde(default = "TopicSource::read_ahead")]
+    pub read_ahead: ByteSize,
+}
+
+impl TopicSource {
+    fn max_unsettled() -> u32 {
+        10_000
+    }
+
+    fn max_unsettled_bytes() -> ByteSize {
+        ByteSize::mib(64)
+    }
+
+    fn min_hold() -> HumanDuration {
+        Duration::from_secs(1).into()
+    }
+
+    fn max_hold() -> HumanDuration {
+        Duration::from_secs(30).into()
+    }
+
+    fn retry_after() -> HumanDuration {
+        Duration::from_secs(5).into()
+    }
+
+    fn give_up_after() -> HumanDuration {
+        Duration::from_secs(3600).into()
+    }
+
+    fn offline_after() -> HumanDuration {
+        Duration::from_secs(5).into()
+    }
+
+    fn release_within() -> HumanDuration {
+        Duration::from_secs(5).into()
+    }
+
+    fn read_ahead() -> ByteSize {
+        ByteSize::mib(8)
+    }
+
+    /// The topic for parked pushes.
+    pub(crate) fn park(&self) -> String {
+        let default = || format!("{}_parked", self.topic);
+        self.park.clone().unwrap_or_else(default)
+    }
+
+    /// The topic for records that are no pushes.
+    pub(crate) fn dead_letter(&self) -> String {
+        let default = || format!("{}_dead", self.topic);
+        self.dead_letter.clone().unwrap_or_else(default)
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems) {
+        for (key, text) in [("topic", &self.topic), ("group", &self.group)] {
+            if text.is_empty() {
+                problems.at(key, format!("a {key} has a name"));
+            }
+        }
+        let (park, dead) = (self.park(), self.dead_letter());
+        for (key, clashes) in [
+            ("park", park == self.topic),
+            ("dead_letter", dead == self.topic || dead == park),
+        ] {
+            if clashes {
+                problems
+                    .at(key, "pushes would go round in circles")
+                    .hint("give each topic a name of its own");
+            }
+        }
+        at_least_one("max_unsettled", self.max_unsettled, problems);
+        for (key, size) in [
+            ("max_unsettled_bytes", self.max_unsettled_bytes),
+            ("read_ahead", self.read_ahead),
+        ] {
+            if size.bytes() == 0 {
+                problems
+                    .at(key, "0 would let nothing through")
+                    .hint("write a size such as `8MiB`");
+            }
+        }
+        for (key, time) in [
+            ("max_hold", self.max_hold),
+            ("retry_after", self.retry_after),
+            ("give_up_after", self.give_up_after),
+            ("release_within", self.release_within),
+        ] {
+            if time.is_zero() {
+                problems
+                    .at(key, "this has to be longer than 0s")
+                    .hint("write a duration such as `5s`");
+            }
+        }
+        if *self.min_hold > *self.max_hold {
+            let what = format!(
+                "{} is longer than `max_hold`, {}",
+                self.min_hold, self.max_hold
+            );
+            problems
+                .at("min_hold", what)
+                .hint("lower `min_hold`, or raise `max_hold`");
+        }
+    }
+}

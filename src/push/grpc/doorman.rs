@@ -1,0 +1,64 @@
+//! Asks every call who it is from.
+
+use tonic::metadata::MetadataMap;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+use crate::push::auth::{Callers, Grant, bearer};
+use crate::push::config::GrpcCaller;
+use crate::push::metrics::PushMetrics;
+
+/// Intercepts every call before its body is read, so that a stranger costs nothing; the call goes on with its [`Grant`].
+#[derive(Clone)]
+pub(super) struct Doorman {
+    callers: Callers,
+    metrics: PushMetrics,
+}
+
+impl Interceptor for Doorman {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        match self.admit(&request) {
+            Ok(grant) => {
+                request.extensions_mut().insert(grant);
+                Ok(request)
+            }
+            Err(status) => {
+                self.metrics.refused("push.unauthenticated");
+                Err(status)
+            }
+        }
+    }
+}
+
+impl Doorman {
+    pub(super) fn new(callers: &[GrpcCaller], metrics: PushMetrics) -> Self {
+        let callers = Callers::new(callers);
+        Self { callers, metrics }
+    }
+
+    /// What the caller may do.
+    fn admit(&self, request: &Request<()>) -> Result<Grant, Status> {
+        if self.callers.are_open() {
+            return Ok(Grant::All);
+        }
+        if let Some(token) = header(request.metadata()).and_then(bearer) {
+            return self
+                .callers
+                .by_token(token)
+                .ok_or_else(|| Status::unauthenticated("the token is not known"));
+        }
+        let certificates = request.peer_certs();
+        let Some(own) = certificates.as_ref().and_then(|chain| chain.first()) else {
+            return Err(Status::unauthenticated(
+                "a token is missing: send `authorization: Bearer ...`",
+            ));
+        };
+        self.callers
+            .by_name(own)
+            .ok_or_else(|| Status::unauthenticated("the certificate's name is not known"))
+    }
+}
+
+fn header(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("authorization")?.to_str().ok()
+}

@@ -1,0 +1,136 @@
+//! `POST /v1/push` on the admin address: a push in JSON, answered with its outcomes in JSON. For scripts and curl.
+//!
+//! What may not enter: where users' links are. That is the router's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router as Routes};
+use futures_util::future::join_all;
+use linkgate_filter::Fault;
+use linkgate_filter::units::HumanDuration;
+use linkgate_proto::v1;
+use serde::Deserialize;
+
+use super::auth::{Callers, Grant, bearer};
+use super::config::HttpSource;
+use super::requests::{self, FORBIDDEN, INVALID};
+use super::router::Router;
+
+/// A source that takes pushes by HTTP.
+pub struct HttpPush {
+    callers: Callers,
+    max_message: usize,
+    router: Router,
+}
+
+/// The code of a call by nobody who is known.
+const UNAUTHENTICATED: &str = "push.unauthenticated";
+
+/// What a caller may say beside the push.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Patience {
+    /// How long the answer may take. What is known by then is answered.
+    wait: HumanDuration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let wait = Duration::from_secs(30).into();
+        Self { wait }
+    }
+}
+
+impl HttpPush {
+    /// A source with these callers.
+    pub fn new(config: &HttpSource, router: Router) -> Self {
+        Self {
+            callers: Callers::new(&config.auth),
+            max_message: config.max_message.as_usize(),
+            router,
+        }
+    }
+
+    /// What it answers to.
+    pub fn routes(self) -> Routes {
+        let limit = DefaultBodyLimit::max(self.max_message);
+        let handler = post(push).layer(limit).with_state(Arc::new(self));
+        Routes::new().route("/v1/push", handler)
+    }
+
+    fn grant(&self, headers: &HeaderMap) -> Result<Grant, Fault> {
+        let header = headers.get(header::AUTHORIZATION);
+        let token = header.and_then(|header| bearer(header.to_str().ok()?));
+        let refused = |why| Fault::backend(UNAUTHENTICATED).detail(why);
+        let token =
+            token.ok_or_else(|| refused("a token is missing: send `Authorization: Bearer ...`"))?;
+        let grant = self.callers.by_token(token);
+        grant.ok_or_else(|| refused("the token is not known"))
+    }
+
+    async fn push(
+        &self,
+        body: &[u8],
+        grant: &Grant,
+        wait: Duration,
+    ) -> Result<v1::PushResponse, Fault> {
+        let (push, receivers) = requests::read(requests::from_json(body)?)?;
+        if !grant.covers(&push.biz_id) {
+            let fault = Fault::backend(FORBIDDEN);
+            return Err(fault.detail("the caller is not bound to this `biz_id`"));
+        }
+        let until = self.router.clock().now().checked_add(wait);
+        let (key, biz_id) = (push.key.to_string(), push.biz_id.to_string());
+        let push = self.router.admit(push)?;
+        let pending: Vec<_> = receivers
+            .into_iter()
+            .map(|receiver| (push.to(&receiver), receiver))
+            .collect();
+        let outcomes = pending.into_iter().map(async |(pending, receiver)| {
+            requests::outcome(receiver, pending.outcome(until).await)
+        });
+        Ok(v1::PushResponse {
+            key,
+            biz_id,
+            outcomes: join_all(outcomes).await,
+            fault: None,
+        })
+    }
+}
+
+async fn push(
+    State(source): State<Arc<HttpPush>>,
+    headers: HeaderMap,
+    Query(Patience { wait }): Query<Patience>,
+    body: Bytes,
+) -> Response {
+    let answered = match source.grant(&headers) {
+        Ok(grant) => source.push(&body, &grant, *wait).await,
+        Err(fault) => Err(fault),
+    };
+    answered.map_or_else(
+        |fault| {
+            source.router.metrics().refused(&fault.code);
+            (status(&fault), Json(requests::fault(fault))).into_response()
+        },
+        |answer| Json(answer).into_response(),
+    )
+}
+
+fn status(fault: &Fault) -> StatusCode {
+    match &*fault.code {
+        INVALID => StatusCode::BAD_REQUEST,
+        UNAUTHENTICATED => StatusCode::UNAUTHORIZED,
+        FORBIDDEN => StatusCode::FORBIDDEN,
+        _ => StatusCode::TOO_MANY_REQUESTS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

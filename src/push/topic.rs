@@ -1,0 +1,155 @@
+//! Pushes from a topic of a broker: read in order, sent, and passed only once they are settled and reported, or parked.
+//!
+//! ```text
+//! record.rs   what a record says, and what is written of it
+//! ledger.rs   what of each partition is unsettled, and up to where it is done
+//! desk.rs     what becomes of a push: sent, held, parked, reported
+//! writer.rs   what has to be confirmed before an offset may pass
+//! ```
+//!
+//! # Sleeping phones
+//!
+//! A push that is unsettled for long, or stands in the way when its partition is full, is written to the topic of parked
+//! pushes; once that is confirmed its offset may pass. Parked pushes are read like others, rest for a while, and are sent
+//! again. One that is still under way on this node is joined, not doubled; what became of one while it was parked is
+//! remembered.
+//!
+//! # Going away
+//!
+//! When a partition goes to another node, or this one stops, pushes under way have a while to settle; the rest is parked.
+//! A node that dies leaves its offsets where they were: what lies behind them is read again.
+//!
+//! What may not enter: a broker's own protocol, and where links are.
+
+mod desk;
+mod landed;
+mod ledger;
+mod record;
+mod task;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use linkgate_filter::broker::{Begin, Broker, Consumer, Subscription};
+use linkgate_filter::{EdgeError, Edges};
+use tokio_util::sync::CancellationToken;
+
+use self::desk::{Desk, Settings};
+use self::landed::Landed;
+use self::ledger::{Bounds, Ledger};
+use self::writer::Writer;
+use super::config::{OnExpired, Routing, TopicSource};
+use super::report::Reporter;
+use super::router::Router;
+
+/// Says whether a business is served here.
+pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A topic that pushes come from.
+pub struct TopicPush {
+    consumer: Box<dyn Consumer>,
+    desk: Desk,
+    release_within: Duration,
+}
+
+impl TopicPush {
+    /// Joins the group. Nothing is read yet.
+    ///
+    /// # Errors
+    /// The broker's library refuses the subscription.
+    pub fn subscribe(
+        config: &TopicSource,
+        routing: Routing,
+        (edges, node): (&Edges, &str),
+        (router, businesses): (Router, Businesses),
+        reporter: Option<Reporter>,
+    ) -> Result<Self, EdgeError> {
+        let Some(broker) = edges.broker(&config.broker) else {
+            let what = format!("there is no broker `{}`", config.broker);
+            return Err(EdgeError::new(linkgate_filter::EdgeFailure::Refused, what));
+        };
+        let consumer = broker.subscribe(&subscription(config, routing, node))?;
+        let desk = desk(config, routing, broker, (router, businesses), reporter);
+        Ok(Self {
+            consumer,
+            desk,
+            release_within: *config.release_within,
+        })
+    }
+
+    /// Reads until `stop` is cancelled; what is unsettled then is settled or parked.
+    pub async fn serve(self, stop: CancellationToken) {
+        task::run(self.consumer, self.desk, self.release_within, stop).await;
+    }
+}
+
+fn subscription(config: &TopicSource, routing: Routing, node: &str) -> Subscription {
+    let (topics, group, begin) = match routing {
+        Routing::Directory => (
+            vec![config.topic.clone(), config.park()],
+            config.group.clone(),
+            Begin::Oldest,
+        ),
+        Routing::Broadcast => (
+            vec![config.topic.clone()],
+            format!("{}-{node}", config.group),
+            Begin::Newest,
+        ),
+    };
+    Subscription {
+        topics,
+        group,
+        begin,
+        read_ahead: config.read_ahead.as_usize(),
+        release_within: *config.release_within * 2,
+    }
+}
+
+fn desk(
+    config: &TopicSource,
+    routing: Routing,
+    broker: &Arc<dyn Broker>,
+    (router, businesses): (Router, Businesses),
+    reporter: Option<Reporter>,
+) -> Desk {
+    let settings = Settings {
+        park: (routing == Routing::Directory).then(|| config.park().into()),
+        dead_letter: config.dead_letter().into(),
+        min_hold: *config.min_hold,
+        max_hold: *config.max_hold,
+        retry_after: *config.retry_after,
+        give_up_after: *config.give_up_after,
+        offline_after: *config.offline_after,
+        on_expired: match routing {
+            Routing::Directory => config.on_expired,
+            // Nobody knows which node is the one to park it.
+            Routing::Broadcast if config.on_expired == OnExpired::Park => OnExpired::Report,
+            Routing::Broadcast => config.on_expired,
+        },
+    };
+    let bounds = Bounds {
+        records: config.max_unsettled as usize,
+        bytes: config.max_unsettled_bytes.as_usize(),
+    };
+    Desk {
+        settings,
+        broker: Arc::clone(broker),
+        writer: Writer {
+            clock: Arc::clone(router.clock()),
+            metrics: router.metrics().clone(),
+        },
+        router,
+        businesses,
+        reporter,
+        ledger: Ledger::new(bounds),
+        landed: Landed::new(bounds.records),
+        lines: std::collections::HashMap::new(),
+        work: FuturesUnordered::new(),
+        leaving: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

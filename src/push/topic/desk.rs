@@ -1,0 +1,371 @@
+//! What becomes of a push from a topic: sent to its receivers, held until they have it, reported, or parked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use linkgate_filter::Fault;
+use linkgate_filter::broker::{Arrival, Broker, Record};
+
+use super::Businesses;
+use super::landed::Landed;
+use super::ledger::{Hold, Ledger, Place, Stage};
+use super::record::{self, History, Taken};
+use super::writer::{Letter, Writer};
+use crate::push::config::OnExpired;
+use crate::push::message::Push;
+use crate::push::outcome::{ReceiverOutcome, Status};
+use crate::push::report::{Course, Reporter};
+use crate::push::router::Router;
+
+pub(super) struct Settings {
+    /// The topic of parked pushes; `None`: nothing is parked.
+    pub(super) park: Option<Arc<str>>,
+    pub(super) dead_letter: Arc<str>,
+    pub(super) min_hold: Duration,
+    pub(super) max_hold: Duration,
+    pub(super) retry_after: Duration,
+    pub(super) give_up_after: Duration,
+    pub(super) offline_after: Duration,
+    pub(super) on_expired: OnExpired,
+}
+
+/// Something that was waited for.
+pub(super) enum Done {
+    /// A link has said what became of a push.
+    Landed(Box<Landing>),
+    /// All is written that is to be said of a record.
+    Written(Place),
+}
+
+pub(super) struct Landing {
+    place: Place,
+    index: usize,
+    user: String,
+    push: Push,
+    outcome: ReceiverOutcome,
+}
+
+pub(super) struct Desk {
+    pub(super) settings: Settings,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) writer: Writer,
+    pub(super) router: Router,
+    pub(super) businesses: Businesses,
+    pub(super) reporter: Option<Reporter>,
+    pub(super) ledger: Ledger,
+    pub(super) landed: Landed,
+    /// Users who were not there or had no room, and until when nothing is sent to them, so that what comes later stays behind.
+    pub(super) lines: HashMap<(Arc<str>, String), Instant>,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// The node stops: a user who is gone is to be found by another node.
+    pub(super) leaving: bool,
+}
+
+impl Desk {
+    /// How long a user is let alone who is not there, or has no room.
+    const PAUSE: Duration = Duration::from_millis(200);
+
+    fn now(&self) -> Instant {
+        self.router.clock().now()
+    }
+
+    /// A record has come.
+    pub(super) fn take(&mut self, arrival: &Arrival) {
+        self.router.metrics().taken();
+        let is_parked = self.settings.park.as_deref() == Some(&*arrival.partition.topic);
+        let read = Taken::read(arrival, is_parked, self.router.clock().wall());
+        match read.and_then(|taken| self.check(taken)) {
+            Ok(taken) => self.begin(arrival, taken),
+            Err(fault) => self.bury(arrival, &fault),
+        }
+    }
+
+    fn check(&self, taken: Taken) -> Result<Taken, Fault> {
+        if (self.businesses)(&taken.push.biz_id) {
+            return Ok(taken);
+        }
+        let fault = Fault::backend("push.unknown_biz");
+        Err(fault.detail("no pipeline serves this `biz_id`"))
+    }
+
+    fn begin(&mut self, arrival: &Arrival, taken: Taken) {
+        let (now, wall) = (self.now(), self.router.clock().wall());
+        let rest = taken.history.not_before;
+        let rest = rest.and_then(|at| at.duration_since(wall).ok());
+        let since = now + rest.unwrap_or_default().min(self.settings.give_up_after);
+        let open = |user: String| (user, Stage::Open);
+        let hold = Hold {
+            push: taken.push,
+            receivers: taken.receivers.into_iter().map(open).collect(),
+            history: taken.history,
+            since,
+        };
+        let (partition, offset) = (&arrival.partition, arrival.offset);
+        let Some(place) = self.ledger.take(partition, offset, Some(hold)) else {
+            return;
+        };
+        if since > now {
+            self.ledger.look_at(place, Some(since));
+        } else {
+            self.send(place);
+        }
+    }
+
+    /// Puts a record that is no push where its reason can be read.
+    fn bury(&mut self, arrival: &Arrival, fault: &Fault) {
+        let (partition, offset) = (&arrival.partition, arrival.offset);
+        let Some(place) = self.ledger.take(partition, offset, None) else {
+            return;
+        };
+        self.router.metrics().refused(&fault.code);
+        let record = record::poison(&self.settings.dead_letter, arrival);
+        let letter = self.dead_letter(record::with_reason(record, fault));
+        self.write(place, vec![letter]);
+    }
+
+    fn dead_letter(&self, record: Record) -> Letter {
+        self.router.metrics().dead();
+        let reason = Record {
+            payload: Default::default(),
+            ..record.clone()
+        };
+        // Of a record that is too large, at least the reason stays.
+        let instead = vec![Letter::new(&self.broker, reason)];
+        Letter::new(&self.broker, record).or(instead)
+    }
+
+    fn write(&mut self, place: Place, letters: Vec<Letter>) {
+        let writing = self.writer.clone().write(letters);
+        self.work.push(Box::pin(async move {
+            writing.await;
+            Done::Written(place)
+        }));
+    }
+
+    /// Sends to the receivers that have not been sent to yet.
+    fn send(&mut self, place: Place) {
+        let now = self.now();
+        let wall = self.router.clock().wall();
+        let Some(hold) = self.ledger.hold(place) else {
+            return;
+        };
+        let is_early = self.settings.is_early(&hold.history, wall);
+        let mut again = None;
+        // The bytes of a push count from its first transmission to its last.
+        let mut sending = None;
+        for (index, (user, stage)) in hold.receivers.iter_mut().enumerate() {
+            if *stage != Stage::Open {
+                continue;
+            }
+            if let Some(outcome) = self.landed.find(&hold.push, user) {
+                *stage = Stage::Ended(outcome.clone());
+                continue;
+            }
+            let line = (Arc::clone(&hold.push.biz_id), user.clone());
+            let until = self.lines.get(&line).copied().filter(|until| *until > now);
+            let pending = match until {
+                Some(_) => None,
+                None => {
+                    let admit = || self.router.admit(hold.push.clone()).ok();
+                    let sending = sending.get_or_insert_with(admit).as_ref();
+                    sending.map(|sending| sending.to(user))
+                }
+            };
+            match pending {
+                Some(pending) if !pending.known().is_some_and(&is_early) => {
+                    *stage = Stage::Sent;
+                    let (user, push) = (user.clone(), hold.push.clone());
+                    self.work.push(Box::pin(async move {
+                        let outcome = pending.outcome(None).await;
+                        Done::Landed(Box::new(Landing {
+                            place,
+                            index,
+                            user,
+                            push,
+                            outcome,
+                        }))
+                    }));
+                }
+                _ => {
+                    let until = until.unwrap_or(now + Self::PAUSE);
+                    self.lines.insert(line, until);
+                    again = Some(again.map_or(until, |again: Instant| again.min(until)));
+                }
+            }
+        }
+        let settled = !hold.any(|stage| !matches!(stage, Stage::Ended(_)));
+        let park_at = hold.since + self.settings.max_hold;
+        if settled {
+            self.settle(place);
+        } else {
+            let at = again.map_or(park_at, |again| again.min(park_at));
+            self.ledger.look_at(place, Some(at));
+        }
+    }
+
+    /// A link has said what became of a push.
+    pub(super) fn landed(&mut self, landing: Landing) {
+        let Landing {
+            place,
+            index,
+            user,
+            push,
+            outcome,
+        } = landing;
+        let Some(hold) = self.ledger.hold(place) else {
+            self.landed.note(&push, user, outcome);
+            return;
+        };
+        let is_early = self
+            .settings
+            .is_early(&hold.history, self.router.clock().wall());
+        let now = self.router.clock().now();
+        let stage = &mut hold.receivers[index].1;
+        if is_early(&outcome) {
+            *stage = Stage::Open;
+            let until = now + Self::PAUSE;
+            self.lines.insert((push.biz_id, user), until);
+            self.ledger.look_at(place, Some(until));
+        } else if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
+            *stage = Stage::Open;
+            if !hold.any(|stage| *stage == Stage::Sent) {
+                self.settle(place);
+            }
+        } else {
+            *stage = Stage::Ended(outcome);
+            if !hold.any(|stage| !matches!(stage, Stage::Ended(_))) {
+                self.settle(place);
+            }
+        }
+    }
+
+    /// The time of some pushes has come.
+    pub(super) fn wake(&mut self) {
+        let now = self.now();
+        self.lines.retain(|_, until| *until > now);
+        for place in self.ledger.due(now) {
+            let Some(hold) = self.ledger.hold(place) else {
+                continue;
+            };
+            if hold.since + self.settings.max_hold <= now {
+                self.settle(place);
+            } else {
+                self.send(place);
+            }
+        }
+    }
+
+    /// Ends the holding of a push: reports what is known of it, and parks it for the receivers of whom nothing is known.
+    pub(super) fn settle(&mut self, place: Place) {
+        let Some(hold) = self.ledger.write_off(place) else {
+            return;
+        };
+        let wall = self.router.clock().wall();
+        let since = wall.duration_since(hold.history.first).unwrap_or_default();
+        let over = since >= self.settings.give_up_after
+            || hold.push.expires_at.is_some_and(|at| at <= wall);
+        let (mut ended, mut left, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        for (user, stage) in hold.receivers {
+            match (stage, self.settings.on_expired) {
+                (Stage::Ended(outcome), OnExpired::Park)
+                    if outcome.status == Status::Expired && !over =>
+                {
+                    left.push(user);
+                }
+                (Stage::Ended(outcome), policy) => {
+                    if outcome.status == Status::Expired && policy == OnExpired::DeadLetter {
+                        dead.push(user.clone());
+                    }
+                    ended.push((user, outcome));
+                }
+                (Stage::Sent | Stage::Open, _) if over || self.settings.park.is_none() => {
+                    ended.push((user, ReceiverOutcome::unsettled()));
+                }
+                (Stage::Sent | Stage::Open, _) => left.push(user),
+            }
+        }
+        let mut letters = self.reports(&hold.push, &hold.history, ended);
+        if !dead.is_empty() {
+            let record = record::push(&self.settings.dead_letter, &hold.push, dead, &hold.history);
+            let reason = Fault::backend("push.expired");
+            letters.push(self.dead_letter(record::with_reason(record, &reason)));
+        }
+        if !left.is_empty() {
+            letters.extend(self.parked(&hold.push, &hold.history, left));
+        }
+        self.write(place, letters);
+    }
+
+    fn parked(&self, push: &Push, history: &History, left: Vec<String>) -> Option<Letter> {
+        let park = self.settings.park.as_deref()?;
+        self.router.metrics().parked();
+        let rejected = || {
+            let fault = Fault::gateway("push.park_refused");
+            fault.detail("the broker does not take the push to park it")
+        };
+        // Should the broker never take it, the receivers are not left without a word.
+        let refused = left.iter().cloned();
+        let refused = refused.map(|user| (user, ReceiverOutcome::rejected(rejected())));
+        let instead = self.reports(push, history, refused.collect());
+        let not_before = self.router.clock().wall() + self.settings.retry_after;
+        let history = History {
+            parked: history.parked + 1,
+            not_before: Some(not_before),
+            ..history.clone()
+        };
+        let record = record::push(park, push, left, &history);
+        Some(Letter::new(&self.broker, record).or(instead))
+    }
+
+    fn reports(
+        &self,
+        push: &Push,
+        history: &History,
+        ended: Vec<(String, ReceiverOutcome)>,
+    ) -> Vec<Letter> {
+        let Some(reporter) = &self.reporter else {
+            return Vec::new();
+        };
+        let course = Course {
+            id: &history.id,
+            attempts: history.parked + 1,
+            received_at: history.first,
+            settled_at: self.router.clock().wall(),
+        };
+        // Of a user who is not here a node that is one of many readers knows nothing.
+        let is_known = |(_, outcome): &(String, ReceiverOutcome)| {
+            self.settings.park.is_some() || outcome.status != Status::Offline
+        };
+        let ended = ended.into_iter().filter(is_known);
+        let letter = |(user, outcome): (String, ReceiverOutcome)| {
+            let record = reporter.record(push, &user, &outcome, &course);
+            Letter::new(&reporter.broker, record)
+        };
+        let letters: Vec<_> = ended.map(letter).collect();
+        self.router.metrics().reported(letters.len());
+        letters
+    }
+}
+
+impl Settings {
+    /// Tells which outcomes say that a push came too early: there was no room, or the user was not there yet.
+    fn is_early(
+        &self,
+        history: &History,
+        now: SystemTime,
+    ) -> impl Fn(&ReceiverOutcome) -> bool + use<> {
+        let since = now.duration_since(history.first).unwrap_or_default();
+        let may_come = self.park.is_some() && since < self.offline_after;
+        move |outcome| match outcome.status {
+            Status::Offline => may_come,
+            Status::Rejected => {
+                let mut reason = outcome.reason.iter();
+                reason.any(|fault| fault.retry_after.is_some())
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What became of pushes while they were parked: so that they are not sent again when they come back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::push::message::Push;
+use crate::push::outcome::{ReceiverOutcome, Status};
+
+/// The business, the user, the device, the key.
+type Name = (Arc<str>, String, Option<Arc<str>>, Arc<str>);
+
+/// The latest outcomes of parked pushes, so many at the most.
+pub(super) struct Landed {
+    outcomes: HashMap<Name, ReceiverOutcome>,
+    order: VecDeque<Name>,
+    most: usize,
+}
+
+impl Landed {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            outcomes: HashMap::new(),
+            order: VecDeque::new(),
+            most,
+        }
+    }
+
+    /// Notes an outcome, if it says that the user has the push.
+    pub(super) fn note(&mut self, push: &Push, user: String, outcome: ReceiverOutcome) {
+        if !matches!(outcome.status, Status::Delivered | Status::Sent) {
+            return;
+        }
+        let name = name(push, user);
+        if self.outcomes.insert(name.clone(), outcome).is_none() {
+            self.order.push_back(name);
+        }
+        if self.order.len() > self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.outcomes.remove(&oldest);
+        }
+    }
+
+    /// What became of the push.
+    pub(super) fn find(&self, push: &Push, user: &str) -> Option<&ReceiverOutcome> {
+        if self.outcomes.is_empty() {
+            return None;
+        }
+        self.outcomes.get(&name(push, user.to_owned()))
+    }
+}
+
+fn name(push: &Push, user: String) -> Name {
+    (
+        Arc::clone(&push.biz_id),
+        user,
+        push.device_id.clone(),
+        Arc::clone(&push.key),
+    )
+}

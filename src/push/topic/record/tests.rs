@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use linkgate_filter::broker::Partition;
+
+use super::*;
+
+fn arrival(payload: impl Into<Bytes>) -> Arrival {
+    Arrival {
+        partition: Partition {
+            topic: "pushes".into(),
+            number: 3,
+        },
+        offset: 7,
+        written: None,
+        key: Bytes::new(),
+        payload: payload.into(),
+        headers: Vec::new(),
+    }
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123)
+}
+
+fn read(payload: impl Into<Bytes>) -> Result<Taken, String> {
+    let taken = Taken::read(&arrival(payload), false, now());
+    taken.map_err(|fault| fault.to_string())
+}
+
+#[test]
+fn json_is_read_as_backends_write_it() {
+    let taken = read(
+        r#" {"key":"k","biz_id":"chat","receiver_id":42,"body":"aGk","expires_at":1767225600000,"trace":1}"#,
+    )
+    .unwrap();
+    assert_eq!(taken.receivers, ["42"]);
+    assert_eq!(taken.push.body, "hi");
+    assert!(taken.push.ack);
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_000);
+    assert_eq!(taken.push.expires_at, Some(at));
+    assert_eq!(taken.history.id, "pushes/3/7");
+    let taken = read(
+        r#"{"key":"k","bizId":"chat","receiverIds":["a",7],"body":"-_8=","ack":false,"deviceId":"d"}"#,
+    )
+    .unwrap();
+    assert_eq!(taken.receivers, ["a", "7"]);
+    assert_eq!(&taken.push.body[..], [0xfb, 0xff]);
+    assert_eq!(taken.push.device_id, Some(Arc::from("d")));
+    assert!(!taken.push.ack);
+}
+
+#[test]
+fn what_is_no_push_says_why() {
+    for (payload, why) in [
+        ("", "the record is empty"),
+        ("hello", "neither JSON nor"),
+        ("{", "not a push in JSON"),
+        (r#"{"key":"k","biz_id":"chat"}"#, "`receiver_id` or"),
+        (r#"{"key":"k","receiver_id":"a"}"#, "`biz_id` is empty"),
+        (r#"{"biz_id":"chat","receiver_id":"a"}"#, "`key` is empty"),
+        (
+            r#"{"key":"k","biz_id":"chat","receiver_id":"a","body":"?"}"#,
+            "`body` is not base64",
+        ),
+        (
+            r#"{"key":"k","biz_id":"chat","receiver_id":1.5}"#,
+            "a whole number",
+        ),
+        (
+            r#"{"key":"k","biz_id":"chat","receiver_id":"a","expires_at":"soon"}"#,
+            "`expires_at` is no",
+        ),
+    ] {
+        let said = read(payload).map(|_| ()).unwrap_err();
+        assert!(
+            said.starts_with("push.invalid") && said.contains(why),
+            "{payload}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_parked_push_comes_back_as_it_was() {
+    let taken = read(
+        r#"{"key":"k","biz_id":"chat","receiver_ids":["a","b"],"body":"aGk=","expires_at":"5","device_id":"d","all":true}"#,
+    )
+    .unwrap();
+    let history = History {
+        parked: 2,
+        not_before: Some(now() + Duration::from_secs(5)),
+        ..taken.history
+    };
+    let record = push("parked", &taken.push, vec!["b".into()], &history);
+    assert_eq!(
+        (record.topic.as_str(), &record.key[..]),
+        ("parked", &b"chat-b"[..])
+    );
+    let again = Arrival {
+        headers: record.headers,
+        key: record.key,
+        ..arrival(record.payload)
+    };
+    let back = Taken::read(&again, true, now()).unwrap();
+    assert_eq!(back.receivers, ["b"]);
+    assert_eq!(back.history, history);
+    assert_eq!(format!("{:?}", back.push), format!("{:?}", taken.push));
+    // Anybody may write to the topic that pushes come from.
+    let forged = Taken::read(&again, false, now()).unwrap();
+    assert_eq!(forged.history.parked, 0);
+}

@@ -1,0 +1,265 @@
+//! The task of a topic: what comes from the broker, from links and from the clock, one thing at a time.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use linkgate_filter::broker::{Arrival, Consumer, Event, Partition, Release};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, Done};
+use super::ledger::Stage;
+use crate::telemetry::limit::Every;
+
+/// Reads until `stop`, and then settles or parks what is left.
+pub(super) async fn run(
+    consumer: Box<dyn Consumer>,
+    desk: Desk,
+    release_within: Duration,
+    stop: CancellationToken,
+) {
+    let mut task = Task {
+        consumer,
+        desk,
+        release_within,
+        crowd_at: None,
+        leaving: Vec::new(),
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            turn = task.turn() => task.handle(turn),
+        }
+    }
+    task.leave().await;
+}
+
+struct Task {
+    consumer: Box<dyn Consumer>,
+    desk: Desk,
+    release_within: Duration,
+    /// When to ask again which pushes have to go to make room.
+    crowd_at: Option<Instant>,
+    leaving: Vec<Leaving>,
+}
+
+/// Partitions that are to go to another node.
+struct Leaving {
+    assignments: Vec<u64>,
+    /// When what is still unsettled is parked.
+    park_at: Instant,
+    /// Dropped once all is settled or parked.
+    _release: Release,
+}
+
+enum Turn {
+    Done(Done),
+    Time,
+    Event(Event),
+}
+
+impl Task {
+    /// What happens next. Nothing is lost when it is dropped.
+    async fn turn(&mut self) -> Turn {
+        let until = self.next_timer();
+        let clock = std::sync::Arc::clone(self.desk.router.clock());
+        let time = async move {
+            match until {
+                Some(until) => clock.sleep_until(until).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(done) = self.desk.work.next() => Turn::Done(done),
+            () = time => Turn::Time,
+            event = self.consumer.next() => Turn::Event(event),
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let leaving = self.leaving.iter().map(|leaving| leaving.park_at);
+        let timers = [self.desk.ledger.next_timer(), self.crowd_at];
+        timers.into_iter().flatten().chain(leaving).min()
+    }
+
+    fn handle(&mut self, turn: Turn) {
+        match turn {
+            Turn::Done(done) => self.done(done),
+            Turn::Time => self.time(),
+            Turn::Event(event) => self.event(event),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Landed(landing) => self.desk.landed(*landing),
+            Done::Written(place) => {
+                let ledger = &mut self.desk.ledger;
+                if let Some((partition, done)) = ledger.finish(place) {
+                    if let Some(offset) = done {
+                        self.consumer.done(partition, offset);
+                    }
+                    self.desk.router.metrics().held.dec();
+                }
+                if ledger.resume_if_room(place.assignment)
+                    && let Some(partition) = ledger.partition(place.assignment)
+                {
+                    self.consumer.resume(partition);
+                }
+                self.release();
+            }
+        }
+    }
+
+    fn time(&mut self) {
+        let now = self.desk.router.clock().now();
+        self.desk.wake();
+        if self.crowd_at.is_some_and(|at| at <= now) {
+            self.make_room();
+        }
+        let mut late = Vec::new();
+        for leaving in self.leaving.iter_mut().filter(|own| own.park_at <= now) {
+            late.extend(leaving.assignments.iter().copied());
+            // Once is enough: what is being written then takes as long as it takes.
+            leaving.park_at = now + self.release_within;
+        }
+        for assignment in late {
+            self.park_all(Some(assignment));
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Record(arrival) => self.record(&arrival),
+            Event::Assigned(partitions) => {
+                for partition in partitions {
+                    self.desk.ledger.assign(partition);
+                }
+            }
+            Event::Revoked(partitions, release) => {
+                let now = self.desk.router.clock().now();
+                let assignments = self.assignments(&partitions);
+                for assignment in &assignments {
+                    self.park_idle(Some(*assignment));
+                }
+                self.leaving.push(Leaving {
+                    assignments,
+                    park_at: now + self.release_within,
+                    _release: release,
+                });
+                self.release();
+            }
+            Event::Lost(partitions) => {
+                for assignment in self.assignments(&partitions) {
+                    self.forget(assignment);
+                }
+            }
+            Event::Failed(error) => {
+                static FAILED: Every = Every::new(Duration::from_secs(10));
+                if let Some(held_back) = FAILED.pass() {
+                    tracing::warn!(%error, held_back, "a topic of pushes cannot be read; it is tried again");
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, arrival: &Arrival) {
+        let Some(assignment) = self.desk.ledger.assignment(&arrival.partition) else {
+            return;
+        };
+        self.desk.router.metrics().held.inc();
+        self.desk.take(arrival);
+        if self.desk.ledger.pause_if_full(assignment) {
+            self.consumer.pause(&arrival.partition);
+            self.make_room();
+        }
+    }
+
+    /// Parks what has stood longest in full partitions.
+    fn make_room(&mut self) {
+        let now = self.desk.router.clock().now();
+        let (crowd, again) = self.desk.ledger.crowd(now, self.desk.settings.min_hold);
+        self.crowd_at = again;
+        if self.desk.settings.park.is_some() {
+            for place in crowd {
+                self.desk.settle(place);
+            }
+        }
+    }
+
+    fn park_all(&mut self, of: Option<u64>) {
+        for place in self.desk.ledger.holds(of) {
+            self.desk.settle(place);
+        }
+    }
+
+    /// Parks what is not under way to any link: there is nothing to wait for.
+    fn park_idle(&mut self, of: Option<u64>) {
+        for place in self.desk.ledger.holds(of) {
+            let hold = self.desk.ledger.hold(place);
+            if hold.is_some_and(|hold| !hold.any(|stage| *stage == Stage::Sent)) {
+                self.desk.settle(place);
+            }
+        }
+    }
+
+    fn assignments(&self, partitions: &[Partition]) -> Vec<u64> {
+        let ledger = &self.desk.ledger;
+        let known = |partition| ledger.assignment(partition);
+        partitions.iter().filter_map(known).collect()
+    }
+
+    /// Lets partitions go of which all is settled or parked.
+    fn release(&mut self) {
+        let ledger = &self.desk.ledger;
+        let is_settled = |leaving: &Leaving| {
+            let mut assignments = leaving.assignments.iter();
+            assignments.all(|assignment| ledger.unsettled(Some(*assignment)) == 0)
+        };
+        let (settled, left): (Vec<_>, _) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(is_settled);
+        self.leaving = left;
+        for leaving in settled {
+            for assignment in &leaving.assignments {
+                self.forget(*assignment);
+            }
+        }
+    }
+
+    fn forget(&mut self, assignment: u64) {
+        let left = self.desk.ledger.unsettled(Some(assignment));
+        self.desk.router.metrics().held.dec_by(left as i64);
+        self.desk.ledger.forget(assignment);
+    }
+
+    /// Reads no more, and gives back what is unsettled after a while.
+    async fn leave(mut self) {
+        let clock = std::sync::Arc::clone(self.desk.router.clock());
+        self.desk.leaving = true;
+        self.park_idle(None);
+        for within in [self.release_within, self.release_within] {
+            let over = clock.sleep_until(clock.now() + within);
+            tokio::pin!(over);
+            while self.desk.ledger.unsettled(None) > 0 {
+                tokio::select! {
+                    biased;
+                    Some(done) = self.desk.work.next() => self.done(done),
+                    () = &mut over => break,
+                }
+            }
+            self.park_all(None);
+        }
+        let left = self.desk.ledger.unsettled(None);
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "records of pushes were neither settled nor parked in time; they are read again"
+            );
+        }
+        self.leaving.clear();
+        self.consumer.close().await;
+    }
+}

@@ -1,0 +1,256 @@
+//! A topic against a broker in memory and links that the test settles, in virtual time.
+
+mod rig;
+
+use std::time::Duration;
+
+use linkgate_filter::{Fault, Outcome};
+
+use self::rig::{Rig, group, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_passed_once_it_and_those_before_it_are_reported() {
+    let rig = Rig::new("");
+    let (ann, bob) = (rig.connect("ann"), rig.connect("bob"));
+    rig.write(json("k1", "ann"));
+    rig.write(json("k2", "bob"));
+    let reader = rig.read();
+    rig.until(|| bob.keys() == ["k2"]).await;
+    bob.ack();
+    rig.until(|| rig.reports() == ["k2 bob DELIVERED 1"]).await;
+    assert_eq!(rig.done(), None);
+    ann.ack();
+    rig.until(|| rig.done() == Some(2)).await;
+    assert_eq!(rig.reports(), ["k2 bob DELIVERED 1", "k1 ann DELIVERED 1"]);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_push_is_put_aside_with_its_reason() {
+    let rig = Rig::new("");
+    rig.write("hello".into());
+    rig.write(json("k", "ann").replace("chat", "none"));
+    let reader = rig.read();
+    rig.until(|| rig.done() == Some(2)).await;
+    let dead = rig.broker.records("pushes_dead");
+    let reason = |header: &(String, _)| header.0 == "linkgate-reason";
+    let reasons: Vec<_> = dead
+        .iter()
+        .map(|record| record.headers.iter().find(|header| reason(header)))
+        .map(|header| header.unwrap().1.clone())
+        .collect();
+    assert_eq!(reasons, ["push.invalid", "push.unknown_biz"]);
+    assert_eq!(dead[0].payload, "hello");
+    assert!(rig.reports().is_empty());
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_held_too_long_is_parked_and_taken_up_without_a_second_copy() {
+    let rig = Rig::new("max_hold: 10s, retry_after: 5s");
+    let ann = rig.connect("ann");
+    rig.write(json("k", "ann"));
+    let reader = rig.read();
+    rig.until(|| rig.done() == Some(1)).await;
+    assert_eq!(rig.broker.records("pushes_parked").len(), 1);
+    assert!(rig.reports().is_empty());
+    tokio::time::sleep(SECOND * 7).await;
+    assert_eq!(ann.keys(), ["k"], "the first copy is still under way");
+    ann.ack();
+    rig.until(|| rig.reports() == ["k ann DELIVERED 2"]).await;
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_arrives_while_it_is_parked_is_not_sent_again() {
+    let rig = Rig::new("max_hold: 10s, retry_after: 5s");
+    let ann = rig.connect("ann");
+    rig.write(json("k", "ann"));
+    let reader = rig.read();
+    rig.until(|| rig.done() == Some(1)).await;
+    ann.ack();
+    rig.until(|| !rig.reports().is_empty()).await;
+    assert_eq!(rig.reports(), ["k ann DELIVERED 2"]);
+    assert!(ann.keys().is_empty());
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sleepers_make_room_for_others() {
+    let rig = Rig::new("max_unsettled: 8, min_hold: 1s, retry_after: 60s");
+    let (_ann, bob) = (rig.connect("ann"), rig.connect("bob"));
+    for number in 0..20 {
+        rig.write(json(&format!("sleep{number}"), "ann"));
+    }
+    rig.write(json("k", "bob"));
+    let begun = tokio::time::Instant::now();
+    let reader = rig.read();
+    rig.until(|| bob.keys() == ["k"]).await;
+    assert!(begun.elapsed() < SECOND * 10, "{:?}", begun.elapsed());
+    assert!(!rig.broker.records("pushes_parked").is_empty());
+    assert!(rig.held() <= 16, "8 of each of the two partitions");
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_users_pushes_keep_their_order_while_there_is_no_room() {
+    let rig = Rig::new("");
+    let ann = rig.connect("ann");
+    ann.refuse(Fault::gateway("link.queue_full").retryable());
+    for key in ["k1", "k2", "k3"] {
+        rig.write(json(key, "ann"));
+    }
+    let reader = rig.read();
+    tokio::time::sleep(SECOND).await;
+    ann.accept();
+    rig.write(json("k4", "ann"));
+    rig.until(|| ann.keys().len() == 4).await;
+    assert_eq!(ann.keys(), ["k1", "k2", "k3", "k4"]);
+    assert!(rig.reports().is_empty());
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_may_come_back_before_a_push_is_offline() {
+    let rig = Rig::new("offline_after: 5s");
+    rig.write(json("k1", "ann"));
+    rig.write(json("k2", "bob"));
+    let reader = rig.read();
+    tokio::time::sleep(SECOND * 3).await;
+    assert!(rig.reports().is_empty());
+    let ann = rig.connect("ann");
+    rig.until(|| ann.keys() == ["k1"]).await;
+    rig.until(|| rig.reports() == ["k2 bob OFFLINE 1"]).await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(2)).await;
+    assert_eq!(rig.unsettled_metric(), 0);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_parks_what_is_unsettled_for_the_next_node() {
+    let rig = Rig::new("release_within: 2s, retry_after: 1s");
+    let ann = rig.connect("ann");
+    rig.write(json("k1", "ann"));
+    rig.write(group("k2", &["ann", "bob"]));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k1", "k2"]).await;
+    // The node lets its links go: what they say of pushes now is not the last word.
+    ann.settle(Outcome::Failed(Fault::gateway("link.gone")));
+    reader.stop().await;
+    assert_eq!(rig.done(), Some(2));
+    assert_eq!(rig.broker.records("pushes_parked").len(), 2);
+    rig.remove(&ann);
+    let (ann, bob) = (rig.connect("ann"), rig.connect("bob"));
+    let reader = rig.read();
+    rig.until(|| ann.keys().len() == 2 && bob.keys() == ["k2"])
+        .await;
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_node_had_not_settled_is_read_again() {
+    let rig = Rig::new("");
+    let ann = rig.connect("ann");
+    rig.write(json("k1", "ann"));
+    rig.write(json("k2", "ann"));
+    let reader = rig.read();
+    rig.until(|| ann.keys().len() == 2).await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(1)).await;
+    reader.kill().await;
+    rig.remove(&ann);
+    let ann = rig.connect("ann");
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k2"]).await;
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offset_waits_for_its_report() {
+    let rig = Rig::new("");
+    let ann = rig.connect("ann");
+    rig.write(json("k", "ann"));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k"]).await;
+    rig.broker_fails(true);
+    ann.ack();
+    tokio::time::sleep(SECOND * 20).await;
+    assert_eq!(rig.done(), None);
+    rig.broker_fails(false);
+    rig.until(|| rig.done() == Some(1)).await;
+    assert_eq!(rig.reports(), ["k ann DELIVERED 1"]);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_parked_for_those_alone_who_have_it_not() {
+    let rig = Rig::new("max_hold: 10s, retry_after: 5s, offline_after: 1s");
+    let (ann, bob) = (rig.connect("ann"), rig.connect("bob"));
+    rig.write(group("k", &["ann", "bob", "cat"]));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k"] && bob.keys() == ["k"])
+        .await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(1)).await;
+    assert_eq!(rig.reports(), ["k ann DELIVERED 1", "k cat OFFLINE 1"]);
+    bob.ack();
+    rig.until(|| rig.reports().len() == 3).await;
+    assert_eq!(rig.reports()[2], "k bob DELIVERED 2");
+    assert_eq!(rig.ids().len(), 3);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_given_up_in_the_end() {
+    let rig = Rig::new("max_hold: 10s, retry_after: 5s, give_up_after: 60s");
+    let _ann = rig.connect("ann");
+    rig.write(json("k", "ann"));
+    let reader = rig.read();
+    let begun = tokio::time::Instant::now();
+    rig.until(|| !rig.reports().is_empty()).await;
+    assert!((SECOND * 60..SECOND * 75).contains(&begun.elapsed()));
+    assert!(rig.reports()[0].starts_with("k ann EXPIRED"));
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_push_is_handed_on_by_policy() {
+    let unacknowledged = || Outcome::Unknown(Fault::client("push.unacknowledged").effect_unknown());
+    for (policy, topic, reports) in [
+        ("report", "pushes_dead", 1),
+        ("dead_letter", "pushes_dead", 1),
+        ("park", "pushes_parked", 0),
+    ] {
+        let rig = Rig::new(&format!("on_expired: {policy}"));
+        let ann = rig.connect("ann");
+        rig.write(json("k", "ann"));
+        let reader = rig.read();
+        rig.until(|| ann.keys() == ["k"]).await;
+        ann.settle(unacknowledged());
+        rig.until(|| rig.done() == Some(1)).await;
+        let handed_on = usize::from(policy != "report");
+        assert_eq!(rig.broker.records(topic).len(), handed_on, "{policy}");
+        assert_eq!(rig.reports().len(), reports, "{policy}");
+        reader.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_says_nothing_of_users_it_does_not_have() {
+    let rig = Rig::broadcast("max_hold: 10s");
+    let ann = rig.connect("ann");
+    let reader = rig.read();
+    rig.settle_in().await;
+    rig.write(json("k1", "ann"));
+    rig.write(json("k2", "bob"));
+    rig.write(json("k3", "ann"));
+    rig.until(|| ann.keys().len() == 2).await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(3)).await;
+    assert_eq!(rig.reports(), ["k1 ann DELIVERED 1", "k3 ann EXPIRED 1"]);
+    assert!(rig.broker.records("pushes_parked").is_empty());
+    reader.stop().await;
+}

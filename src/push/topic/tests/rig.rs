@@ -1,0 +1,208 @@
+//! A topic with one partition, its broker, and the links it pushes to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, ready};
+use linkgate_filter::broker::{
+    Broker, Consumer, Delivery, Full, MemoryBroker, MemoryBrokerLimits, Record, Subscription,
+};
+use linkgate_filter::{Clock, EdgeError, EdgeFailure, Edges};
+use linkgate_proto::v1::PushReport;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::push::config::{PushLimits, Routing, TopicSource};
+use crate::push::metrics::PushMetrics;
+use crate::push::report::Reporter;
+use crate::push::router::Router;
+use crate::push::testing::{TestLink, TestLinks, clock};
+use crate::push::topic::TopicPush;
+
+pub(super) struct Rig {
+    pub(super) broker: Arc<MemoryBroker>,
+    links: Arc<TestLinks>,
+    clock: Arc<dyn Clock>,
+    config: TopicSource,
+    routing: Routing,
+    metrics: PushMetrics,
+    fails: Arc<AtomicBool>,
+}
+
+pub(super) fn json(key: &str, user: &str) -> String {
+    format!(r#"{{"key":"{key}","biz_id":"chat","receiver_id":"{user}","body":"aGk="}}"#)
+}
+
+pub(super) fn group(key: &str, users: &[&str]) -> String {
+    format!(r#"{{"key":"{key}","biz_id":"chat","receiver_ids":{users:?},"body":"aGk="}}"#)
+}
+
+impl Rig {
+    pub(super) fn new(config: &str) -> Self {
+        Self::with(Routing::Directory, config)
+    }
+
+    pub(super) fn broadcast(config: &str) -> Self {
+        Self::with(Routing::Broadcast, config)
+    }
+
+    fn with(routing: Routing, config: &str) -> Self {
+        let config = format!("{{ broker: main, topic: pushes, group: g, {config} }}");
+        let clock = clock();
+        let limits = MemoryBrokerLimits {
+            partitions: 1,
+            records: 1000,
+        };
+        Self {
+            broker: Arc::new(MemoryBroker::new(Arc::clone(&clock), limits)),
+            links: Arc::default(),
+            clock,
+            config: serde_yaml::from_str(&config).unwrap(),
+            routing,
+            metrics: PushMetrics::default(),
+            fails: Arc::default(),
+        }
+    }
+
+    pub(super) fn connect(&self, user: &str) -> Arc<TestLink> {
+        self.links.connect(user, None)
+    }
+
+    pub(super) fn remove(&self, link: &Arc<TestLink>) {
+        self.links.remove(link);
+    }
+
+    pub(super) fn write(&self, payload: String) {
+        let record = Record {
+            topic: "pushes".into(),
+            payload: payload.into(),
+            ..Record::default()
+        };
+        drop(self.broker.send(record).unwrap());
+    }
+
+    /// A node that reads the topic.
+    pub(super) fn read(&self) -> Reader {
+        let links = Arc::clone(&self.links) as _;
+        let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
+        let router = Router::new(links, clock, &PushLimits::default(), metrics);
+        let broker = Arc::new(Failing {
+            broker: Arc::clone(&self.broker),
+            fails: Arc::clone(&self.fails),
+        });
+        let reporter = Reporter::new(Arc::clone(&broker) as _, "reports", "node");
+        let edges = Edges::new().with_broker("main", broker);
+        let topic = TopicPush::subscribe(
+            &self.config,
+            self.routing,
+            (&edges, "node"),
+            (router, Arc::new(|biz_id| biz_id == "chat")),
+            Some(reporter),
+        );
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(topic.unwrap().serve(stop.clone()));
+        Reader { task, stop }
+    }
+
+    /// Waits for something to become true.
+    pub(super) async fn until(&self, mut is_true: impl FnMut() -> bool) {
+        for _ in 0..200_000 {
+            if is_true() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("it did not come to that; reports: {:?}", self.reports());
+    }
+
+    /// Lets what is ready to run do so.
+    pub(super) async fn settle_in(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    fn all_reports(&self) -> Vec<PushReport> {
+        let records = self.broker.records("reports");
+        let read = |record: &Record| serde_json::from_slice(&record.payload).unwrap();
+        records.iter().map(read).collect()
+    }
+
+    /// `key user STATUS attempts` of each report, in order.
+    pub(super) fn reports(&self) -> Vec<String> {
+        let line = |report: &PushReport| {
+            let status = report.status().as_str_name();
+            let (key, user) = (&report.key, &report.receiver_id);
+            format!("{key} {user} {status} {}", report.attempts)
+        };
+        self.all_reports().iter().map(line).collect()
+    }
+
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        let reports = self.all_reports();
+        reports.into_iter().map(|report| report.id).collect()
+    }
+
+    /// Up to where the group is done.
+    pub(super) fn done(&self) -> Option<i64> {
+        let group = match self.routing {
+            Routing::Directory => "g",
+            Routing::Broadcast => "g-node",
+        };
+        self.broker.progress(group, "pushes").get(&0).copied()
+    }
+
+    pub(super) fn held(&self) -> i64 {
+        self.metrics.held.get()
+    }
+
+    pub(super) fn unsettled_metric(&self) -> i64 {
+        self.metrics.unsettled.get()
+    }
+
+    /// The broker takes no record, or takes them again.
+    pub(super) fn broker_fails(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Reader {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Reader {
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    /// Ends at once, as a process does that is killed.
+    pub(super) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+struct Failing {
+    broker: Arc<MemoryBroker>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Broker for Failing {
+    fn send(&self, record: Record) -> Result<Delivery, Full> {
+        if self.fails.load(Ordering::Relaxed) {
+            let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
+            return Ok(Box::pin(ready(Err(error))));
+        }
+        self.broker.send(record)
+    }
+
+    fn room(&self) -> BoxFuture<'static, ()> {
+        self.broker.room()
+    }
+
+    fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, EdgeError> {
+        self.broker.subscribe(subscription)
+    }
+}
