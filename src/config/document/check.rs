@@ -3,6 +3,7 @@
 use linkgate_filter::problem::{Path, Problems};
 
 use super::Pipeline;
+use super::pipeline::Trunk;
 
 impl Pipeline {
     /// Notes what does not make sense in the pipeline by itself.
@@ -47,6 +48,30 @@ impl Pipeline {
             problems
                 .at(["limits", "in_line"], message)
                 .hint("messages are refused at `unsettled_bytes`; only at `in_line` the socket is not read any more");
+        }
+        limits.trunk.check(problems);
+    }
+}
+
+impl Trunk {
+    fn check(&self, problems: &mut Problems) {
+        let at = |key| Path::from("limits").then("trunk").then(key);
+        if !(1..=Self::MAX_SHARDS).contains(&self.shards) {
+            let message = format!("{} is not between 1 and {}", self.shards, Self::MAX_SHARDS);
+            problems
+                .at(at("shards"), message)
+                .hint("a few per core are enough: a shard runs on one core at a time");
+        }
+        if self.bytes < Self::MIN_BYTES {
+            let message = format!("{} is less than {}", self.bytes, Self::MIN_BYTES);
+            problems
+                .at(at("bytes"), message)
+                .hint("the messages of many links are worked on at once: write a few MiB");
+        }
+        if self.per_link == 0 {
+            problems
+                .at(at("per_link"), "0 would let nothing pass")
+                .hint("write 1 or more, or remove the key for the default");
         }
     }
 }

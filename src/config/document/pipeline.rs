@@ -72,6 +72,41 @@ pub struct Limits {
     /// Everything of one link that stands in line; beyond it the link's socket is not read. More than
     /// `unsettled_bytes`. Default: 4MiB.
     pub in_line: ByteSize,
+    /// The part of the pipeline that its links share, where `batch` or another filter joins them.
+    pub trunk: Trunk,
+}
+
+/// The bounds of the part of a pipeline that its links share: from the first filter that joins them on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trunk {
+    /// How many shards it has. Each link belongs to one of them, and each shard runs on one core at a time. From 1 to
+    /// 1024. Default: 4.
+    #[schemars(range(min = 1, max = 1024))]
+    pub shards: u32,
+    /// What the messages in one shard may weigh together, by body, key and 128 bytes each; as much again may stand before
+    /// it, and then links wait, each for itself. At least 64KiB. Default: 16MiB.
+    pub bytes: ByteSize,
+    /// Messages of one link in the trunk; further ones wait in the link. Default: 64.
+    #[schemars(range(min = 1))]
+    pub per_link: u32,
+}
+
+impl Trunk {
+    /// The most shards.
+    pub(super) const MAX_SHARDS: u32 = 1024;
+    /// The least room of a shard.
+    pub(super) const MIN_BYTES: ByteSize = ByteSize::kib(64);
+}
+
+impl Default for Trunk {
+    fn default() -> Self {
+        Self {
+            shards: 4,
+            bytes: ByteSize::mib(16),
+            per_link: 64,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -83,6 +118,7 @@ impl Default for Limits {
             unsettled: 256,
             unsettled_bytes: ByteSize::mib(1),
             in_line: ByteSize::mib(4),
+            trunk: Trunk::default(),
         }
     }
 }
@@ -93,7 +129,9 @@ impl From<Limits> for linkgate_filter::Limits {
             unsettled: limits.unsettled as usize,
             unsettled_bytes: limits.unsettled_bytes.as_usize(),
             hard_bytes: limits.in_line.as_usize(),
-            ..Self::default()
+            in_trunk: limits.trunk.per_link as usize,
+            trunk_bytes: limits.trunk.bytes.as_usize(),
+            trunk_shards: limits.trunk.shards as usize,
         }
     }
 }
