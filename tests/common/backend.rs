@@ -1,13 +1,21 @@
 //! A business backend that does as it is told, and remembers what it was given.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
-use linkgate_proto::v1::{OnReceiveRequest, OnReceiveResponse};
+use linkgate_proto::v1::batch_backend_service_server::{
+    BatchBackendService, BatchBackendServiceServer,
+};
+use linkgate_proto::v1::batch_result::Outcome as Said;
+use linkgate_proto::v1::fault::Effect;
+use linkgate_proto::v1::{
+    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnReceiveRequest,
+    OnReceiveResponse,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -28,6 +36,8 @@ pub(crate) enum Reply {
     Late(Duration),
     /// Nothing.
     Hang,
+    /// In a batch: no result for the item.
+    Forget,
 }
 
 type Script = Box<dyn Fn(&OnReceiveRequest) -> Reply + Send + Sync>;
@@ -36,6 +46,8 @@ type Script = Box<dyn Fn(&OnReceiveRequest) -> Reply + Send + Sync>;
 struct Desk {
     script: Mutex<Script>,
     calls: Mutex<Vec<OnReceiveRequest>>,
+    /// The keys of each batch so far.
+    batches: Mutex<Vec<Vec<String>>>,
     /// Calls are answered while this is true.
     open: watch::Sender<bool>,
     in_flight: Mutex<InFlight>,
@@ -61,6 +73,7 @@ impl Backend {
         let desk = Arc::new(Desk {
             script: Mutex::new(Box::new(|message| Reply::Answer(message.body.clone()))),
             calls: Mutex::default(),
+            batches: Mutex::default(),
             open: watch::Sender::new(true),
             in_flight: Mutex::default(),
         });
@@ -116,16 +129,23 @@ impl Backend {
             .enable_all()
             .build()
             .unwrap();
-        let service = BackendServiceServer::from_arc(Arc::clone(&self.desk));
+        let one = BackendServiceServer::from_arc(Arc::clone(&self.desk));
+        let many = BatchBackendServiceServer::from_arc(Arc::clone(&self.desk));
         runtime.spawn(async move {
             let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
-            let server = tonic::transport::Server::builder().add_service(service);
+            let mut server = tonic::transport::Server::builder();
+            let server = server.add_service(one).add_service(many);
             server.serve_with_incoming(incoming).await.unwrap();
         });
         self.runtime = Some(runtime);
     }
 
-    /// All calls so far, in the order they came.
+    /// The keys of each batch so far, in the order the batches came.
+    pub(crate) fn batches(&self) -> Vec<Vec<String>> {
+        self.desk.batches.lock().unwrap().clone()
+    }
+
+    /// All messages so far, in the order they came, those of batches too.
     pub(crate) fn calls(&self) -> Vec<OnReceiveRequest> {
         self.desk.calls.lock().unwrap().clone()
     }
@@ -198,8 +218,52 @@ impl BackendService for Desk {
                 sleep(wait).await;
                 Bytes::new()
             }
-            Reply::Hang => std::future::pending().await,
+            Reply::Hang | Reply::Forget => std::future::pending().await,
         };
         Ok(Response::new(OnReceiveResponse { body }))
+    }
+}
+
+/// A batch takes as long as its slowest item; an item that fails does so alone, with its code and what it says.
+#[tonic::async_trait]
+impl BatchBackendService for Desk {
+    async fn batch_on_receive(
+        &self,
+        request: Request<BatchOnReceiveRequest>,
+    ) -> Result<Response<BatchOnReceiveResponse>, Status> {
+        let items = request.into_inner().items;
+        let links: BTreeSet<_> = items.iter().map(|item| item.link_id.clone()).collect();
+        let _running: Vec<_> = links.iter().map(|link| Running::new(self, link)).collect();
+        let keys = items.iter().map(|item| item.key.clone()).collect();
+        self.batches.lock().unwrap().push(keys);
+        let replies: Vec<Reply> = {
+            let script = self.script.lock().unwrap();
+            items.iter().map(&**script).collect()
+        };
+        self.calls.lock().unwrap().extend(items.iter().cloned());
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+        let mut results = Vec::new();
+        for ((position, item), reply) in (0..).zip(items).zip(replies) {
+            let outcome = match reply {
+                Reply::Answer(body) => Said::Accepted(OnReceiveResponse { body }),
+                Reply::Fail(_, code) => Said::Failed(Fault {
+                    code: code.into(),
+                    effect: Effect::None.into(),
+                    ..Fault::default()
+                }),
+                Reply::Late(wait) => {
+                    sleep(wait).await;
+                    Said::Accepted(OnReceiveResponse::default())
+                }
+                Reply::Hang => std::future::pending().await,
+                Reply::Forget => continue,
+            };
+            results.push(BatchResult {
+                position,
+                key: item.key,
+                outcome: Some(outcome),
+            });
+        }
+        Ok(Response::new(BatchOnReceiveResponse { results }))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) limits: &'a str,
     /// The `ack_retry`.
     pub(crate) ack: &'a str,
+    /// A `batch` before the end, if there is one.
+    pub(crate) batch: Option<&'a str>,
     /// The `grpc_upstream`; without a backend `echo` ends the pipeline.
     pub(crate) upstream: &'a str,
     /// Where the backend is.
@@ -45,6 +47,10 @@ impl Setup<'_> {
                 ),
             ),
         };
+        let batch = self
+            .batch
+            .map(|batch| format!("- {{ use: batch, config: {{ {batch} }} }}"))
+            .unwrap_or_default();
         let listener = join(
             &format!("{auth}name: public, address: \"127.0.0.1:0\""),
             self.listener,
@@ -63,6 +69,7 @@ pipelines:
     filters:
       - {{ use: codec }}
       - {{ use: ack_retry, config: {{ {ack} }} }}
+      {batch}
       - {end}
 ",
             limits = self.limits,

@@ -9,9 +9,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batches;
 mod hostile;
 mod order;
 mod pushes;
+mod samples;
 mod second_login;
 mod slow_clients;
 mod stop;

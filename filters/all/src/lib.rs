@@ -9,6 +9,8 @@ pub fn all() -> Registry {
     let registry = Registry::new();
     #[cfg(feature = "ack_retry")]
     let registry = registry.with::<linkgate_ack_retry::AckRetry>();
+    #[cfg(feature = "batch")]
+    let registry = registry.with::<linkgate_batch::Batches>();
     #[cfg(feature = "codec")]
     let registry = registry.with::<linkgate_codec::Codec>();
     #[cfg(feature = "echo")]

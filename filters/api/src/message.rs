@@ -118,6 +118,10 @@ impl Message {
     }
 
     /// Joins messages into one that keeps them as parts, each with its own receipt. `None` when there are no parts.
+    ///
+    /// Whoever joins keeps the order: the parts of one link stand in the order sent, and no other joined message has any of
+    /// that link's before this one has settled (unless order is given up). So those behind may work on several joined
+    /// messages at a time.
     pub fn joined(parts: Vec<Message>) -> Option<Self> {
         let link = Arc::clone(&parts.first()?.link);
         Some(Self {
@@ -155,7 +159,8 @@ impl Message {
         self.parts.as_ref().map_or(&[], |parts| &parts.0)
     }
 
-    /// Takes the parts out, to settle each by its own result. The shell that stays is to be settled too.
+    /// Takes the parts out, to settle each by its own result. The shell that stays is to be settled too, after them: who
+    /// joined them waits for that with what comes next.
     pub fn take_parts(&mut self) -> Vec<Message> {
         self.parts.take().map_or_else(Vec::new, |parts| parts.0)
     }

@@ -243,6 +243,12 @@ fn check_places(entries: &[Entry], properties: &[Properties]) -> Vec<EntryProble
                 format!("put it before `{joiner}`"),
             );
         }
+        if let (true, Some(joiner)) = (own.joins_links, joined_by) {
+            report(
+                format!("`{name}` joins links, but `{joiner}` before it has joined them"),
+                "remove one of the two".to_owned(),
+            );
+        }
         if own.terminal && index + 1 < entries.len() {
             report(
                 format!("`{name}` ends a pipeline, but filters follow it"),

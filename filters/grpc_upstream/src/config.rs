@@ -85,7 +85,7 @@ impl Config {
 #[schemars(crate = "schemars")]
 pub enum Ordering {
     /// One call in flight per link: the first attempts of a link's messages reach the backend in the order sent. Behind
-    /// `batch`: one per shard.
+    /// `batch`, which keeps the order itself, as many as it lets go.
     #[default]
     Link,
     /// Several calls in flight per link: faster, in any order.

@@ -149,11 +149,12 @@ pub struct GrpcUpstreamFilter {
 
 impl Filter for GrpcUpstreamFilter {
     fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
-        match self.door.try_enter() {
+        let joined = !m.parts().is_empty();
+        match self.door.try_enter(joined) {
             Some(place) => self.start(m, place, cx),
             None => {
                 self.caller.events.held.inc();
-                let entering = self.door.enter(*self.caller.config.deadline);
+                let entering = self.door.enter(joined, *self.caller.config.deadline);
                 Verdict::wait(async move { (m, entering.await) })
             }
         }

@@ -43,7 +43,8 @@ pub(crate) struct Door {
 
 /// The leave to make a call, held until it has ended.
 pub(crate) struct Place {
-    _own: OwnedSemaphorePermit,
+    /// `None`: a place among all is enough.
+    _own: Option<OwnedSemaphorePermit>,
     _all: OwnedSemaphorePermit,
 }
 
@@ -53,8 +54,13 @@ impl Door {
         Self { own, all }
     }
 
-    pub(crate) fn try_enter(&self) -> Option<Place> {
-        let own = Arc::clone(&self.own).try_acquire_owned().ok()?;
+    /// A place, if there is one now. `joined` messages need one among all alone: whoever has joined them bounds them, and
+    /// keeps their order.
+    pub(crate) fn try_enter(&self, joined: bool) -> Option<Place> {
+        let own = match self.own(joined) {
+            Some(own) => Some(own.try_acquire_owned().ok()?),
+            None => None,
+        };
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Place {
             _own: own,
@@ -65,11 +71,15 @@ impl Door {
     /// Waits for a place: as long as the chain's own calls take, and then `patience` for one among all.
     pub(crate) fn enter(
         &self,
+        joined: bool,
         patience: Duration,
     ) -> impl Future<Output = Result<Place, Fault>> + Send + use<> {
-        let (own, all) = (Arc::clone(&self.own), Arc::clone(&self.all));
+        let (own, all) = (self.own(joined), Arc::clone(&self.all));
         async move {
-            let own = own.acquire_owned().await.map_err(|_| overloaded())?;
+            let own = match own {
+                Some(own) => Some(own.acquire_owned().await.map_err(|_| overloaded())?),
+                None => None,
+            };
             match timeout(patience, all.acquire_owned()).await {
                 Ok(Ok(all)) => Ok(Place {
                     _own: own,
@@ -78,6 +88,10 @@ impl Door {
                 _ => Err(overloaded()),
             }
         }
+    }
+
+    fn own(&self, joined: bool) -> Option<Arc<Semaphore>> {
+        (!joined).then(|| Arc::clone(&self.own))
     }
 }
 

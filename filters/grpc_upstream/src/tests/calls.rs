@@ -265,7 +265,7 @@ fn batch_of(keys: &[&'static str]) -> (Message, Vec<Pushed>, Pushed) {
 
 #[tokio::test(start_paused = true)]
 async fn each_part_of_a_batch_settles_by_its_own_result() {
-    let backend = Backend::echo().with_batch(|request| {
+    let backend = Backend::echo().with_batch(|request| async move {
         let result = |position: usize, key: &str| BatchResult {
             position: position as u32,
             key: key.to_owned(),

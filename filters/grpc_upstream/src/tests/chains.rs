@@ -13,6 +13,10 @@ use linkgate_filter::{
     Command, Context, Deserialize, Fact, Filter, FilterType, JsonSchema, Limits, Message, Open,
     Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
 };
+use linkgate_proto::v1::batch_result::Outcome as Said;
+use linkgate_proto::v1::{
+    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, OnReceiveRequest,
+};
 use serde_json::json;
 
 use super::memory::{Backend, Memory, answer};
@@ -98,13 +102,20 @@ fn entries(config: &str) -> String {
 }
 
 fn kit(backend: &Backend, config: &str) -> Testkit {
+    kit_of(backend, &entries(config))
+}
+
+fn kit_of(backend: &Backend, entries: &str) -> Testkit {
     let memory = Arc::new(Memory::default());
     memory.serve("a:1", backend);
     MEMORY.set(Some(memory));
-    let registry = Registry::new().with::<OverMemory>().with::<Answering>();
+    let registry = Registry::new()
+        .with::<OverMemory>()
+        .with::<Answering>()
+        .with::<Pairs>();
     let grpc = json!({ "grpc": { "endpoints": ["a:1"] } });
     let backends = Backends::from([("chat".to_owned(), serde_json::from_value(grpc).unwrap())]);
-    Testkit::with(registry, backends, Limits::default(), &entries(config))
+    Testkit::with(registry, backends, Limits::default(), entries)
 }
 
 /// A backend that takes `wait` for each message, and the most messages it ever had at work.
@@ -268,4 +279,74 @@ async fn a_changed_pipeline_keeps_the_order_and_the_connection() {
     assert_eq!(backend.keys(), keys);
     assert_eq!(peak.load(Ordering::SeqCst), 1);
     assert_eq!(memory.connections("a:1"), 1);
+}
+
+/// Joins each two messages, of whatever link.
+#[derive(Default)]
+struct Pairs(Vec<Message>);
+
+impl FilterType for Pairs {
+    const NAME: &'static str = "pairs";
+    type Config = NoConfig;
+    type Filter = Self;
+
+    fn prepare(NoConfig {}: NoConfig, _: &Prepare<'_>) -> Result<Self, Problems> {
+        Ok(Self::default())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().joins_links()
+    }
+
+    fn filter(&self, _: &Open<'_>) -> Self {
+        Self::default()
+    }
+}
+
+impl Filter for Pairs {
+    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+        self.0.push(m);
+        if self.0.len() < 2 {
+            return Verdict::Done;
+        }
+        Message::joined(std::mem::take(&mut self.0)).map_or(Verdict::Done, Verdict::Next)
+    }
+}
+
+fn accepted(request: BatchOnReceiveRequest) -> BatchOnReceiveResponse {
+    let result = |(position, item): (u32, OnReceiveRequest)| BatchResult {
+        position,
+        key: item.key,
+        outcome: Some(Said::Accepted(answer(item.body))),
+    };
+    BatchOnReceiveResponse {
+        results: (0..).zip(request.items).map(result).collect(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn joined_messages_need_no_turn_of_the_shard_but_a_place_among_all() {
+    let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let most = Arc::clone(&peak);
+    let backend = Backend::echo().with_batch(move |request| {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        async move {
+            let running = now.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(running, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            accepted(request)
+        }
+    });
+    let kit = kit_of(
+        &backend,
+        "[{ use: answering, config: {} }, { use: pairs, config: {} },
+          { id: out, use: grpc_upstream, config: { backend: chat, max_in_flight: 3 } }]",
+    );
+    let mut link = kit.link("alice");
+    for key in keys(10) {
+        link.business(&key, "");
+    }
+    assert_eq!(answers(&mut link, 10).await, acks(10));
+    assert_eq!(peak.load(Ordering::SeqCst), 3);
 }

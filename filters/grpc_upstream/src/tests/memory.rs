@@ -37,7 +37,8 @@ use crate::pool::Pool;
 
 type Answer = Result<OnReceiveResponse, Status>;
 type Script = dyn Fn(OnReceiveRequest) -> BoxFuture<'static, Answer> + Send + Sync;
-type BatchScript = dyn Fn(BatchOnReceiveRequest) -> BatchOnReceiveResponse + Send + Sync;
+type BatchScript =
+    dyn Fn(BatchOnReceiveRequest) -> BoxFuture<'static, BatchOnReceiveResponse> + Send + Sync;
 
 /// A backend that does what its script says, and remembers what it got.
 #[derive(Clone)]
@@ -62,7 +63,7 @@ impl Backend {
             script: Arc::new(Mutex::new(Arc::new(move |request| {
                 Box::pin(script(request))
             }))),
-            batch: Arc::new(|_| BatchOnReceiveResponse::default()),
+            batch: Arc::new(|_| Box::pin(async { BatchOnReceiveResponse::default() })),
             got: Arc::default(),
         }
     }
@@ -83,11 +84,14 @@ impl Backend {
         })
     }
 
-    pub(super) fn with_batch(
+    pub(super) fn with_batch<A>(
         mut self,
-        batch: impl Fn(BatchOnReceiveRequest) -> BatchOnReceiveResponse + Send + Sync + 'static,
-    ) -> Self {
-        self.batch = Arc::new(batch);
+        batch: impl Fn(BatchOnReceiveRequest) -> A + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: Future<Output = BatchOnReceiveResponse> + Send + 'static,
+    {
+        self.batch = Arc::new(move |request| Box::pin(batch(request)));
         self
     }
 
@@ -140,7 +144,7 @@ impl BatchBackendService for Backend {
         &self,
         request: Request<BatchOnReceiveRequest>,
     ) -> Result<Response<BatchOnReceiveResponse>, Status> {
-        Ok(Response::new((self.batch)(request.into_inner())))
+        Ok(Response::new((self.batch)(request.into_inner()).await))
     }
 }
 
