@@ -12,6 +12,7 @@ quickstart: ## Build linkgate and run a gateway, a backend and a chat page on th
 
 test: ## Check form and lints, then run all tests, doc tests included
 	@scripts/packages.sh test
+	@scripts/services.sh
 	@scripts/lint.sh
 	cargo test --locked --workspace
 

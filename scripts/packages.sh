@@ -20,10 +20,18 @@ need() {
 need_build() {
     need gcc cc "compiles the C parts of the TLS library and the allocator, and links"
     need libc6-dev /usr/include/stdio.h "headers for the same"
+    need g++ c++ "compiles the C++ parts of the Kafka library"
+    need make make "builds the Kafka library"
+    need pkg-config pkg-config "finds the TLS library for Kafka"
+    need libssl-dev /usr/include/openssl/ssl.h "TLS for the Kafka library"
 }
 
 need_test() {
     need_build
+    need redis-server redis-server "the tests run against a real Redis; its own daemon is not used"
+    need etcd-server etcd "the tests run against a real etcd; its own daemon is not used"
+    need openjdk-17-jre-headless java "runs Apache Kafka for the tests"
+    [ -n "${KAFKA_HOME:-}" ] || need maven mvn "fetches Apache Kafka for the tests"
 }
 
 as_root() {

@@ -1,0 +1,16 @@
+//! What linkgate promises, held against real services: Redis, etcd and Apache Kafka.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test that cannot go on fails; not every helper of the other tests is needed here"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod services;
+
+mod the_services;

@@ -1,0 +1,83 @@
+//! Redis.
+
+use std::net::SocketAddr;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::guard::Guard;
+use super::{free_address, is_there, left_out};
+use crate::common::wait::{until, within};
+
+/// A Redis of the test's own, which keeps its data while it is stopped.
+pub(crate) struct Redis {
+    address: SocketAddr,
+    folder: TempDir,
+    guard: Option<Guard>,
+}
+
+impl Redis {
+    /// Starts one, and waits until it answers.
+    pub(crate) async fn start() -> Option<Self> {
+        if !is_there("redis-server") {
+            left_out("Redis", "there is no `redis-server`");
+            return None;
+        }
+        let mut redis = Self {
+            address: free_address(),
+            folder: tempfile::tempdir().unwrap(),
+            guard: None,
+        };
+        redis.resume().await;
+        Some(redis)
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it as if its power had gone; what it had acknowledged is on disk.
+    pub(crate) fn stop(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            guard.kill();
+        }
+    }
+
+    /// Starts it again at the same address with the same data.
+    pub(crate) async fn resume(&mut self) {
+        let port = self.address.port().to_string();
+        let args = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ];
+        let args = args.map(str::to_owned);
+        self.guard = Some(Guard::start(self.folder.path(), "redis-server", &args));
+        until("Redis answers", async || {
+            self.call("PING").await.as_deref() == Some("+PONG")
+        })
+        .await;
+    }
+
+    /// The first line of the answer to an inline command.
+    pub(crate) async fn call(&self, command: &str) -> Option<String> {
+        let mut socket = TcpStream::connect(self.address).await.ok()?;
+        let command = format!("{command}\r\n");
+        socket.write_all(command.as_bytes()).await.ok()?;
+        let mut answer = vec![0; 1024];
+        let length = within("an answer of Redis", socket.read(&mut answer))
+            .await
+            .ok()?;
+        let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+        text.lines().next().map(str::to_owned)
+    }
+}
