@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, EdgeError, Host, States};
+use linkgate_filter::{Clock, EdgeError, Host, Seeds, States};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{Instant, timeout_at};
@@ -88,6 +88,7 @@ impl Node {
             clock: Arc::clone(&clock),
             states: States::new(config.node.idle_users.into()),
             edges: edges::open(&config.stores, &config.brokers, &clock)?,
+            seeds: Seeds::from_system(),
         });
         let background = TaskTracker::new();
         let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();

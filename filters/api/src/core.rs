@@ -64,7 +64,7 @@ impl Core {
     pub(crate) fn new(host: Arc<Host>, link: Arc<LinkInfo>) -> Self {
         Self {
             now: host.clock.now(),
-            rng: fastrand::Rng::with_seed(link.id ^ 0x9E37_79B9_7F4A_7C15),
+            rng: fastrand::Rng::with_seed(host.seeds.next()),
             host,
             link,
             inbox: Arc::default(),

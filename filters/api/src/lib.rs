@@ -44,7 +44,7 @@ pub use context::{Context, Open, Prepare};
 pub use edges::{Declared, EdgeError, EdgeFailure, Edges};
 pub use fault::{Blame, Effect, Fault};
 pub use filter::{Filter, FilterType, Settle, Verdict};
-pub use host::Host;
+pub use host::{Host, Seeds};
 pub use link::{Form, Identity, LinkInfo, Nacks};
 pub use message::{Command, Direction, Message};
 pub use meter::{Counter, Meter};

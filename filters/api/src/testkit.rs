@@ -3,7 +3,8 @@
 //! Run tests under tokio's paused clock. A [`Testkit`] holds a pipeline written as YAML; [`Testkit::link`] opens it for
 //! a link; the test sends, moves time and looks at what came out at either end. Where no backend is wanted, the pipeline
 //! ends with `use: test_end`, and the messages that reach it are for the test to settle: [`Testkit::taken`]. Where the
-//! test sends decoded messages to filters that need a codec, `use: test_decoded` takes its place.
+//! test sends decoded messages to filters that need a codec, `use: test_decoded` takes its place; `use: test_answers`
+//! answers the client as an `ack_retry` would.
 //!
 //! ```
 //! use linkgate_filter::testkit::Testkit;
@@ -20,23 +21,26 @@
 //! # });
 //! ```
 
+mod answers;
 mod decoded;
 mod end;
 mod link;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 
+pub use self::answers::Answers;
 pub use self::decoded::Decoded;
 pub use self::end::End;
 pub use self::link::{Pushed, TestLink};
 use crate::backend::Backends;
 use crate::clock::Clock;
 use crate::edges::{Declared, Edges};
-use crate::host::Host;
+use crate::host::{Host, Seeds};
 use crate::link::{Identity, LinkInfo};
 use crate::message::Message;
 use crate::pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan};
@@ -63,6 +67,12 @@ impl Clock for VirtualClock {
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep_until(at.into()))
     }
+}
+
+/// Numbers the nodes of a test: the same each time it runs, and no two alike.
+fn nodes() -> u64 {
+    thread_local!(static NODES: Cell<u64> = const { Cell::new(0) });
+    NODES.with(|nodes| nodes.replace(nodes.get() + 1))
 }
 
 /// A node's worth of test: a pipeline, its state, its links.
@@ -110,7 +120,7 @@ impl Testkit {
         edges: Edges,
         entries: &str,
     ) -> Self {
-        let registry = registry.with::<Decoded>().with::<End>();
+        let registry = registry.with::<Answers>().with::<Decoded>().with::<End>();
         let declared = Declared {
             backends,
             ..edges.declared()
@@ -119,6 +129,7 @@ impl Testkit {
             clock: virtual_clock(),
             states: States::default(),
             edges,
+            seeds: Seeds::fixed(nodes() << 32),
         });
         let pipeline = start(&registry, &declared, limits, &host, entries);
         Self {

@@ -1,0 +1,101 @@
+//! Tells the store what became of a message, before its client is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::store::Store;
+use linkgate_filter::{Bytes, Clock, EdgeError, Fault, Outcome};
+
+use crate::config::{Config, OnStoreFailure, OnUnknown};
+use crate::{Counters, record};
+
+/// Writes down the outcome of one message.
+pub(crate) struct Confirmer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) counters: Counters,
+    pub(crate) key: String,
+    /// The reservation.
+    pub(crate) value: Bytes,
+}
+
+impl Confirmer {
+    const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+    /// Gives what the client is to be told.
+    pub(crate) async fn confirm(self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Accepted(answer) => {
+                let most = self.config.max_answer.as_usize();
+                let done = record::accepted(&answer.body, most);
+                if self.record(done).await || self.config.on_store_failure == OnStoreFailure::Pass {
+                    return Outcome::Accepted(answer);
+                }
+                self.counters.unconfirmed.inc();
+                let fault = Fault::gateway("dedup.unconfirmed").effect_unknown();
+                let fault =
+                    fault.detail("the message was accepted, but that could not be recorded");
+                Outcome::Unknown(fault.retryable())
+            }
+            Outcome::Failed(fault) => {
+                self.free().await;
+                Outcome::Failed(fault)
+            }
+            Outcome::Unknown(fault) if self.config.on_unknown == OnUnknown::Retry => {
+                self.free().await;
+                let wait = fault.retry_after.unwrap_or_default();
+                Outcome::Unknown(fault.retry_after(wait))
+            }
+            Outcome::Unknown(mut fault) => {
+                self.record(record::unknown()).await;
+                fault.retry_after = None;
+                Outcome::Unknown(fault)
+            }
+        }
+    }
+
+    /// Writes in place of the reservation, for as long as there is patience. Says whether it stands there.
+    async fn record(&self, done: Bytes) -> bool {
+        let until = self.clock.now() + *self.config.confirm_within;
+        let mut pause = Self::FIRST_PAUSE;
+        loop {
+            if self.try_record(&done).await.is_ok() {
+                return true;
+            }
+            self.counters.store_failed.inc();
+            let next = self.clock.now() + pause;
+            if next >= until {
+                return false;
+            }
+            self.clock.sleep_until(next).await;
+            pause *= 2;
+        }
+    }
+
+    async fn try_record(&self, done: &Bytes) -> Result<(), EdgeError> {
+        let keep = *self.config.remember_for;
+        let (key, value) = (self.key.clone(), self.value.clone());
+        if self.store.replace(key, value, done.clone(), keep).await? {
+            return Ok(());
+        }
+        // The reservation is gone: it had run out, or an earlier try of this one has done it.
+        let found = self
+            .store
+            .insert(self.key.clone(), done.clone(), keep)
+            .await?;
+        if found.is_some_and(|found| found != *done) {
+            // Somebody else works on the message again. What became of it here is true all the same.
+            self.counters.lost.inc();
+        }
+        Ok(())
+    }
+
+    /// Frees the key. One that cannot be freed ends by itself.
+    async fn free(&self) {
+        let remove = || self.store.remove(self.key.clone(), self.value.clone());
+        if remove().await.is_err() && remove().await.is_err() {
+            self.counters.store_failed.inc();
+        }
+    }
+}

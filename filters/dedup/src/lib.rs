@@ -1,0 +1,364 @@
+//! `dedup`: a message that was accepted is not sent to the backend again; its retry is answered from the record.
+//!
+//! # Three states of a key
+//!
+//! | in the store | a message with the key |
+//! |---|---|
+//! | nothing | reserves the key and goes on |
+//! | reserved, by a token of its owner | on this node, shares the outcome; else NACK `dedup.in_flight`, retryable |
+//! | accepted, with the answer | is answered with it |
+//! | unknown (`on_unknown: refuse`) | NACK `dedup.unknown`, not retryable |
+//!
+//! A reservation ends by itself after `reserve_for`, and is renewed while its message is unsettled. When the message
+//! settles, the store hears of it before the client does: accepted is recorded for `remember_for`, failed frees the key,
+//! unknown frees it too or keeps it, by `on_unknown`.
+//!
+//! # When the store fails
+//!
+//! Before the message has gone: by `on_store_failure`. After it was accepted, recording is tried for `confirm_within`;
+//! then the client gets NACK `dedup.unconfirmed`, with unknown effect and retryable, as an ACK that is not on record could
+//! not be kept. With `on_store_failure: pass` it gets its ACK. A key that cannot be freed frees itself.
+//!
+//! What may not enter: a store's own protocol, and what the backend speaks.
+
+mod config;
+mod confirm;
+mod flights;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use linkgate_filter::problem::Problems;
+use linkgate_filter::store::Store;
+use linkgate_filter::{
+    Bytes, Command, Context, Counter, EdgeError, Fact, Fault, Filter, FilterType, Message, Open,
+    Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
+};
+
+pub use self::config::{Class, Config, OnStoreFailure, OnUnknown, Scope};
+use self::confirm::Confirmer;
+use self::flights::{Entered, Flight, Flights};
+use self::record::Record;
+
+/// One `dedup` entry of a pipeline.
+pub struct Dedup(Arc<Config>);
+
+impl FilterType for Dedup {
+    const NAME: &'static str = "dedup";
+    type Config = Config;
+    type Filter = Deduplicator;
+
+    fn prepare(config: Config, cx: &Prepare<'_>) -> Result<Self, Problems> {
+        Ok(Self(Arc::new(config.check(cx)?)))
+    }
+
+    /// It answers retries by their receipts, and batches have no key.
+    fn properties(&self) -> Properties {
+        Properties::new()
+            .needs(Fact::DECODED)
+            .needs(Fact::ANSWERED)
+            .needs_link()
+    }
+
+    fn filter(&self, cx: &Open<'_>) -> Deduplicator {
+        let identity = &cx.link().identity;
+        let owner = match self.0.scope {
+            Scope::User => {
+                let mut owner = identity.clone();
+                owner.device_id = None;
+                owner.to_string()
+            }
+            Scope::Biz => identity.biz_id.to_string(),
+        };
+        Deduplicator {
+            config: Arc::clone(&self.0),
+            owner,
+            store: cx.store(&self.0.store).cloned(),
+            flights: cx.shared(SharedScope::Biz, Flights::default),
+            reserved: HashMap::new(),
+            tokens: 0,
+            renews_at: None,
+            counters: Counters {
+                answered: cx.counter("answered"),
+                joined: cx.counter("joined"),
+                in_flight: cx.counter("in_flight"),
+                replayable: cx.counter("replayable"),
+                passed: cx.counter("passed"),
+                store_failed: cx.counter("store_failed"),
+                lost: cx.counter("reservation_lost"),
+                unconfirmed: cx.counter("unconfirmed"),
+            },
+        }
+    }
+}
+
+/// What is counted, `linkgate_filter_events_total{event}`.
+#[derive(Clone)]
+struct Counters {
+    /// Retries answered from the record.
+    answered: Counter,
+    /// Retries that shared the outcome of a message in flight on this node.
+    joined: Counter,
+    /// Retries refused because the message was in flight elsewhere, or too many waited.
+    in_flight: Counter,
+    /// Messages that were not looked at.
+    replayable: Counter,
+    /// Messages that went on without the store.
+    passed: Counter,
+    /// Operations of the store that failed.
+    store_failed: Counter,
+    /// Reservations that were gone when they were to be renewed or recorded.
+    lost: Counter,
+    /// Accepted messages that could not be recorded.
+    unconfirmed: Counter,
+}
+
+/// A `dedup` at work on one link.
+pub struct Deduplicator {
+    config: Arc<Config>,
+    owner: String,
+    store: Option<Arc<dyn Store>>,
+    flights: Arc<Flights>,
+    reserved: HashMap<u64, Reservation>,
+    tokens: u64,
+    renews_at: Option<Instant>,
+    counters: Counters,
+}
+
+/// A key that this filter has reserved, or would have if the store had answered.
+struct Reservation {
+    flight: Flight,
+    /// What it wrote; `None` if it went on without the store.
+    value: Option<Bytes>,
+    since: Instant,
+}
+
+/// What the store said of a key.
+struct Asked {
+    flight: Flight,
+    value: Bytes,
+    found: Result<Option<Bytes>, EdgeError>,
+}
+
+/// Timers; the tokens of receipts are counted from 0.
+const RENEW: Token = Token(u64::MAX);
+const RENEWED: Token = Token(u64::MAX - 1);
+
+impl Filter for Deduplicator {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if m.command != Some(Command::UpstreamMessage) {
+            return Verdict::Next(m);
+        }
+        if self.config.replayable.iter().any(|class| class.has(&m)) {
+            self.counters.replayable.inc();
+            return Verdict::Next(m);
+        }
+        let key: Arc<str> = record::place(&self.config.prefix, &self.owner, &m.key).into();
+        match self.flights.enter(&key, m, self.config.max_waiting) {
+            Entered::First(m, flight) => self.ask(m, flight, cx),
+            Entered::Waits => {
+                self.counters.joined.inc();
+                Verdict::Done
+            }
+            Entered::TooMany(m) => {
+                self.counters.in_flight.inc();
+                Verdict::Refuse(m, in_flight())
+            }
+        }
+    }
+
+    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
+        match value.downcast::<Asked>() {
+            Ok(asked) => self.told(m, *asked, cx),
+            Err(_) => Verdict::Next(m),
+        }
+    }
+
+    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+        let Some(reservation) = self.reserved.remove(&token.0) else {
+            return Settle::Next(outcome);
+        };
+        let (Some(store), Some(value)) = (&self.store, reservation.value) else {
+            reservation.flight.land(&outcome);
+            return Settle::Next(outcome);
+        };
+        let confirmer = Confirmer {
+            store: Arc::clone(store),
+            clock: Arc::clone(cx.clock()),
+            config: Arc::clone(&self.config),
+            counters: self.counters.clone(),
+            key: reservation.flight.key().to_owned(),
+            value,
+        };
+        let flight = reservation.flight;
+        Settle::Wait(Box::pin(async move {
+            let outcome = confirmer.confirm(outcome).await;
+            flight.land(&outcome);
+            outcome
+        }))
+    }
+
+    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
+        if token == RENEW {
+            self.renews_at = None;
+            self.renew(cx);
+            self.arm(cx);
+        }
+    }
+
+    /// The client is gone, but its messages are not: their reservations last until they have settled.
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.renews_at = None;
+        self.arm(cx);
+    }
+}
+
+impl Deduplicator {
+    /// Asks the store for the key.
+    fn ask(&mut self, m: Message, flight: Flight, cx: &mut Context<'_>) -> Verdict {
+        let Some(store) = &self.store else {
+            return Verdict::Next(m);
+        };
+        let value = record::reserved([cx.random(), cx.random()]);
+        let (key, keep) = (flight.key().to_owned(), *self.config.reserve_for);
+        let asking = store.insert(key, value.clone(), keep);
+        Verdict::wait(async move {
+            let found = asking.await;
+            let asked = Asked {
+                flight,
+                value,
+                found,
+            };
+            (m, asked)
+        })
+    }
+
+    /// What the store has said decides.
+    fn told(&mut self, mut m: Message, asked: Asked, cx: &mut Context<'_>) -> Verdict {
+        let Asked {
+            flight,
+            value,
+            found,
+        } = asked;
+        let found = match found {
+            Ok(found) => found.filter(|found| *found != value),
+            Err(error) => {
+                self.counters.store_failed.inc();
+                if self.config.on_store_failure == OnStoreFailure::Reject {
+                    let fault = Fault {
+                        // The message itself has gone nowhere.
+                        effect: linkgate_filter::Effect::None,
+                        ..error.fault("dedup.store")
+                    };
+                    return refuse(m, flight, fault.retryable());
+                }
+                self.counters.passed.inc();
+                self.reserve(&mut m, flight, None, cx);
+                return Verdict::Next(m);
+            }
+        };
+        match found.as_ref().map(record::read) {
+            None => {
+                self.reserve(&mut m, flight, Some(value), cx);
+                Verdict::Next(m)
+            }
+            Some(Record::Accepted(outcome)) => {
+                self.counters.answered.inc();
+                flight.land(&outcome);
+                cx.settle(m, outcome);
+                Verdict::Done
+            }
+            Some(Record::Reserved) => {
+                self.counters.in_flight.inc();
+                refuse(m, flight, in_flight())
+            }
+            Some(Record::Unknown) => {
+                let fault = Fault::gateway("dedup.unknown").effect_unknown();
+                let fault = fault.detail("what became of this message is not known");
+                refuse(m, flight, fault)
+            }
+        }
+    }
+
+    fn reserve(
+        &mut self,
+        m: &mut Message,
+        flight: Flight,
+        value: Option<Bytes>,
+        cx: &mut Context<'_>,
+    ) {
+        let token = self.tokens;
+        self.tokens += 1;
+        cx.track(m, Token(token));
+        let since = cx.now();
+        let reservation = Reservation {
+            flight,
+            value,
+            since,
+        };
+        self.reserved.insert(token, reservation);
+        self.arm(cx);
+    }
+
+    fn renew_after(&self) -> Duration {
+        *self.config.reserve_for / 3
+    }
+
+    /// One timer for all: it goes off for the oldest.
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let stored = self.reserved.values().filter(|own| own.value.is_some());
+        if self.renews_at.is_none()
+            && let Some(oldest) = stored.map(|own| own.since).min()
+        {
+            let at = oldest + self.renew_after();
+            self.renews_at = Some(at);
+            cx.wake_at(at, RENEW);
+        }
+    }
+
+    /// Renews what is old.
+    fn renew(&mut self, cx: &mut Context<'_>) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let (now, after, keep) = (cx.now(), self.renew_after(), *self.config.reserve_for);
+        let mut renewals = Vec::new();
+        for own in self.reserved.values_mut() {
+            if let Some(value) = own.value.clone()
+                && own.since + after <= now
+            {
+                own.since = now;
+                let key = own.flight.key().to_owned();
+                renewals.push(store.replace(key, value.clone(), value, keep));
+            }
+        }
+        let counters = self.counters.clone();
+        cx.spawn(RENEWED, async move {
+            for renewed in join_all(renewals).await {
+                match renewed {
+                    Ok(true) => {}
+                    Ok(false) => counters.lost.inc(),
+                    Err(_) => counters.store_failed.inc(),
+                }
+            }
+        });
+    }
+}
+
+/// Refuses the message, and the retries that waited for it.
+fn refuse(m: Message, flight: Flight, fault: Fault) -> Verdict {
+    flight.land(&Outcome::from_fault(fault.clone()));
+    Verdict::Refuse(m, fault)
+}
+
+fn in_flight() -> Fault {
+    Fault::gateway("dedup.in_flight")
+        .retry_after(Duration::from_secs(1))
+        .detail("a message with this key is under way")
+}

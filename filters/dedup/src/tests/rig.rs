@@ -1,0 +1,190 @@
+//! A store, nodes that share it, and their links.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, ready};
+use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
+use linkgate_filter::testkit::{TestLink, Testkit, virtual_clock};
+use linkgate_filter::{
+    Bytes, Command, EdgeError, EdgeFailure, Edges, Effect, Limits, Message, Outcome, Registry,
+};
+use parking_lot::Mutex;
+
+use crate::Dedup;
+
+pub(super) struct Rig {
+    store: Arc<Failing>,
+    config: String,
+}
+
+impl Rig {
+    pub(super) fn new(config: &str) -> Self {
+        let store = MemoryStore::new(virtual_clock(), MemoryStoreLimits::default());
+        Self {
+            store: Arc::new(Failing {
+                store,
+                fails: AtomicBool::new(false),
+            }),
+            config: config.to_owned(),
+        }
+    }
+
+    /// A node that has the store.
+    pub(super) fn node(&self) -> Node {
+        let config = format!("store: main, {}", self.config);
+        let entries = format!(
+            "[{{ use: test_decoded }}, {{ use: test_answers }}, {{ use: dedup, config: {{ {config} }} }}, {{ use: test_end }}]"
+        );
+        let edges = Edges::new().with_store("main", Arc::clone(&self.store) as _);
+        let registry = Registry::new().with::<Dedup>();
+        Node {
+            kit: Testkit::with_edges(registry, Limits::default(), edges, &entries),
+            taken: Mutex::default(),
+        }
+    }
+
+    /// Every operation of the store fails, or none does.
+    pub(super) fn store_fails(&self, fails: bool) {
+        self.store.fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Keys in the store.
+    pub(super) fn keys(&self) -> usize {
+        self.store.store.len()
+    }
+}
+
+pub(super) struct Node {
+    kit: Testkit,
+    taken: Mutex<Vec<Message>>,
+}
+
+impl Node {
+    pub(super) fn link(&self, user: &str) -> Client {
+        Client(self.kit.link(user))
+    }
+
+    fn take(&self) {
+        self.taken.lock().extend(self.kit.taken());
+    }
+
+    /// The keys that have reached the backend and are not settled.
+    pub(super) fn taken(&self) -> Vec<String> {
+        self.take();
+        self.taken.lock().iter().map(|m| m.key.clone()).collect()
+    }
+
+    /// The backend says what became of the first message with this key.
+    pub(super) fn settle(&self, key: &str, outcome: Outcome) {
+        self.take();
+        let mut taken = self.taken.lock();
+        let place = taken.iter().position(|m| m.key == key);
+        let place = place.unwrap_or_else(|| panic!("`{key}` has not reached the backend"));
+        let m = taken.remove(place);
+        drop(taken);
+        m.settle(outcome);
+    }
+}
+
+pub(super) struct Client(TestLink);
+
+impl Client {
+    pub(super) async fn send(&mut self, key: &str) {
+        self.send_body(key, "body").await;
+    }
+
+    pub(super) async fn send_body(&mut self, key: &str, body: &'static str) {
+        self.0.business(key, body);
+        self.0.run().await;
+    }
+
+    pub(super) async fn run(&mut self) {
+        self.0.run().await;
+    }
+
+    /// Runs while time passes.
+    pub(super) async fn run_for(&mut self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.0.run().await;
+        }
+    }
+
+    /// Sends, and gives the answers.
+    pub(super) async fn retry(&mut self, key: &str) -> Vec<String> {
+        self.send(key).await;
+        self.answers().await
+    }
+
+    /// What has come down: `key ACK body`, or `key NACK code` with `retry` and `unknown` where the fault says so.
+    pub(super) async fn answers(&mut self) -> Vec<String> {
+        self.0.run().await;
+        self.0.received().iter().map(line).collect()
+    }
+
+    pub(super) async fn disconnect(&mut self) {
+        self.0.disconnect();
+        self.0.run().await;
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+fn line(m: &Message) -> String {
+    let key = &m.key;
+    match &m.fault {
+        None => {
+            assert_eq!(m.command, Some(Command::UpstreamAck));
+            format!("{key} ACK {}", String::from_utf8_lossy(&m.body))
+        }
+        Some(fault) => {
+            let retry = if fault.retry_after.is_some() {
+                " retry"
+            } else {
+                ""
+            };
+            let effect = if fault.effect == Effect::Unknown {
+                " unknown"
+            } else {
+                ""
+            };
+            format!("{key} NACK {}{retry}{effect}", fault.code)
+        }
+    }
+}
+
+struct Failing {
+    store: MemoryStore,
+    fails: AtomicBool,
+}
+
+type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
+
+impl Failing {
+    fn or_fail<T: Send + 'static>(&self, work: impl FnOnce() -> Answer<T>) -> Answer<T> {
+        if self.fails.load(Ordering::Relaxed) {
+            let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
+            return Box::pin(ready(Err(error)));
+        }
+        work()
+    }
+}
+
+impl Store for Failing {
+    fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+        self.or_fail(|| self.store.insert(key, value, keep))
+    }
+
+    fn replace(&self, key: String, expected: Bytes, value: Bytes, keep: Duration) -> Answer<bool> {
+        self.or_fail(|| self.store.replace(key, expected, value, keep))
+    }
+
+    fn remove(&self, key: String, expected: Bytes) -> Answer<bool> {
+        self.or_fail(|| self.store.remove(key, expected))
+    }
+}
