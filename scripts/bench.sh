@@ -5,21 +5,26 @@
 #   scripts/bench.sh            everything, some two minutes after the build
 #   scripts/bench.sh cpu        the comparison alone
 #   scripts/bench.sh memory     the idle links alone
+#   scripts/bench.sh batch      grpc_upstream with and without batch before it, against `linkgate backend`
 #
-# LINKS (100), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001) and GATEWAY_PORT (8080) change the load;
-# BARE_ECHO_FLAGS=--per-message makes the bare server flush every message.
+# LINKS (100; batch: 200), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001), GATEWAY_PORT (8080) and
+# BACKEND_PORT (50051) change the load; DEPTHS (16) those of batch, BATCH its config; BARE_ECHO_FLAGS=--per-message makes
+# the bare server flush every message.
 set -eu
 cd "$(dirname "$0")/.."
 
 WHAT=${1:-all}
-LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
-ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080}
+BATCH_LINKS=${LINKS:-200} LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
+ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080} BACKEND_PORT=${BACKEND_PORT:-50051}
 TARGET=${CARGO_TARGET_DIR:-target}/release
 WORK=$(mktemp -d)
 SERVER=
+BACKEND=
 
 finish() {
-    [ -z "$SERVER" ] || kill "$SERVER" 2>/dev/null || true
+    for pid in $SERVER $BACKEND; do
+        kill "$pid" 2>/dev/null || true
+    done
     rm -rf "$WORK"
 }
 trap finish EXIT
@@ -37,6 +42,7 @@ serve() {
     bare) # shellcheck disable=SC2086 # flags, not a file name
         "$TARGET/examples/bare_echo" "127.0.0.1:$ECHO_PORT" ${BARE_ECHO_FLAGS:-} & ;;
     linkgate) "$TARGET/linkgate" --log warn run "$WORK/echo-bench.yaml" & ;;
+    single | batch) "$TARGET/linkgate" --log warn run "$WORK/$1.yaml" & ;;
     esac
     SERVER=$!
     tries=0
@@ -62,7 +68,7 @@ load() {
     shift
     case $name in
     bare) "$TARGET/linkgate" bench "ws://127.0.0.1:$ECHO_PORT/" --form raw "$@" ;;
-    linkgate) "$TARGET/linkgate" bench "ws://127.0.0.1:$GATEWAY_PORT/ws" --biz bench --form proto "$@" ;;
+    *) "$TARGET/linkgate" bench "ws://127.0.0.1:$GATEWAY_PORT/ws" --biz bench --form proto "$@" ;;
     esac
 }
 
@@ -89,6 +95,52 @@ cpu() {
     done
 }
 
+# grpc NAME FILTER: the configuration NAME, with this filter before grpc_upstream.
+grpc() {
+    cat > "$WORK/$1.yaml" <<EOF
+schema: 1
+listeners:
+  - name: bench
+    address: 127.0.0.1:$GATEWAY_PORT
+    auth: insecure_query
+    websocket: { max_frames: 1000000/s, max_bytes_per_second: 1GiB }
+backends:
+  bench: { grpc: { endpoints: ["127.0.0.1:$BACKEND_PORT"] } }
+pipelines:
+  - biz_id: bench
+    listeners: [bench]
+    filters:
+      - use: codec
+      - use: ack_retry
+      $2
+      - { use: grpc_upstream, config: { backend: bench, try_timeout: 5s, deadline: 5s } }
+EOF
+}
+
+batch() {
+    grpc single ""
+    grpc batch "- { use: batch, config: { ${BATCH:-} } }"
+    "$TARGET/linkgate" --log warn backend --quiet --listen "127.0.0.1:$BACKEND_PORT" &
+    BACKEND=$!
+    for depth in ${DEPTHS:-16}; do
+        for name in single batch; do
+            serve $name
+            load $name --links "$BATCH_LINKS" --depth "$depth" --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
+                > "$WORK/$name.json"
+            end
+            echo "grpc_upstream, $name, $BATCH_LINKS links, depth $depth, $SIZE:" \
+                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
+                "$(field per_second < "$WORK/$name.json") messages/s," \
+                "p99 $(field p99_us < "$WORK/$name.json") us"
+        done
+        awk -v single="$(field cpu_seconds_per_million < "$WORK/single.json")" \
+            -v batch="$(field cpu_seconds_per_million < "$WORK/batch.json")" \
+            -v depth="$depth" 'BEGIN { printf "depth %d: %.2f times the messages per CPU second with batch\n", depth, single / batch }'
+    done
+    kill "$BACKEND"
+    BACKEND=
+}
+
 memory() {
     for name in bare linkgate; do
         serve $name
@@ -102,8 +154,9 @@ case $WHAT in
 all)
     cpu
     memory
+    batch
     ;;
-cpu | memory) "$WHAT" ;;
+cpu | memory | batch) "$WHAT" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2
