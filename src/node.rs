@@ -197,7 +197,7 @@ impl Node {
         };
         let _ = timeout_at(deadline, settled).await;
         let left = self.gateway.links();
-        // The trunks end with the last holder of their pipelines.
+        self.gateway.let_go();
         drop(self.gateway);
         self.stop_background.cancel();
         self.background.close();

@@ -41,6 +41,9 @@ impl Gateway {
 
     /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
     pub(super) fn shut_down(&self, until: Instant) {
+        for pipeline in self.generations.load().pipelines() {
+            pipeline.retire();
+        }
         self.manager.shut_down(until);
     }
 
@@ -48,6 +51,11 @@ impl Gateway {
     pub(super) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Lets go of the pipelines, so that their trunks end with the last link that holds them.
+    pub(super) fn let_go(&self) {
+        self.generations.store(Arc::default());
     }
 
     /// Links that are not done.

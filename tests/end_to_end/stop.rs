@@ -103,6 +103,37 @@ async fn what_is_under_way_is_answered_before_the_links_are_closed() {
 }
 
 #[tokio::test]
+async fn what_was_gathered_for_a_batch_goes_at_once() {
+    let backend = Backend::start().await;
+    let setup = Setup {
+        backend: Some(backend.address()),
+        batch: Some("adaptive: false, max_wait: 1m"),
+        limits: "trunk: { shards: 1 }",
+        ..Setup::default()
+    };
+    let gateway = run(setup, "40s").await;
+    let mut clients = Vec::new();
+    for user in ["ann", "bob"] {
+        let mut client = Client::connect(&target(gateway.clients, user)).await;
+        client.send(user, "hi").await;
+        client.heartbeat("there").await;
+        clients.push(client);
+    }
+    let told = Instant::now();
+    gateway.process.terminate();
+    for client in &mut clients {
+        assert_eq!(client.answer().await.1, Answer::Ack("hi".into()));
+        assert_eq!(client.ended().await.code, CloseCode::SHUTDOWN);
+    }
+    assert!(
+        told.elapsed() < Duration::from_secs(30),
+        "not at the deadline"
+    );
+    let (code, log) = gateway.process.exit().await;
+    assert_eq!(code, Some(0), "{log:#?}");
+}
+
+#[tokio::test]
 async fn a_stop_under_traffic_leaves_no_message_without_an_answer_but_those_not_read() {
     let gateway = run(Setup::default(), "20s").await;
     let traffic = |n: usize| {

@@ -357,6 +357,14 @@ impl Pipeline {
         &self.steps.host
     }
 
+    /// Gathers no more in its trunk, because a successor takes over or the node stops: what was gathered goes on at once,
+    /// and so does what still comes. Links go on as before.
+    pub fn retire(&self) {
+        if let Some(trunk) = &self.trunk {
+            trunk.retire();
+        }
+    }
+
     /// How many slots are the link's own; the others are trunk.
     pub(crate) fn own(&self) -> usize {
         self.steps.own

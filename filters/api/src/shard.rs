@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::link::{Identity, LinkInfo};
 use crate::pipeline::{Limits, Pipeline, Plan};
 use crate::timer::Timer;
-use crate::trunk::Entrance;
+use crate::trunk::{Entrance, Stage};
 
 impl Plan {
     /// Starts the pipeline. Cannot fail. The shards of its trunk are to be run on a task each.
@@ -86,12 +86,13 @@ impl Shard {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.entrance.is_finished() && !self.closed {
+            let stage = self.entrance.stage(cx);
+            if stage != Stage::Open && !self.closed {
                 self.closed = true;
                 self.chain.close();
                 continue;
             }
-            if self.closed && self.chain.is_idle() {
+            if stage == Stage::Finished && self.chain.is_idle() {
                 return Poll::Ready(());
             }
             let clock = &*self.chain.pipeline().host().clock;

@@ -33,6 +33,13 @@ impl Trunk {
         }
     }
 
+    /// No shard gathers any more; see [`Pipeline::retire`](crate::Pipeline::retire).
+    pub(crate) fn retire(&self) {
+        for shard in &self.shards {
+            shard.retire();
+        }
+    }
+
     pub(crate) fn entrances(&self) -> &[Arc<Entrance>] {
         &self.shards
     }
@@ -79,6 +86,10 @@ struct Inner {
     bytes: usize,
     reader: Option<Waker>,
     waiting: Waiting,
+    /// Told of what the shard has to look at whether or not it takes messages.
+    keeper: Option<Waker>,
+    /// What still comes is not to be gathered.
+    retired: bool,
     /// No more messages will come.
     closed: bool,
     /// Nobody reads any more.
@@ -149,13 +160,21 @@ impl Entrance {
     const WOKEN: usize = 4;
 
     fn close(&self) {
-        let reader = {
+        self.tell(|inner| inner.closed = true);
+    }
+
+    fn retire(&self) {
+        self.tell(|inner| inner.retired = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Inner)) {
+        let keeper = {
             let mut inner = self.inner.lock();
-            inner.closed = true;
-            inner.reader.take()
+            change(&mut inner);
+            inner.keeper.take()
         };
-        if let Some(reader) = reader {
-            reader.wake();
+        if let Some(keeper) = keeper {
+            keeper.wake();
         }
     }
 
@@ -176,10 +195,33 @@ impl Entrance {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.closed && inner.queue.is_empty()
+    /// How far the shard is. The task is woken when that changes by the pipeline's end.
+    pub(crate) fn stage(&self, cx: &task::Context<'_>) -> Stage {
+        let mut inner = self.inner.lock();
+        if inner.closed && inner.queue.is_empty() {
+            return Stage::Finished;
+        }
+        let keeper = inner.keeper.as_ref();
+        if !keeper.is_some_and(|keeper| keeper.will_wake(cx.waker())) {
+            inner.keeper = Some(cx.waker().clone());
+        }
+        if inner.retired {
+            Stage::Retired
+        } else {
+            Stage::Open
+        }
     }
+}
+
+/// How far a shard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It gathers.
+    Open,
+    /// Messages may come, but are not to be gathered.
+    Retired,
+    /// None will come.
+    Finished,
 }
 
 fn abandoned() -> Outcome {

@@ -7,7 +7,7 @@ use crate::link::{Identity, LinkInfo};
 use crate::message::{Command, Message};
 use crate::receipt::{Outcome, Receipt, Settler};
 
-use super::{Entrance, Ticket, Trunk};
+use super::{Entrance, Stage, Ticket, Trunk};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -95,9 +95,13 @@ fn the_reader_is_woken_for_the_first_message_and_by_the_end() {
     assert!(ticket.send(message()).is_ok() && ticket.send(message()).is_ok());
     assert_eq!(wakes.take(), 1);
     while entrance.receive(&reader).is_some() {}
+    assert_eq!(entrance.stage(&reader), Stage::Open);
+    trunk.retire();
+    assert_eq!(wakes.take(), 1);
+    assert_eq!(entrance.stage(&reader), Stage::Retired);
     drop(trunk);
     assert_eq!(wakes.take(), 1);
-    assert!(entrance.is_finished());
+    assert_eq!(entrance.stage(&reader), Stage::Finished);
 }
 
 #[test]

@@ -214,6 +214,23 @@ async fn a_reload_sends_what_was_gathered_and_keeps_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pipeline_that_retires_sends_what_was_gathered_and_what_still_comes() {
+    let kit = kit("{ adaptive: false, max_wait: 1m, max_in_flight: 2 }");
+    let mut links = links(&kit);
+    send(&mut links, &["a1", "b1"]).await;
+    assert_eq!(texts(&kit.taken()), [""; 0]);
+    kit.own().retire();
+    run(&mut links).await;
+    let gathered = kit.taken();
+    assert_eq!(texts(&gathered), ["a1 b1"]);
+    send(&mut links, &["c1", "a2"]).await;
+    assert_eq!(texts(&kit.taken()), ["c1"], "a2 waits for a1");
+    gathered.into_iter().for_each(accept);
+    run(&mut links).await;
+    assert_eq!(texts(&kit.taken()), ["a2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_its_link_when_the_shard_closes_goes_after_it() {
     let kit = kit("{}");
     let mut links = links(&kit);
