@@ -4,15 +4,20 @@
 //! What may not enter: what a filter or a push source does with them.
 
 pub mod config;
+#[cfg(feature = "kafka")]
+mod kafka;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linkgate_filter::broker::{Broker, MemoryBroker};
+#[cfg(not(feature = "kafka"))]
+use linkgate_filter::problem::Path;
+use linkgate_filter::problem::Problems;
 use linkgate_filter::store::{MemoryStore, Store};
 use linkgate_filter::{Clock, Edges};
 
-use self::config::{BrokerConfig, BrokerKind, StoreConfig, StoreKind};
+use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};
 
 /// Why an edge cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,5 +71,32 @@ fn open_broker(config: &BrokerConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn 
             Arc::clone(clock),
             memory.into(),
         ))),
+        BrokerKind::Kafka(kafka) => open_kafka(kafka),
     }
+}
+
+#[cfg(feature = "kafka")]
+fn open_kafka(config: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
+    Ok(Arc::new(kafka::KafkaBroker::open(config)?))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn open_kafka(_: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
+    Err(NO_KAFKA.to_owned())
+}
+
+#[cfg(not(feature = "kafka"))]
+const NO_KAFKA: &str = "this build of linkgate has no Kafka";
+
+/// Notes what this build's Kafka client has to say of a configuration.
+#[cfg(feature = "kafka")]
+fn check_kafka(config: &KafkaConfig, problems: &mut Problems) {
+    kafka::check(config, problems);
+}
+
+#[cfg(not(feature = "kafka"))]
+fn check_kafka(_: &KafkaConfig, problems: &mut Problems) {
+    problems
+        .at(Path::root(), NO_KAFKA)
+        .hint("build it with the cargo feature `kafka`");
 }

@@ -42,7 +42,12 @@ pub(super) fn assemble(
     let listeners = listeners(documents, sources, &mut addresses, diagnostics);
     let backends = backends(&names, sources, diagnostics);
     let stores = edges(&names.stores, StoreConfig::check, diagnostics);
-    let brokers = edges(&names.brokers, BrokerConfig::check, diagnostics);
+    let mut brokers = edges(&names.brokers, BrokerConfig::check, diagnostics);
+    for (name, tree) in &names.brokers {
+        if let Some(broker) = brokers.get_mut(*name) {
+            files::of_broker(broker, tree, sources, diagnostics);
+        }
+    }
     let declared = Declared {
         backends,
         stores: stores.keys().cloned().collect(),

@@ -1,11 +1,17 @@
 //! `stores:` and `brokers:` of the configuration, and what of them makes sense.
 
+mod kafka;
+
 use linkgate_filter::broker::MemoryBrokerLimits;
 use linkgate_filter::problem::{Path, Problems};
 use linkgate_filter::store::MemoryStoreLimits;
 use linkgate_filter::units::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use self::kafka::{
+    KafkaCompression, KafkaConfig, KafkaMechanism, KafkaProperty, KafkaQueue, KafkaSasl, KafkaTls,
+};
 
 /// A key-value store that filters share, such as `dedup` for what it remembers. One of its keys says of which kind.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -40,12 +46,16 @@ pub struct MemoryStoreConfig {
 pub struct BrokerConfig {
     /// In this process: for trying things out. Nothing outlives the process, and nobody else can read or write it.
     pub memory: Option<MemoryBrokerConfig>,
+    /// Apache Kafka, or what speaks its protocol.
+    pub kafka: Option<KafkaConfig>,
 }
 
 /// The kind of a broker.
 pub enum BrokerKind<'a> {
     /// In this process.
     Memory(&'a MemoryBrokerConfig),
+    /// Apache Kafka.
+    Kafka(&'a KafkaConfig),
 }
 
 /// A broker in this process.
@@ -119,11 +129,14 @@ impl StoreConfig {
 }
 
 impl BrokerConfig {
-    const KINDS: &'static str = "write `memory: {}`";
+    const KINDS: &'static str = "write `memory: {}`, or `kafka: { bootstrap: \"127.0.0.1:9092\" }`";
 
     /// The one kind it names.
     pub(super) fn kind(&self) -> Result<BrokerKind<'_>, String> {
-        only_one([self.memory.as_ref().map(BrokerKind::Memory)])
+        only_one([
+            self.memory.as_ref().map(BrokerKind::Memory),
+            self.kafka.as_ref().map(BrokerKind::Kafka),
+        ])
     }
 
     /// Notes what is wrong beyond the types of its values.
@@ -142,6 +155,12 @@ impl BrokerConfig {
                     let what = format!("{} is not between 1 and 1024", memory.partitions);
                     problems.at(["memory", "partitions"], what);
                 }
+            }
+            Ok(BrokerKind::Kafka(kafka)) => {
+                let mut own = Problems::new();
+                kafka.check(&mut own);
+                super::check_kafka(kafka, &mut own);
+                problems.extend_under(&Path::from("kafka"), own);
             }
         }
     }

@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod kafka_edge;
 mod services;
 
 mod the_services;

@@ -8,6 +8,7 @@ use linkgate_filter::backend::Backend;
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::source::Sources;
 use crate::config::tree::Tree;
+use crate::edges::config::BrokerConfig;
 use crate::listener::config::ListenerConfig;
 use crate::secret::Secret;
 
@@ -21,11 +22,33 @@ pub(super) fn of_backend(
     let (Some(tls), Some(written)) = (&mut backend.grpc.tls, written) else {
         return;
     };
-    for (key, path) in [
-        ("ca", &mut tls.ca),
-        ("cert", &mut tls.cert),
-        ("key", &mut tls.key),
-    ] {
+    let files = [&mut tls.ca, &mut tls.cert, &mut tls.key];
+    of_tls(files, written, sources, diagnostics);
+}
+
+pub(super) fn of_broker(
+    broker: &mut BrokerConfig,
+    tree: &Tree,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let written = tree.get("kafka").and_then(|kafka| kafka.get("tls"));
+    let kafka = broker.kafka.as_mut();
+    let (Some(tls), Some(written)) = (kafka.and_then(|kafka| kafka.tls.as_mut()), written) else {
+        return;
+    };
+    let files = [&mut tls.ca, &mut tls.cert, &mut tls.key];
+    of_tls(files, written, sources, diagnostics);
+}
+
+/// The files of a client's `tls`: `ca`, `cert` and `key`.
+fn of_tls(
+    files: [&mut Option<PathBuf>; 3],
+    written: &Tree,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    for (key, path) in ["ca", "cert", "key"].into_iter().zip(files) {
         if let (Some(path), Some(written)) = (path, written.get(key)) {
             find(path, written, sources, diagnostics);
         }

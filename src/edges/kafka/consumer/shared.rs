@@ -1,0 +1,406 @@
+//! What the reader and the polling thread have in common: events and records that are ready, and what each partition is
+//! meant to do. librdkafka is never called under its lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use linkgate_filter::EdgeError;
+use linkgate_filter::broker::{Arrival, Event, Partition, Release, Subscription};
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+
+/// Failures are told of once in this time.
+const FAILED_EVERY: Duration = Duration::from_secs(1);
+
+/// What a record is charged beside its bytes.
+const EACH: usize = 256;
+
+pub(super) struct Shared {
+    /// The reader's half of `read_ahead`.
+    read_ahead: usize,
+    release_within: Duration,
+    state: Mutex<State>,
+    /// The thread has something to do.
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    held: HashMap<Partition, Held>,
+    /// Partitions with records that are ready, in turn.
+    turns: VecDeque<Partition>,
+    bytes: usize,
+    /// There was more to read than `read_ahead`; until half of it is taken.
+    stalled: bool,
+    failed: Option<Instant>,
+    rung: bool,
+    leaving: bool,
+    reader: Option<Waker>,
+}
+
+/// A partition from when it is assigned until it is taken away.
+#[derive(Default)]
+struct Held {
+    ready: VecDeque<Arrival>,
+    /// The first offset that was read: what is done lies behind it.
+    first: Option<i64>,
+    /// The offset to hand out next; everything before it has been handed out.
+    position: i64,
+    /// The offset to poll next.
+    polled: i64,
+    /// Everything before this is done; and whether librdkafka has been told.
+    done: Option<i64>,
+    told: bool,
+    /// The reader wants no records.
+    paused: bool,
+    /// What has been polled beyond `position` was dropped and has to be read again.
+    rewind: bool,
+    /// librdkafka has been told to pause.
+    halted: bool,
+    /// On its way to another member: nothing more is read.
+    revoked: bool,
+}
+
+/// What the thread is to tell librdkafka.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) halt: Vec<Partition>,
+    /// Halted ones, to be read on; from the offset if one is given.
+    pub(super) go_on: Vec<(Partition, Option<i64>)>,
+    pub(super) done: Vec<(Partition, i64)>,
+}
+
+impl Held {
+    fn wants(&self, stalled: bool) -> bool {
+        !self.paused && !stalled && !self.revoked
+    }
+
+    /// Where to read on, if anything has been read.
+    fn target(&self) -> Option<i64> {
+        self.first.map(|_| match self.rewind {
+            true => self.position,
+            false => self.polled,
+        })
+    }
+
+    fn take_done(&mut self) -> Option<i64> {
+        if self.told {
+            return None;
+        }
+        self.told = true;
+        self.done
+    }
+}
+
+impl Shared {
+    pub(super) fn new(subscription: &Subscription) -> Self {
+        Self {
+            read_ahead: subscription.read_ahead / 2,
+            release_within: subscription.release_within,
+            state: Mutex::default(),
+            bell: Condvar::new(),
+        }
+    }
+
+    /// Wakes the thread.
+    pub(super) fn ring(&self) {
+        self.state.lock().rung = true;
+        self.bell.notify_one();
+    }
+
+    /// The thread sleeps until somebody rings, or for `most`.
+    pub(super) fn wait(&self, most: Duration) {
+        let mut state = self.state.lock();
+        if !state.rung {
+            self.bell.wait_for(&mut state, most);
+        }
+        state.rung = false;
+    }
+}
+
+/// The reader's side.
+impl Shared {
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut state = self.state.lock();
+        if let Some(event) = state.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        match state.next_record() {
+            Some(arrival) => {
+                if state.is_relieved(self.read_ahead) {
+                    drop(state);
+                    self.ring();
+                }
+                Poll::Ready(Event::Record(arrival))
+            }
+            None => {
+                state.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(super) fn done(&self, partition: &Partition, offset: i64) {
+        let mut state = self.state.lock();
+        let Some(held) = state.held.get_mut(partition) else {
+            return;
+        };
+        // What an earlier assignment of the same partition has left says nothing here.
+        let Some(first) = held.first else { return };
+        if offset > held.done.unwrap_or(first) && offset <= held.position {
+            held.done = Some(offset);
+            held.told = false;
+        }
+    }
+
+    pub(super) fn pause(&self, partition: &Partition) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.held.get_mut(partition) {
+            held.paused = true;
+            held.rewind = true;
+            state.forget(partition);
+            state.is_relieved(self.read_ahead);
+            drop(state);
+            self.ring();
+        }
+    }
+
+    pub(super) fn resume(&self, partition: &Partition) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.held.get_mut(partition) {
+            held.paused = false;
+            drop(state);
+            self.ring();
+        }
+    }
+
+    pub(super) fn leave(&self) {
+        self.state.lock().leaving = true;
+        self.ring();
+    }
+}
+
+/// The thread's side.
+impl Shared {
+    pub(super) fn is_leaving(&self) -> bool {
+        self.state.lock().leaving
+    }
+
+    /// A record has been polled.
+    pub(super) fn push(&self, arrival: Arrival) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(held) = state.held.get_mut(&arrival.partition) else {
+            return;
+        };
+        if held.first.is_none() {
+            held.first = Some(arrival.offset);
+            held.position = arrival.offset;
+            held.polled = arrival.offset;
+        }
+        if held.paused || held.rewind || held.revoked {
+            return;
+        }
+        held.polled = arrival.offset + 1;
+        if held.ready.is_empty() {
+            state.turns.push_back(arrival.partition.clone());
+        }
+        state.bytes += weight(&arrival);
+        held.ready.push_back(arrival);
+        state.stalled |= state.bytes >= self.read_ahead;
+        state.wake_reader();
+    }
+
+    /// What librdkafka is to be told now.
+    pub(super) fn orders(&self) -> Orders {
+        let mut state = self.state.lock();
+        let stalled = state.stalled;
+        let mut orders = Orders::default();
+        for (partition, held) in &mut state.held {
+            // One that has to go back is halted on the way, however short its pause was.
+            if !held.halted && (held.rewind || !held.wants(stalled)) {
+                orders.halt.push(partition.clone());
+            } else if held.halted && held.wants(stalled) {
+                orders.go_on.push((partition.clone(), held.target()));
+            }
+            if let Some(offset) = held.take_done() {
+                orders.done.push((partition.clone(), offset));
+            }
+        }
+        orders
+    }
+
+    /// librdkafka has paused it.
+    pub(super) fn halted(&self, partition: &Partition) {
+        if let Some(held) = self.state.lock().held.get_mut(partition) {
+            held.halted = true;
+        }
+    }
+
+    /// librdkafka reads it on, from `target`.
+    pub(super) fn gone_on(&self, partition: &Partition, target: Option<i64>) {
+        if let Some(held) = self.state.lock().held.get_mut(partition) {
+            held.halted = false;
+            // Paused again meanwhile, with records handed out in between? Then it has to be done once more.
+            if target.is_none_or(|target| Some(target) == held.target()) && !held.paused {
+                if held.rewind {
+                    held.polled = held.position;
+                }
+                held.rewind = false;
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, error: EdgeError) {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if state
+            .failed
+            .is_none_or(|last| now.duration_since(last) >= FAILED_EVERY)
+        {
+            state.failed = Some(now);
+            state.events.push_back(Event::Failed(error));
+            state.wake_reader();
+        }
+    }
+
+    pub(super) fn assigned(&self, partitions: Vec<Partition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        for partition in &partitions {
+            state.held.insert(partition.clone(), Held::default());
+        }
+        state.events.push_back(Event::Assigned(partitions));
+        state.wake_reader();
+    }
+
+    /// Lets the reader settle what it has of the partitions, and says what is done when it has, or its time is over.
+    pub(super) fn revoke(self: &Arc<Self>, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+        let (release, mut dropped) = Release::new();
+        {
+            let mut state = self.state.lock();
+            for partition in partitions {
+                state.forget(partition);
+                if let Some(held) = state.held.get_mut(partition) {
+                    held.revoked = true;
+                }
+            }
+            state.is_relieved(self.read_ahead);
+            if !state.leaving {
+                state
+                    .events
+                    .push_back(Event::Revoked(partitions.to_vec(), release));
+                state.wake_reader();
+            }
+        }
+        let waker = Waker::from(Arc::new(Bell(Arc::clone(self))));
+        let until = Instant::now() + self.release_within;
+        while dropped
+            .poll_unpin(&mut Context::from_waker(&waker))
+            .is_pending()
+            && !self.is_leaving()
+        {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.wait(left);
+        }
+        self.give_up(partitions)
+    }
+
+    /// The partitions are another's already.
+    pub(super) fn lost(&self, partitions: Vec<Partition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        self.give_up(&partitions);
+        let mut state = self.state.lock();
+        state.events.push_back(Event::Lost(partitions));
+        state.wake_reader();
+    }
+
+    /// All that are held.
+    pub(super) fn held(&self) -> Vec<Partition> {
+        self.state.lock().held.keys().cloned().collect()
+    }
+
+    /// Those of them that librdkafka has paused.
+    pub(super) fn halted_of(&self, partitions: &[Partition]) -> Vec<Partition> {
+        let state = self.state.lock();
+        let is_halted = |partition: &&Partition| {
+            let held = state.held.get(*partition);
+            held.is_some_and(|held| held.halted)
+        };
+        partitions.iter().filter(is_halted).cloned().collect()
+    }
+
+    fn give_up(&self, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+        let mut state = self.state.lock();
+        let mut done = Vec::new();
+        for partition in partitions {
+            state.forget(partition);
+            let held = state.held.remove(partition);
+            done.extend(held.and_then(|held| Some((partition.clone(), held.done?))));
+        }
+        state.is_relieved(self.read_ahead);
+        done
+    }
+}
+
+impl State {
+    fn next_record(&mut self) -> Option<Arrival> {
+        let partition = self.turns.pop_front()?;
+        let held = self.held.get_mut(&partition)?;
+        let arrival = held.ready.pop_front()?;
+        held.position = arrival.offset + 1;
+        if !held.ready.is_empty() {
+            self.turns.push_back(partition);
+        }
+        self.bytes -= weight(&arrival);
+        Some(arrival)
+    }
+
+    /// Drops what is ready of a partition.
+    fn forget(&mut self, partition: &Partition) {
+        if let Some(held) = self.held.get_mut(partition) {
+            self.bytes -= held.ready.iter().map(weight).sum::<usize>();
+            held.ready.clear();
+            self.turns.retain(|other| other != partition);
+        }
+    }
+
+    /// Whether what was too much has just become little enough to read on.
+    fn is_relieved(&mut self, read_ahead: usize) -> bool {
+        let relieved = self.stalled && self.bytes <= read_ahead / 2;
+        self.stalled &= !relieved;
+        relieved
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Wakes the thread when a [`Release`] is dropped.
+struct Bell(Arc<Shared>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.ring();
+    }
+}
+
+fn weight(arrival: &Arrival) -> usize {
+    let headers = arrival.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    EACH + arrival.key.len() + arrival.payload.len() + headers
+}
