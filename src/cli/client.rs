@@ -43,7 +43,7 @@ pub(super) struct Args {
     /// Speak protobuf in binary frames (the default)
     #[arg(long, conflicts_with = "json")]
     proto: bool,
-    /// Send this first; `{n}` in it becomes 1, 2, ...
+    /// Send this first; `{i}` in it becomes 1, 2, ...
     #[arg(long, value_name = "TEXT")]
     send: Option<String>,
     /// Send the text so many times

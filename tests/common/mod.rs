@@ -11,4 +11,5 @@ pub(crate) mod metrics;
 pub(crate) mod process;
 pub(crate) mod push;
 pub(crate) mod raw;
+pub(crate) mod tls;
 pub(crate) mod wait;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::common::gateway::Setup;
+use crate::common::tls::Authority;
 use crate::common::wait::within;
 
 /// Runs the program to its end.
@@ -81,4 +82,77 @@ async fn bench_says_that_it_may_not_push() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let told = String::from_utf8(ended.stderr).unwrap();
     assert!(told.contains("the token is not known"), "{told}");
+}
+
+#[tokio::test]
+async fn the_client_and_the_bench_trust_the_authority_they_are_given() {
+    let authority = Authority::new();
+    let setup = Setup {
+        listener: &authority.listener(),
+        ..Setup::default()
+    };
+    let gateway = setup.start().await;
+    let (url, ca) = (format!("wss://{}", gateway.address()), authority.ca());
+    let ca = ca.to_str().unwrap();
+
+    let report = bench(&[&url, "--biz", "chat", "--ca", ca, "--messages", "50"]).await;
+    assert_eq!(
+        (&report["links"], &report["messages"]),
+        (&100.into(), &50.into())
+    );
+    let talk = ["client", &url, "--biz", "chat", "--user", "ann"];
+    let send = ["--send", "no {i}", "--count", "2", "--exit-when-answered"];
+    let ended = linkgate(&[&talk[..], &send, &["--ca", ca]].concat()).await;
+    assert!(ended.status.success(), "{ended:?}");
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(
+        said.contains(": no 1\n") && said.contains(": no 2\n"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_trusted_or_not_behind_tls_is_not_tried_again() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let setup = Setup {
+        listener: &authority.listener(),
+        ..Setup::default()
+    };
+    let (secure, plain) = (setup.start().await, Setup::default().start().await);
+    let other = other.ca();
+    let ca = ["--ca", other.to_str().unwrap()];
+    for (url, reason) in [
+        (format!("wss://{}", secure.address()), "certificate"),
+        (format!("wss://{}", plain.address()), "is it ws://"),
+        (format!("ws://{}", secure.address()), "is it wss://"),
+    ] {
+        let talk = ["client", &url, "--biz", "chat", "--user", "ann"];
+        let ended = linkgate(&[&talk[..], &["--send", "hi"], &ca].concat()).await;
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert!(said.contains(reason) && !said.contains("again"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn bench_takes_its_source_addresses_in_turn() {
+    let setup = Setup {
+        listener: "admission: { per_ip: 2 }",
+        ..Setup::default()
+    };
+    let gateway = setup.start().await;
+    let address = gateway.address().to_string();
+    let load = [
+        &*address,
+        "--biz",
+        "chat",
+        "--links",
+        "6",
+        "--messages",
+        "60",
+    ];
+    let sources = ["--source-addresses", "127.0.0.2,127.0.0.3,127.0.0.4"];
+    let report = bench(&[&load[..], &sources].concat()).await;
+    assert_eq!(report["links"], 6, "{report}");
+    assert_eq!(report["errors"], serde_json::json!({}), "{report}");
 }

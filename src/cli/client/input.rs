@@ -26,7 +26,7 @@ impl Input {
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         if self.sent < self.count {
             self.sent += 1;
-            return Some(self.text.replace("{n}", &self.sent.to_string()).into());
+            return Some(self.text.replace("{i}", &self.sent.to_string()).into());
         }
         self.lines.as_mut()?.recv().await
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_text_is_sent_so_often_with_its_number() {
-        let mut input = Input::new(Some("m{n}"), 2, false);
+        let mut input = Input::new(Some("m{i}"), 2, false);
         assert_eq!(input.next().await.unwrap(), "m1");
         assert_eq!(input.next().await.unwrap(), "m2");
         assert!(input.next().await.is_none());

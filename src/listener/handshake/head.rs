@@ -9,6 +9,8 @@ use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use crate::listener::refusal::Refusal;
 
 const END: &[u8] = b"\r\n\r\n";
+/// How TLS begins. A client that speaks it here would wait as long as it is waited for.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// What most heads fit into.
 const USUAL: usize = 1024;
 
@@ -32,6 +34,9 @@ where
             } else {
                 Refusal::Gone
             });
+        }
+        if head[0] == TLS_HANDSHAKE {
+            return Err(Refusal::Malformed);
         }
         // The end may lie across two reads.
         let from = seen.saturating_sub(END.len() - 1);
@@ -104,6 +109,12 @@ mod tests {
             .unwrap();
         let result = runtime.block_on(read(&mut stream, max));
         (result, stream.taken)
+    }
+
+    #[test]
+    fn tls_is_refused_without_waiting_for_the_end_of_a_head() {
+        let (refused, _) = arrive(&[b"\x16\x03\x01\x02"], 1024);
+        assert_eq!(refused.unwrap_err(), Refusal::Malformed);
     }
 
     proptest! {

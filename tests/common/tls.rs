@@ -1,0 +1,46 @@
+//! A certificate authority for a test, and what it vouches for.
+
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+
+/// An authority, and a certificate for `localhost` and 127.0.0.1 by it, in files. They are removed with this value.
+pub(crate) struct Authority {
+    folder: TempDir,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let server = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, pem) in [
+            ("ca.pem", authority.pem()),
+            ("cert.pem", server.pem()),
+            ("key.pem", key.serialize_pem()),
+        ] {
+            std::fs::write(folder.path().join(name), pem).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// The authority's own certificate, for clients to trust.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// The listener's `tls`.
+    pub(crate) fn listener(&self) -> String {
+        let file = |name| self.folder.path().join(name).display().to_string();
+        let (cert, key) = (file("cert.pem"), file("key.pem"));
+        format!("tls: {{ cert: \"{cert}\", key: \"{key}\" }}")
+    }
+}
