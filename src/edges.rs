@@ -6,6 +6,8 @@
 pub mod config;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +64,10 @@ fn open_store(config: &StoreConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn St
         StoreKind::Memory(memory) => {
             Ok(Arc::new(MemoryStore::new(Arc::clone(clock), memory.into())))
         }
+        #[cfg(feature = "redis")]
+        StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(redis)?)),
+        #[cfg(not(feature = "redis"))]
+        StoreKind::Redis(_) => Err("this program was built without Redis".to_owned()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `stores:` and `brokers:` of the configuration, and what of them makes sense.
 
 mod kafka;
+mod redis;
 
 use linkgate_filter::broker::MemoryBrokerLimits;
 use linkgate_filter::problem::{Path, Problems};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 pub use self::kafka::{
     KafkaCompression, KafkaConfig, KafkaMechanism, KafkaProperty, KafkaQueue, KafkaSasl, KafkaTls,
 };
+pub use self::redis::{RedisConfig, RedisSentinel};
 
 /// A key-value store that filters share, such as `dedup` for what it remembers. One of its keys says of which kind.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -20,12 +22,16 @@ pub use self::kafka::{
 pub struct StoreConfig {
     /// In this process: for one node, and gone when it stops.
     pub memory: Option<MemoryStoreConfig>,
+    /// Redis, shared by all nodes.
+    pub redis: Option<RedisConfig>,
 }
 
 /// The kind of a store.
 pub enum StoreKind<'a> {
     /// In this process.
     Memory(&'a MemoryStoreConfig),
+    /// Redis.
+    Redis(&'a RedisConfig),
 }
 
 /// A store in this process.
@@ -107,11 +113,14 @@ impl From<&MemoryBrokerConfig> for MemoryBrokerLimits {
 }
 
 impl StoreConfig {
-    const KINDS: &'static str = "write `memory: {}`";
+    const KINDS: &'static str = "write `memory: {}` or `redis: { url: ... }`";
 
     /// The one kind it names.
     pub(super) fn kind(&self) -> Result<StoreKind<'_>, String> {
-        only_one([self.memory.as_ref().map(StoreKind::Memory)])
+        only_one([
+            self.memory.as_ref().map(StoreKind::Memory),
+            self.redis.as_ref().map(StoreKind::Redis),
+        ])
     }
 
     /// Notes what is wrong beyond the types of its values.
@@ -123,6 +132,15 @@ impl StoreConfig {
             Ok(StoreKind::Memory(memory)) => {
                 at_least_one(["memory", "max_keys"], memory.max_keys.into(), problems);
                 at_least_one(["memory", "max_bytes"], memory.max_bytes.bytes(), problems);
+            }
+            Ok(StoreKind::Redis(redis)) => {
+                let mut part = Problems::new();
+                redis.check(&mut part);
+                if cfg!(not(feature = "redis")) {
+                    part.at(Path::root(), "this program was built without Redis")
+                        .hint("build it with the cargo feature `redis`");
+                }
+                problems.extend_under(&Path::from("redis"), part);
             }
         }
     }

@@ -12,6 +12,9 @@
 mod common;
 
 mod kafka_edge;
+mod redis_store;
+mod retries;
+mod samples;
 mod services;
 
 mod the_services;

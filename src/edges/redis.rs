@@ -1,0 +1,204 @@
+//! A store on Redis. Operations of all links share one connection, where they are pipelined.
+
+mod connection;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use linkgate_filter::store::Store;
+use linkgate_filter::{Bytes, EdgeError, EdgeFailure};
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use self::connection::Connections;
+use super::config::RedisConfig;
+
+/// A store on Redis.
+pub(super) struct RedisStore {
+    connections: Arc<Connections>,
+    places: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl RedisStore {
+    /// Connects with the first operation.
+    pub(super) fn new(config: &RedisConfig) -> Result<Self, String> {
+        Ok(Self {
+            connections: Arc::new(Connections::new(config)?),
+            places: Arc::new(Semaphore::new(config.max_in_flight as usize)),
+            timeout: *config.timeout,
+        })
+    }
+
+    /// Runs a script on one key. A connection that turns out to be broken is tried once more: the values of a store name
+    /// their writers, so that one of them may write twice.
+    fn run<T: FromRedisValue + Send + 'static>(&self, call: Call) -> Answer<T> {
+        let (connections, limit) = (Arc::clone(&self.connections), self.timeout);
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        Box::pin(async move {
+            let Ok(_place) = place else {
+                let what = "`max_in_flight` operations are under way";
+                return Err(EdgeError::new(EdgeFailure::Full, what));
+            };
+            let twice = async {
+                match call.run(&connections).await {
+                    Err(error) if is_broken(&error) => call.run(&connections).await,
+                    other => other,
+                }
+            };
+            match timeout(limit, twice).await {
+                Ok(answer) => answer.map_err(|error| failure(&error)),
+                Err(_) => {
+                    let what = format!("no answer within {limit:?}");
+                    Err(EdgeError::new(EdgeFailure::TimedOut, what).effect_unknown())
+                }
+            }
+        })
+    }
+}
+
+type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
+
+/// A script on one key.
+struct Call {
+    script: &'static Script,
+    key: String,
+    args: Vec<Bytes>,
+}
+
+struct Script {
+    text: &'static str,
+    hash: LazyLock<String>,
+}
+
+/// Writes unless something is there, which is the answer then.
+static INSERT: Script = Script {
+    text: "local found = redis.call('GET', KEYS[1])
+if found then return found end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false",
+    hash: LazyLock::new(|| hash(INSERT.text)),
+};
+
+static REPLACE: Script = Script {
+    text: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1",
+    hash: LazyLock::new(|| hash(REPLACE.text)),
+};
+
+static REMOVE: Script = Script {
+    text: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])",
+    hash: LazyLock::new(|| hash(REMOVE.text)),
+};
+
+fn hash(text: &str) -> String {
+    redis::Script::new(text).get_hash().to_owned()
+}
+
+impl Call {
+    async fn run<T: FromRedisValue>(&self, connections: &Connections) -> RedisResult<T> {
+        let (mut connection, number) = connections.get().await?;
+        let mut answer = connection
+            .call(&self.command("EVALSHA", &self.script.hash))
+            .await;
+        if matches!(&answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+        {
+            // A server that has just started does not know the script; this tells it.
+            answer = connection
+                .call(&self.command("EVAL", self.script.text))
+                .await;
+        }
+        if matches!(&answer, Err(error) if is_broken(error)) {
+            connections.drop_broken(number).await;
+        }
+        let answer: Value = answer?;
+        Ok(T::from_redis_value(answer)?)
+    }
+
+    fn command(&self, name: &str, script: &str) -> redis::Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(1).arg(&self.key);
+        for arg in &self.args {
+            command.arg(&**arg);
+        }
+        command
+    }
+}
+
+/// Whether another connection may do better, to this server or to the one that has taken its place.
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_unrecoverable_error()
+        || matches!(
+            error.kind(),
+            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+        )
+}
+
+fn failure(error: &RedisError) -> EdgeError {
+    let of = |failure| EdgeError::new(failure, error.to_string());
+    if error.is_timeout() {
+        return of(EdgeFailure::TimedOut).effect_unknown();
+    }
+    if error.is_connection_refusal() {
+        return of(EdgeFailure::Unreachable);
+    }
+    match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask,
+        )
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel => of(EdgeFailure::Unreachable),
+        ErrorKind::Io => of(EdgeFailure::Unreachable).effect_unknown(),
+        _ if error.code() == Some("OOM") => of(EdgeFailure::Full),
+        ErrorKind::Server(_)
+        | ErrorKind::Extension
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::InvalidClientConfig => of(EdgeFailure::Refused),
+        _ => of(EdgeFailure::Unreachable).effect_unknown(),
+    }
+}
+
+/// Redis counts in milliseconds, from 1.
+fn milliseconds(time: Duration) -> Bytes {
+    time.as_millis().max(1).to_string().into()
+}
+
+impl Store for RedisStore {
+    fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+        let found = self.run::<Option<Vec<u8>>>(Call {
+            script: &INSERT,
+            key,
+            args: vec![value, milliseconds(keep)],
+        });
+        Box::pin(async move { Ok(found.await?.map(Bytes::from)) })
+    }
+
+    fn replace(&self, key: String, expected: Bytes, value: Bytes, keep: Duration) -> Answer<bool> {
+        self.run(Call {
+            script: &REPLACE,
+            key,
+            args: vec![expected, value, milliseconds(keep)],
+        })
+    }
+
+    fn remove(&self, key: String, expected: Bytes) -> Answer<bool> {
+        self.run(Call {
+            script: &REMOVE,
+            key,
+            args: vec![expected],
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! The connection of a store: opened when it is needed, given up when it breaks.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, TlsCertificates, TlsMode, Value,
+};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::edges::config::{RedisConfig, RedisSentinel};
+use crate::secret::Secret;
+
+/// A connection; clones share it.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Server(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    pub(super) async fn call(&mut self, command: &redis::Cmd) -> RedisResult<Value> {
+        let answer = match self {
+            Self::Server(connection) => connection.req_packed_command(command).await?,
+            Self::Cluster(connection) => connection.req_packed_command(command).await?,
+        };
+        answer.extract_error()
+    }
+}
+
+/// Who opens connections.
+enum Opener {
+    Server(Client),
+    Cluster(ClusterClient),
+    Sentinel(Mutex<SentinelClient>),
+}
+
+/// Opens the one connection, again if need be.
+pub(super) struct Connections {
+    opener: Opener,
+    timeout: Duration,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    open: Option<Connection>,
+    /// Counts connections, so that a broken one is given up once.
+    number: u64,
+    /// When opening failed last. Those that wait do not try one after the other.
+    failed: Option<Instant>,
+}
+
+impl Connections {
+    /// Opening is not tried again sooner.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    pub(super) fn new(config: &RedisConfig) -> Result<Self, String> {
+        let opener = Opener::new(config).map_err(|error| {
+            // Of what is wrong with a URL nothing is repeated: it may hold a password.
+            format!(
+                "the configuration of Redis cannot be used ({:?})",
+                error.kind()
+            )
+        })?;
+        Ok(Self {
+            opener,
+            timeout: *config.timeout,
+            slot: Mutex::default(),
+        })
+    }
+
+    /// The connection and its number.
+    pub(super) async fn get(&self) -> RedisResult<(Connection, u64)> {
+        let mut slot = self.slot.lock().await;
+        if let Some(open) = &slot.open {
+            return Ok((open.clone(), slot.number));
+        }
+        if slot.failed.is_some_and(|at| at.elapsed() < Self::PAUSE) {
+            return Err(RedisError::from((ErrorKind::Io, "Redis cannot be reached")));
+        }
+        let opened = tokio::time::timeout(self.timeout, self.opener.open(self.timeout)).await;
+        match opened {
+            Ok(Ok(open)) => {
+                slot.number += 1;
+                slot.failed = None;
+                slot.open = Some(open.clone());
+                Ok((open, slot.number))
+            }
+            failed => {
+                slot.failed = Some(Instant::now());
+                let late = || RedisError::from((ErrorKind::Io, "connecting took too long"));
+                failed.unwrap_or_else(|_| Err(late())).map(|open| (open, 0))
+            }
+        }
+    }
+
+    /// Gives up a connection, unless that has been done.
+    pub(super) async fn drop_broken(&self, number: u64) {
+        let mut slot = self.slot.lock().await;
+        if slot.number == number {
+            slot.open = None;
+        }
+    }
+}
+
+impl Opener {
+    fn new(config: &RedisConfig) -> RedisResult<Self> {
+        let tls = config.ca.as_ref().map(|ca| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(ca.clone().into_bytes()),
+        });
+        if let Some(sentinel) = &config.sentinel {
+            return Ok(Self::Sentinel(Mutex::new(sentinels(sentinel, tls)?)));
+        }
+        if let Some(url) = &config.url {
+            return Ok(Self::Server(match tls {
+                Some(tls) => Client::build_with_tls(url.expose(), tls)?,
+                None => Client::open(url.expose())?,
+            }));
+        }
+        let mut cluster = ClusterClientBuilder::new(config.cluster.iter().map(Secret::expose))
+            .connection_timeout(*config.timeout)
+            .response_timeout(*config.timeout);
+        if let Some(tls) = tls {
+            cluster = cluster.certs(tls);
+        }
+        Ok(Self::Cluster(cluster.build()?))
+    }
+
+    async fn open(&self, timeout: Duration) -> RedisResult<Connection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
+        Ok(match self {
+            Self::Server(client) => Connection::Server(
+                client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await?,
+            ),
+            Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+            Self::Sentinel(client) => {
+                let mut client = client.lock().await;
+                Connection::Server(client.get_async_connection_with_config(&config).await?)
+            }
+        })
+    }
+}
+
+fn sentinels(config: &RedisSentinel, tls: Option<TlsCertificates>) -> RedisResult<SentinelClient> {
+    let mut addresses = Vec::new();
+    let mut sentinel_login = (None, None);
+    for url in &config.urls {
+        let info = url.expose().into_connection_info()?;
+        let login = info.redis_settings();
+        sentinel_login = (
+            login.username().map(str::to_owned),
+            login.password().map(str::to_owned),
+        );
+        addresses.push(info.addr().clone());
+    }
+    let over_tls = |address: &ConnectionAddr| matches!(address, ConnectionAddr::TcpTls { .. });
+    let sentinels_over_tls = addresses.iter().any(over_tls);
+    let mut builder =
+        SentinelClientBuilder::new(addresses, &config.master, SentinelServerType::Master)?;
+    if let Some(username) = sentinel_login.0 {
+        builder = builder.set_client_to_sentinel_username(username);
+    }
+    if let Some(password) = sentinel_login.1 {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
+    if let (true, Some(tls)) = (sentinels_over_tls, &tls) {
+        builder = builder.set_client_to_sentinel_certificates(tls.clone());
+    }
+    if let Some(url) = &config.master_url {
+        let info = url.expose().into_connection_info()?;
+        let login = info.redis_settings();
+        builder = builder.set_client_to_redis_db(login.db());
+        if let Some(username) = login.username() {
+            builder = builder.set_client_to_redis_username(username);
+        }
+        if let Some(password) = login.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        if over_tls(info.addr()) {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+            if let Some(tls) = tls {
+                builder = builder.set_client_to_redis_certificates(tls);
+            }
+        }
+    }
+    builder.build()
+}

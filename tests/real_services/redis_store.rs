@@ -1,0 +1,89 @@
+//! A store on a real Redis, as filters see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate::clock::SystemClock;
+use linkgate::edges::{self, config::StoreConfig};
+use linkgate_filter::store::Store;
+use linkgate_filter::{Clock, EdgeFailure};
+
+use crate::common::wait::until;
+use crate::services::Redis;
+
+const KEEP: Duration = Duration::from_secs(60);
+
+fn open(redis: &Redis) -> Arc<dyn Store> {
+    let yaml = format!(
+        "{{ redis: {{ url: 'redis://{}', timeout: 1s }} }}",
+        redis.address()
+    );
+    let config: StoreConfig = serde_yaml::from_str(&yaml).unwrap();
+    let stores = BTreeMap::from([("main".to_owned(), config)]);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let edges = edges::open(&stores, &BTreeMap::new(), &clock).unwrap();
+    Arc::clone(edges.store("main").unwrap())
+}
+
+async fn insert(store: &Arc<dyn Store>, key: &str, value: &'static str) -> Option<String> {
+    let found = store
+        .insert(key.to_owned(), value.into(), KEEP)
+        .await
+        .unwrap();
+    found.map(|found| String::from_utf8(found.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn each_operation_is_one_step() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let (one, other) = (open(&redis), open(&redis));
+    assert_eq!(insert(&one, "k", "one").await, None);
+    assert_eq!(insert(&other, "k", "two").await.as_deref(), Some("one"));
+    let replace = |expected: &'static str, value: &'static str, keep| {
+        other.replace("k".into(), expected.into(), value.into(), keep)
+    };
+    assert!(!replace("two", "three", KEEP).await.unwrap());
+    assert!(replace("one", "two", KEEP).await.unwrap());
+    assert!(!one.remove("k".into(), "one".into()).await.unwrap());
+    assert!(one.remove("k".into(), "two".into()).await.unwrap());
+    assert!(!one.remove("k".into(), "two".into()).await.unwrap());
+
+    assert_eq!(insert(&one, "k", "short").await, None);
+    assert!(
+        replace("short", "shorter", Duration::from_millis(1))
+            .await
+            .unwrap()
+    );
+    until("the key ends by itself", async || {
+        insert(&one, "k", "next").await.is_none()
+    })
+    .await;
+
+    let many = (0..1000).map(|number| insert(&one, if number % 2 == 0 { "a" } else { "b" }, "x"));
+    let found = futures_util::future::join_all(many).await;
+    assert_eq!(found.iter().filter(|found| found.is_none()).count(), 2);
+}
+
+#[tokio::test]
+async fn a_redis_that_was_away_is_found_again() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let store = open(&redis);
+    insert(&store, "k", "v").await;
+    redis.stop();
+    let away = store
+        .insert("k".into(), "w".into(), KEEP)
+        .await
+        .unwrap_err();
+    assert_eq!(away.failure, EdgeFailure::Unreachable);
+    redis.resume().await;
+    until("the store answers again", async || {
+        let found = store.insert("k".into(), "w".into(), KEEP).await;
+        found.is_ok_and(|found| found.as_deref() == Some(b"v"))
+    })
+    .await;
+}
