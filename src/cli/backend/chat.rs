@@ -1,13 +1,16 @@
 //! Chat between users: a body `{"to": "bob", "text": "hi"}` is pushed to that user of the same bizID, and the sender is
-//! told by a push what became of it.
+//! told by a push what became of it. A letter to a user who is offline is kept for a while and tried again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use linkgate_proto::v1::receiver_outcome::Status as Outcome;
 use linkgate_proto::v1::{OnReceiveRequest, PushRequest, PushResponse};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tonic::Status;
 
 use super::watch::{Seen, Watch};
@@ -15,12 +18,19 @@ use crate::client::Pusher;
 
 /// Keys that are remembered, so that a message that comes again is not sent on again.
 const REMEMBERED: usize = 10_000;
+/// Letters to users who are offline that are kept; others are given up at once.
+const KEPT: usize = 1_000;
+/// How often a letter that is kept is tried again.
+const TRIES: u32 = 120;
 
 /// Sends what users write on to each other.
 #[derive(Clone, Debug)]
 pub struct Chat {
     pusher: Pusher,
     seen: Arc<Mutex<Remembered>>,
+    room: Arc<Semaphore>,
+    /// Between two tries of a letter that is kept.
+    pub(super) again_after: Duration,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +58,8 @@ impl Chat {
         Self {
             pusher,
             seen: Arc::default(),
+            room: Arc::new(Semaphore::new(KEPT)),
+            again_after: Duration::from_secs(1),
         }
     }
 
@@ -67,22 +79,40 @@ impl Chat {
             text: &letter.text,
             key,
         };
-        let sent = self
-            .pusher
-            .try_push(push(message, "letter", &letter.to, &news));
+        let push = push(message, "letter", &letter.to, &news);
+        let sent = self.pusher.try_push(push.clone());
         let outcome = sent.map_err(|busy| {
             self.seen.lock().remove(&id);
             Status::resource_exhausted(busy.to_string())
         })?;
         let (chat, message, watch) = (self.clone(), message.clone(), watch.clone());
-        // Ends with the push: the gateway bounds its time, the pusher their number.
+        // The gateway bounds the time of a push, the pusher their number.
         tokio::spawn(async move {
             if let Ok(answer) = outcome.await {
-                chat.tell(&message, &letter.to, state(&answer), &watch)
-                    .await;
+                let state = state(&answer);
+                chat.tell(&message, &letter.to, state, &watch).await;
+                if state == OFFLINE
+                    && let Some(state) = chat.keep(push).await
+                {
+                    chat.tell(&message, &letter.to, state, &watch).await;
+                }
             }
         });
         Ok(())
+    }
+
+    /// Tries again until the receiver is there: gives what became of it, or `None` if it is given up.
+    async fn keep(&self, push: PushRequest) -> Option<&'static str> {
+        let _room = self.room.try_acquire().ok()?;
+        for _ in 0..TRIES {
+            sleep(self.again_after).await;
+            let outcome = self.pusher.push(push.clone()).await.ok()?;
+            let state = state(&outcome.await.ok()?);
+            if state != OFFLINE {
+                return Some(state);
+            }
+        }
+        None
     }
 
     async fn tell(&self, message: &OnReceiveRequest, to: &str, state: &str, watch: &Watch) {
@@ -90,7 +120,7 @@ impl Chat {
         watch.see(Seen::Pushed { key, to, state });
         let news = News::State { about: key, state };
         self.pusher
-            .push(push(message, "state", &message.user_id, &news))
+            .push(push(message, state, &message.user_id, &news))
             .await
             .ok();
     }
@@ -108,12 +138,14 @@ fn push(message: &OnReceiveRequest, kind: &str, to: &str, news: &News<'_>) -> Pu
     }
 }
 
+const OFFLINE: &str = "offline";
+
 /// The outcome for the only receiver in one word.
 fn state(answer: &PushResponse) -> &'static str {
     match answer.outcomes.first().map(|outcome| outcome.status()) {
         Some(Outcome::Delivered) => "delivered",
         Some(Outcome::Sent) => "sent",
-        Some(Outcome::Offline) => "offline",
+        Some(Outcome::Offline) => OFFLINE,
         Some(Outcome::Expired) => "expired",
         Some(Outcome::Rejected | Outcome::Unspecified) | None => "rejected",
     }

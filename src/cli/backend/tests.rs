@@ -137,7 +137,8 @@ async fn it_is_slow_and_hangs_on_demand() {
     assert!(silent.on_receive(request).await.is_err());
 }
 
-/// A push service that answers each push as `offline` for "nobody" and as `delivered` for others, and shows what it got.
+/// A push service that answers each push as `offline` for "nobody", the first two for "late" too, and as `delivered`
+/// for others, and shows what it got.
 struct Pushes(mpsc::Sender<PushRequest>);
 
 #[tonic::async_trait]
@@ -163,8 +164,11 @@ impl PushService for Pushes {
         let (answers, stream) = mpsc::channel(16);
         let (mut requests, seen) = (request.into_inner(), self.0.clone());
         tokio::spawn(async move {
+            let mut late = 0;
             while let Some(Ok(push)) = requests.next().await {
-                let status = if push.receiver_ids == ["nobody"] {
+                late += u32::from(push.receiver_ids == ["late"]);
+                let away = push.receiver_ids == ["late"] && late <= 2;
+                let status = if away || push.receiver_ids == ["nobody"] {
                     Receiver::Offline
                 } else {
                     Receiver::Delivered
@@ -229,6 +233,31 @@ async fn chat_reaches_the_other_and_tells_the_sender() {
     // What is no letter goes no further.
     client.on_receive(message("k", "hi")).await.unwrap();
     assert!(pushes.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_letter_to_a_user_who_is_offline_is_tried_again() {
+    let (url, mut pushes) = push_service().await;
+    let pusher = Pusher::start(&url, Some("t"), 10, |status| panic!("{status}")).unwrap();
+    let mut chat = Chat::new(pusher);
+    chat.again_after = Duration::from_millis(1);
+    let mut client = BackendServiceClient::new(start(Behaviour::default(), Mode::Chat(chat)).await);
+    let mut letter = message("k", "");
+    letter.body = r#"{"to": "late", "text": "hi"}"#.into();
+    client.on_receive(letter).await.unwrap();
+
+    let (mut tries, mut told) = (Vec::new(), Vec::new());
+    while told.len() < 2 {
+        let push = pushes.recv().await.unwrap();
+        if push.receiver_ids == ["late"] {
+            tries.push(push.key);
+        } else {
+            told.push(push.body);
+        }
+    }
+    assert_eq!(tries, vec![tries[0].clone(); 3], "one push under one key");
+    assert_eq!(told[0], r#"{"about":"k","state":"offline"}"#);
+    assert_eq!(told[1], r#"{"about":"k","state":"delivered"}"#);
 }
 
 #[tokio::test]
