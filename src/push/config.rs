@@ -91,7 +91,8 @@ impl PushSource {
     }
 }
 
-/// How many pushes may be under way, and for how long. In numbers, a push to many receivers counts once for each.
+/// How many pushes may be under way, and for how long. In numbers, a push to many receivers counts once for each. What a
+/// topic has parked counts apart, up to as much again as the node's limits say.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushLimits {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use linkgate_filter::{Fault, Outcome, Settler};
 use parking_lot::Mutex;
@@ -22,6 +23,17 @@ pub(super) struct FlightKey {
     pub(super) key: Arc<str>,
 }
 
+impl FlightKey {
+    pub(super) fn of(push: &Push, user_id: &str) -> Self {
+        Self {
+            biz_id: Arc::clone(&push.biz_id),
+            user_id: user_id.into(),
+            device_id: push.device_id.clone(),
+            key: Arc::clone(&push.key),
+        }
+    }
+}
+
 /// A push under way to one receiver. Hears of its outcomes on links, each under the number it was sent with.
 pub(super) struct Flight {
     key: FlightKey,
@@ -29,6 +41,9 @@ pub(super) struct Flight {
     news: Mutex<Vec<(u64, Outcome)>>,
     arrived: Notify,
     outcome: watch::Sender<Option<ReceiverOutcome>>,
+    /// It does not count for the limits: whoever sent it has parked it.
+    parked: AtomicBool,
+    given_up: Notify,
 }
 
 /// Waits for the outcome of a flight.
@@ -54,6 +69,11 @@ impl Flight {
         self.arrived.notified().await;
     }
 
+    /// Ends when nobody may wait for it any longer.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
+    }
+
     /// Tells everybody who waits.
     pub(super) fn land(&self, outcome: ReceiverOutcome) {
         self.outcome.send_replace(Some(outcome));
@@ -71,6 +91,8 @@ impl Settler for Flight {
 pub(super) struct Admitted {
     push: Push,
     flights: Arc<Flights>,
+    /// Its bytes count among those that are parked.
+    parked: AtomicBool,
 }
 
 impl Admitted {
@@ -96,7 +118,12 @@ impl Drop for Admitted {
             flights: 0,
             bytes: Self::weight(&self.push),
         };
-        self.flights.table.lock().unload(&self.push.biz_id, less);
+        let mut table = self.flights.table.lock();
+        if *self.parked.get_mut() {
+            table.parked = table.parked.minus(less);
+        } else {
+            table.unload(&self.push.biz_id, less);
+        }
     }
 }
 
@@ -111,6 +138,8 @@ pub(super) struct Flights {
 struct Table {
     flights: HashMap<FlightKey, Arc<Flight>>,
     load: Load,
+    /// What is parked: still under way, but in nobody's way.
+    parked: Load,
     of_biz: HashMap<Arc<str>, Load>,
     /// Bounds on the number of flights that businesses have of their own.
     limits: HashMap<Arc<str>, usize>,
@@ -223,7 +252,12 @@ impl Flights {
         };
         self.table.lock().load(&push.biz_id, more, self)?;
         let flights = Arc::clone(self);
-        Ok(Arc::new(Admitted { push, flights }))
+        let parked = AtomicBool::new(false);
+        Ok(Arc::new(Admitted {
+            push,
+            flights,
+            parked,
+        }))
     }
 
     pub(super) fn begin(self: &Arc<Self>, key: FlightKey, push: &Arc<Admitted>) -> Begin {
@@ -240,6 +274,8 @@ impl Flights {
             news: Mutex::default(),
             arrived: Notify::new(),
             outcome: watch::Sender::new(None),
+            parked: AtomicBool::new(false),
+            given_up: Notify::new(),
         });
         table.flights.insert(key, Arc::clone(&flight));
         drop(table);
@@ -247,6 +283,33 @@ impl Flights {
             flight,
             flights: Arc::clone(self),
         })
+    }
+
+    /// Takes a flight out of the limits, as whoever sent it will ask again later. As much as the limits allow may be
+    /// parked beside; beyond it the flight is given up.
+    pub(super) fn park(&self, key: &FlightKey) {
+        let mut table = self.table.lock();
+        let Some(flight) = table.flights.get(key).map(Arc::clone) else {
+            return;
+        };
+        if table.parked.is_full(Self::ONE, self.most) {
+            flight.given_up.notify_one();
+            return;
+        }
+        if !flight.parked.swap(true, Ordering::Relaxed) {
+            table.unload(&key.biz_id, Self::ONE);
+            table.parked = table.parked.plus(Self::ONE);
+        }
+        let bytes = Load {
+            flights: 0,
+            bytes: Admitted::weight(&flight.push),
+        };
+        if !table.parked.is_full(bytes, self.most)
+            && !flight.push.parked.swap(true, Ordering::Relaxed)
+        {
+            table.unload(&key.biz_id, bytes);
+            table.parked = table.parked.plus(bytes);
+        }
     }
 
     const ONE: Load = Load {
@@ -284,6 +347,10 @@ impl Drop for Begun {
     fn drop(&mut self) {
         let mut table = self.flights.table.lock();
         table.flights.remove(&self.flight.key);
-        table.unload(&self.flight.key.biz_id, Flights::ONE);
+        if self.flight.parked.load(Ordering::Relaxed) {
+            table.parked = table.parked.minus(Flights::ONE);
+        } else {
+            table.unload(&self.flight.key.biz_id, Flights::ONE);
+        }
     }
 }

@@ -88,6 +88,11 @@ impl Router {
         }
     }
 
+    /// Whoever sent this push to this user will ask again later: it goes on, and counts for no limit meanwhile.
+    pub(super) fn park(&self, push: &Push, user_id: &str) {
+        self.flights.park(&FlightKey::of(push, user_id));
+    }
+
     fn begin(&self, push: &Arc<Admitted>, user_id: &str) -> Known {
         let now = self.clock.now();
         let expires_at = match push.expires_at {
@@ -97,12 +102,7 @@ impl Router {
                 _ => return Known::Now(ReceiverOutcome::expired(false)),
             },
         };
-        let key = FlightKey {
-            biz_id: Arc::clone(&push.biz_id),
-            user_id: user_id.into(),
-            device_id: push.device_id.clone(),
-            key: Arc::clone(&push.key),
-        };
+        let key = FlightKey::of(push, user_id);
         let begun = match self.flights.begin(key, push) {
             Begin::Begun(begun) => begun,
             Begin::Joined(landing) => {
@@ -283,6 +283,7 @@ impl Course {
             tokio::select! {
                 biased;
                 () = self.flight().arrived() => {}
+                () = self.flight().given_up() => break ReceiverOutcome::unsettled(),
                 () = over => break self.overdue(expires),
             }
         };

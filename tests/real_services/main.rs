@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     dead_code,
     reason = "a test that cannot go on fails; not every helper of the other tests is needed here"
 )]
@@ -12,6 +13,7 @@
 mod common;
 
 mod kafka_edge;
+mod pushes;
 mod redis_store;
 mod retries;
 mod samples;

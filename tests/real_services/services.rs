@@ -35,7 +35,7 @@ fn is_there(program: &str) -> bool {
 }
 
 /// An address that nobody uses now.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.local_addr().unwrap()
 }

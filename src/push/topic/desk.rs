@@ -284,7 +284,10 @@ impl Desk {
                 (Stage::Sent | Stage::Open, _) if over || self.settings.park.is_none() => {
                     ended.push((user, ReceiverOutcome::unsettled()));
                 }
-                (Stage::Sent | Stage::Open, _) => left.push(user),
+                (Stage::Sent | Stage::Open, _) => {
+                    self.router.park(&hold.push, &user);
+                    left.push(user);
+                }
             }
         }
         let mut letters = self.reports(&hold.push, &hold.history, ended);

@@ -95,6 +95,31 @@ async fn sleepers_make_room_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_parked_counts_for_no_limit() {
+    let mut rig = Rig::new("max_unsettled: 4, min_hold: 1s, retry_after: 60s");
+    rig.limits.unsettled = 8;
+    rig.limits.unsettled_per_biz = 8;
+    let (ann, bob) = (rig.connect("ann"), rig.connect("bob"));
+    for number in 0..12 {
+        rig.write(json(&format!("sleep{number}"), "ann"));
+    }
+    rig.write(json("k", "bob"));
+    let reader = rig.read();
+    rig.until(|| bob.keys() == ["k"]).await;
+    bob.ack();
+    rig.until(|| rig.reports() == ["k bob DELIVERED 1"]).await;
+    // Those that were parked are still under way, up to as many again as the limits allow; they wake up in the end.
+    while ann.settle(Outcome::accepted("")) {}
+    rig.until(|| {
+        while ann.settle(Outcome::accepted("")) {}
+        rig.reports().len() == 13
+    })
+    .await;
+    assert_eq!(rig.unsettled_metric(), 0);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_users_pushes_keep_their_order_while_there_is_no_room() {
     let rig = Rig::new("");
     let ann = rig.connect("ann");

@@ -27,6 +27,7 @@ pub(super) struct Rig {
     clock: Arc<dyn Clock>,
     config: TopicSource,
     routing: Routing,
+    pub(super) limits: PushLimits,
     metrics: PushMetrics,
     fails: Arc<AtomicBool>,
 }
@@ -61,6 +62,7 @@ impl Rig {
             clock,
             config: serde_yaml::from_str(&config).unwrap(),
             routing,
+            limits: PushLimits::default(),
             metrics: PushMetrics::default(),
             fails: Arc::default(),
         }
@@ -87,7 +89,7 @@ impl Rig {
     pub(super) fn read(&self) -> Reader {
         let links = Arc::clone(&self.links) as _;
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
-        let router = Router::new(links, clock, &PushLimits::default(), metrics);
+        let router = Router::new(links, clock, &self.limits, metrics);
         let broker = Arc::new(Failing {
             broker: Arc::clone(&self.broker),
             fails: Arc::clone(&self.fails),
