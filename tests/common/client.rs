@@ -92,11 +92,6 @@ impl Client {
         next.unwrap_or_else(|frame| panic!("{}: {frame}", self.user))
     }
 
-    /// Reads a message and says nothing; `false` at the end of the link.
-    pub(crate) async fn hears(&mut self) -> bool {
-        self.socket.next().await.is_ok()
-    }
-
     /// The next message, which has to answer one that was sent: its key, and the answer.
     pub(crate) async fn answer(&mut self) -> (String, Answer) {
         let message = self.next().await;

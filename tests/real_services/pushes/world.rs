@@ -143,10 +143,11 @@ pipelines:
     /// Connects users who read and never acknowledge.
     pub(super) async fn connect_sleepers(&self, address: SocketAddr, number: usize) {
         for number in 0..number {
-            let mut sleeper = Client::connect(&target(address, &format!("sleeper{number}"))).await;
-            self.tasks
-                .lock()
-                .push(tokio::spawn(async move { while sleeper.hears().await {} }));
+            let sleeper = target(address, &format!("sleeper{number}"));
+            let mut sleeper = Client::try_connect(&sleeper).await.unwrap();
+            self.tasks.lock().push(tokio::spawn(async move {
+                while sleeper.next().await.is_ok() {}
+            }));
         }
     }
 
