@@ -6,9 +6,11 @@
 #   scripts/bench.sh cpu        the comparison alone
 #   scripts/bench.sh memory     the idle links alone
 #   scripts/bench.sh batch      grpc_upstream with and without batch before it, against `linkgate backend`
+#   scripts/bench.sh dedup      echo with and without dedup before it, on a Redis of its own (redis-server)
+#   scripts/bench.sh push       pushes from the topic bench_push of the Kafka at KAFKA (127.0.0.1:9092), with reports
 #
 # LINKS (100; batch: 200), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001), GATEWAY_PORT (8080) and
-# BACKEND_PORT (50051) change the load; DEPTHS (16) those of batch, BATCH its config; BARE_ECHO_FLAGS=--per-message makes
+# BACKEND_PORT (50051), REDIS_PORT (6390), PUSH_LINKS (5000) change the load; DEPTHS (16) those of batch, BATCH its config; BARE_ECHO_FLAGS=--per-message makes
 # the bare server flush every message.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,9 +18,11 @@ cd "$(dirname "$0")/.."
 WHAT=${1:-all}
 BATCH_LINKS=${LINKS:-200} LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
 ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080} BACKEND_PORT=${BACKEND_PORT:-50051}
+REDIS_PORT=${REDIS_PORT:-6390} KAFKA=${KAFKA:-127.0.0.1:9092} PUSH_LINKS=${PUSH_LINKS:-5000}
 TARGET=${CARGO_TARGET_DIR:-target}/release
 WORK=$(mktemp -d)
 SERVER=
+# A service beside the server.
 BACKEND=
 
 finish() {
@@ -42,7 +46,7 @@ serve() {
     bare) # shellcheck disable=SC2086 # flags, not a file name
         "$TARGET/examples/bare_echo" "127.0.0.1:$ECHO_PORT" ${BARE_ECHO_FLAGS:-} & ;;
     linkgate) "$TARGET/linkgate" --log warn run "$WORK/echo-bench.yaml" & ;;
-    single | batch) "$TARGET/linkgate" --log warn run "$WORK/$1.yaml" & ;;
+    single | batch | plain | dedup | push) "$TARGET/linkgate" --log warn run "$WORK/$1.yaml" & ;;
     esac
     SERVER=$!
     tries=0
@@ -141,6 +145,71 @@ batch() {
     BACKEND=
 }
 
+# echoing NAME FILTER: the configuration NAME, with this filter before echo.
+echoing() {
+    cat > "$WORK/$1.yaml" <<EOF
+schema: 1
+listeners:
+  - name: bench
+    address: 127.0.0.1:$GATEWAY_PORT
+    auth: insecure_query
+    websocket: { max_frames: 1000000/s, max_bytes_per_second: 1GiB }
+stores: { redis: { redis: { url: "redis://127.0.0.1:$REDIS_PORT" } } }
+pipelines:
+  - biz_id: bench
+    listeners: [bench]
+    filters:
+      - use: codec
+      - use: ack_retry
+      $2
+      - use: echo
+EOF
+}
+
+dedup() {
+    redis-server --port "$REDIS_PORT" --save '' --appendonly no --daemonize no > "$WORK/redis.log" &
+    BACKEND=$!
+    echoing plain ""
+    echoing dedup "- { use: dedup, config: { store: redis } }"
+    for depth in ${DEPTHS:-1 16}; do
+        for name in plain dedup; do
+            serve $name
+            load $name --links "$BATCH_LINKS" --depth "$depth" --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
+                > "$WORK/$name.json"
+            end
+            echo "$name, $BATCH_LINKS links, depth $depth, $SIZE:" \
+                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
+                "$(field per_second < "$WORK/$name.json") messages/s," \
+                "p99 $(field p99_us < "$WORK/$name.json") us"
+        done
+    done
+    kill "$BACKEND"
+    BACKEND=
+}
+
+push() {
+    cat > "$WORK/push.yaml" <<EOF
+schema: 1
+listeners:
+  - name: bench
+    address: 127.0.0.1:$GATEWAY_PORT
+    auth: insecure_query
+    admission: { per_ip: 100000 }
+brokers: { kafka: { kafka: { bootstrap: "$KAFKA" } } }
+push:
+  sources: [{ kafka: { broker: kafka, topic: bench_push, group: bench_push } }]
+  reports: { kafka: { broker: kafka, topic: bench_push_reports } }
+pipelines:
+  - biz_id: bench
+    listeners: [bench]
+    filters: [{ use: codec }, { use: ack_retry }, { use: echo }]
+EOF
+    serve push
+    load push --mode push --push-to "kafka://$KAFKA/bench_push" --links "$PUSH_LINKS" --size "$SIZE" \
+        --duration "$DURATION" --warmup 5s --server-pid $SERVER
+    end
+}
+
 memory() {
     for name in bare linkgate; do
         serve $name
@@ -156,7 +225,7 @@ all)
     memory
     batch
     ;;
-cpu | memory | batch) "$WHAT" ;;
+cpu | memory | batch | dedup | push) "$WHAT" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2

@@ -9,6 +9,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod way;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -72,7 +73,7 @@ pub(super) struct Args {
     /// Connect from these addresses in turn, for more links than one address has ports
     #[arg(long, value_name = "IP,IP", value_delimiter = ',')]
     source_addresses: Vec<IpAddr>,
-    /// The gateway's push service, for --mode push
+    /// Where to push, for --mode push: the gateway's push service, or kafka://HOST:PORT/TOPIC for a topic that it reads
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9902")]
     push_to: String,
     /// The token for the push service

@@ -104,7 +104,7 @@ pub(crate) fn target(address: SocketAddr, user: &str) -> Target {
 /// A running node.
 pub(crate) struct Gateway {
     node: Node,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Gateway {

@@ -1,9 +1,18 @@
 //! The samples of `examples/configs` that need a service, at work on a real one.
 
+use linkgate_proto::v1::{Command, PushReport, receiver_outcome::Status};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::common::backend::Backend;
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::Gateway;
-use crate::services::Redis;
+use crate::common::wait::within;
+use crate::services::kafka::client;
+use crate::services::{Kafka, Redis};
 
 /// Starts the sample of this name at addresses that are free, with these in place of others.
 async fn start(name: &str, places: &[(&str, String)]) -> Gateway {
@@ -43,4 +52,61 @@ async fn dedup_redis_answers_a_retry_from_the_record() {
     assert_eq!(ann.ask("typing:1", "").await, Answer::Ack("".into()));
     assert_eq!(ann.ask("typing:1", "").await, Answer::Ack("".into()));
     assert_eq!(backend.calls_of("typing:1").len(), 2);
+}
+
+#[tokio::test]
+async fn push_kafka_delivers_and_reports_and_takes_pushes_by_http() {
+    let Some(kafka) = Kafka::shared().await else {
+        return;
+    };
+    let topics = [
+        "push_message_event",
+        "push_parked",
+        "push_dead",
+        "push_report_event",
+    ];
+    for topic in topics {
+        Kafka::topic(kafka, topic, 1).await;
+    }
+    let places = [("127.0.0.1:9092", kafka.to_string())];
+    let gateway = start("push_kafka", &places).await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+
+    let producer: FutureProducer = client(kafka).create().unwrap();
+    let payload = r#"{"key":"1","biz_id":"chat","receiver_id":"ann","body":"aGVsbG8="}"#;
+    let record = FutureRecord::<(), _>::to(topics[0]).payload(payload);
+    within("the push is written", producer.send(record, None))
+        .await
+        .unwrap();
+    let push = ann.next().await;
+    assert_eq!(
+        (push.cmd(), &*push.key, &*push.body),
+        (Command::DownstreamMessage, "1", &b"hello"[..])
+    );
+    ann.ack("1").await;
+    let reports: StreamConsumer = client(kafka)
+        .set("group.id", "samples")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    reports.subscribe(&[topics[3]]).unwrap();
+    let report = within("a report", reports.recv()).await.unwrap();
+    let report: PushReport = serde_json::from_slice(report.payload().unwrap()).unwrap();
+    assert_eq!((&*report.key, report.status()), ("1", Status::Delivered));
+
+    let body = r#"{"key":"2","biz_id":"chat","receiver_id":"ann","body":"aGVsbG8="}"#;
+    let mut curl = TcpStream::connect(gateway.admin).await.unwrap();
+    let request = format!(
+        "POST /v1/push HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\
+         authorization: Bearer change-me-change-me\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    curl.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(ann.next().await.key, "2");
+    ann.ack("2").await;
+    let mut answer = String::new();
+    within("the outcome", curl.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.contains(r#""status":"DELIVERED""#), "{answer}");
 }

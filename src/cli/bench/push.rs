@@ -13,12 +13,13 @@ use tokio_tungstenite::tungstenite;
 use super::open::Link;
 use super::stats::Shared;
 use super::upstream::Pace;
-use crate::client::{Ended, Pusher, decode};
+use super::way::{Arrivals, Way};
+use crate::client::{Ended, decode};
 
 /// The load of all links.
 pub(super) struct Pushes {
     pub(super) shared: Arc<Shared>,
-    pub(super) pusher: Pusher,
+    pub(super) way: Way,
     pub(super) biz_id: String,
     /// The user of each link.
     pub(super) users: Vec<(usize, String)>,
@@ -88,12 +89,11 @@ impl Pushes {
             body: self.body(due, measured),
             ..PushRequest::default()
         };
-        let outcome = async { self.pusher.push(request).await.ok()?.await.ok() };
-        match timeout(self.patience, outcome).await {
+        match timeout(self.patience, self.way.push(request)).await {
             Ok(Some(answer)) => self.ended(*link, &answer, measured.then_some(due)),
             Ok(None) => {
                 self.shared
-                    .error("push: the push service has turned this caller away");
+                    .error("push: there is no way for pushes any more");
                 self.shared.stop.cancel();
             }
             Err(_) => self
@@ -138,10 +138,15 @@ impl Pushes {
 }
 
 /// A client's end: takes what comes and acknowledges pushes, all that are there in one write, until it is to hang up.
-pub(super) async fn listen(mut link: Link, shared: Arc<Shared>, epoch: Instant) {
+pub(super) async fn listen(
+    mut link: Link,
+    shared: Arc<Shared>,
+    arrivals: Arc<Arrivals>,
+    epoch: Instant,
+) {
     let hang_up = shared.hang_up.clone();
     tokio::select! {
-        ended = receive(&mut link, &shared, epoch) => {
+        ended = receive(&mut link, &shared, &arrivals, epoch) => {
             if let Err(ended) = ended {
                 shared.error(format!("link lost: {ended}"));
             }
@@ -150,11 +155,17 @@ pub(super) async fn listen(mut link: Link, shared: Arc<Shared>, epoch: Instant) 
     }
 }
 
-async fn receive(link: &mut Link, shared: &Shared, epoch: Instant) -> Result<(), Ended> {
+async fn receive(
+    link: &mut Link,
+    shared: &Shared,
+    arrivals: &Arrivals,
+    epoch: Instant,
+) -> Result<(), Ended> {
     loop {
         let mut frame = Some(link.socket.next_frame().await);
         while let Some(arrived) = frame {
             if let Some(ack) = arrival(arrived?, link.number, shared, epoch) {
+                arrivals.note(&ack.key);
                 link.socket.feed(&ack).await?;
             }
             frame = link.socket.ready_frame();

@@ -18,9 +18,9 @@ use super::report::{Percentiles, Report, Server};
 use super::server::{self, Usage};
 use super::stats::Shared;
 use super::upstream::{Load, Pace};
+use super::way::Way;
 use super::{Args, Mode, Wire};
-use crate::cli::text;
-use crate::client::{Pusher, Target};
+use crate::client::Target;
 
 /// The server may need so long to notice that the links are gone.
 const AFTER: Duration = Duration::from_secs(2);
@@ -140,19 +140,14 @@ fn load(
         .interval(links.len())
         .map_or(Pace::Depth(args.depth), Pace::Every);
     let epoch = Instant::now();
+    let mut arrivals = Arc::default();
     if args.mode == Mode::Push && !links.is_empty() {
         let most = links.len().saturating_mul(args.depth as usize).max(10_000);
-        let push_to = args.push_to.clone();
-        let refused = move |status: tonic::Status| {
-            text::complain(format_args!(
-                "cannot push to {push_to}: {}",
-                status.message()
-            ));
-        };
+        let way = Way::open(&args.push_to, args.push_token.as_deref(), most)?;
+        arrivals = way.arrivals();
         let pushes = Pushes {
             shared: Arc::clone(shared),
-            pusher: Pusher::start(&args.push_to, args.push_token.as_deref(), most, refused)
-                .map_err(|e| e.to_string())?,
+            way,
             biz_id: args.gateway.biz.clone().unwrap_or_default(),
             users: links
                 .iter()
@@ -170,7 +165,8 @@ fn load(
     for link in links {
         let shared = Arc::clone(shared);
         if args.mode != Mode::Upstream {
-            tasks.links.spawn(listen(link, shared, epoch));
+            let arrivals = Arc::clone(&arrivals);
+            tasks.links.spawn(listen(link, shared, arrivals, epoch));
             continue;
         }
         let load = Load {
