@@ -1,8 +1,12 @@
 //! A certificate authority for a test, and what it vouches for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 /// An authority, and a certificate for `localhost` and 127.0.0.1 by it, in files. They are removed with this value.
@@ -35,6 +39,18 @@ impl Authority {
     /// The authority's own certificate, for clients to trust.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A client that trusts nobody else.
+    pub(crate) fn trusting(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(self.ca()).unwrap();
+        roots.add(certificate).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     }
 
     /// The listener's `tls`.

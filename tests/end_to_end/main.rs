@@ -11,6 +11,7 @@ mod common;
 
 mod batches;
 mod hostile;
+mod in_front;
 mod order;
 mod pushes;
 mod samples;
