@@ -72,8 +72,8 @@ impl LinkHandle {
             .order(|orders| orders.change = Some((Arc::clone(pipeline), patience)));
     }
 
-    /// Closes the link because the node stops: nobody will take its session up here. Nothing more is read of the client;
-    /// what it has sent is answered before, as far as that is done by `until`.
+    /// Closes the link because the node stops: nobody will take its session up here. What the client has sent is answered
+    /// before, as far as that is done by `until`; what it still sends is refused.
     pub fn shut_down(&self, until: Instant) {
         self.mailbox.order(|orders| {
             orders.close = Some(CloseCode::SHUTDOWN);

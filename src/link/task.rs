@@ -25,7 +25,8 @@ pub(super) struct Link<S, P> {
     entered: Entered,
     /// Why the link is to be closed, once everything for the client is on its way.
     close: Option<CloseCode>,
-    /// What the client has sent is answered before that; nothing more is read of it.
+    /// What the client has sent is answered before that; nothing new is taken of it, but it hears that, and its
+    /// heartbeats are answered.
     answers: bool,
     /// A later link has taken the session over.
     fenced: bool,
@@ -131,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             && let Some(connection) = &mut self.connection
         {
             self.answers = true;
+            self.chains.refuse_business();
             connection.timing.answers(until);
         }
         if orders.fenced {
@@ -189,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
     /// Reads what is there and runs it through the chain. Whether there was anything.
     fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
         let before = *budget;
-        while *budget > 0 && !self.answers && self.chains.takes_frames() {
+        while *budget > 0 && self.chains.takes_frames() {
             let Some(connection) = &mut self.connection else {
                 break;
             };
@@ -203,7 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             connection.timing.heard(now);
             connection.intake.charge(read.payload(), now);
             match read {
-                Read::Frame(_, _) if connection.closing.is_some() || self.close.is_some() => {}
+                Read::Frame(_, _)
+                    if connection.closing.is_some() || (self.close.is_some() && !self.answers) => {}
                 Read::Frame(body, text) => {
                     self.entered.metrics.received(body.len());
                     let link = Arc::clone(self.entered.handle.info());

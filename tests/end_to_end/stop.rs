@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use linkgate::client::{ConnectError, Target};
 use linkgate_filter::CloseCode;
+use linkgate_proto::v1::fault::Effect;
+use linkgate_proto::v1::receiver_outcome::Status;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -14,7 +16,7 @@ use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Setup, target};
 use crate::common::metrics::get;
 use crate::common::process::Process;
-use crate::common::push::{Caller, push};
+use crate::common::push::{Caller, push, read};
 use crate::common::wait::until;
 
 /// A running gateway and where it listens.
@@ -134,6 +136,42 @@ async fn what_was_gathered_for_a_batch_goes_at_once() {
 }
 
 #[tokio::test]
+async fn a_link_that_waits_for_its_answers_is_alive_and_takes_nothing_new() {
+    let backend = Backend::start().await;
+    let setup = Setup {
+        backend: Some(backend.address()),
+        upstream: "try_timeout: 20s, deadline: 20s",
+        ack: "retry: { initial: 60s }",
+        ..Setup::default()
+    };
+    let gateway = run(setup, "20s").await;
+    backend.hold();
+    let mut ann = Client::connect(&target(gateway.clients, "ann")).await;
+    ann.send("1", "hi").await;
+    backend.has(1).await;
+    let pushed = Caller::new(gateway.pushes).pushing(push("p", &["ann"]));
+    assert_eq!(ann.push().await.0, "p");
+
+    gateway.process.terminate();
+    until("the gateway wants no more traffic", async || {
+        get(gateway.admin, "/readyz").await.0 == 503
+    })
+    .await;
+    ann.heartbeat("still there").await;
+    let refused = ann.ask("2", "too late").await.nack();
+    assert_eq!((&*refused.code, refused.retryable), ("link.closing", true));
+    assert_eq!(refused.effect(), Effect::None);
+    ann.ack("p").await;
+    assert_eq!(read(&pushed.await.unwrap()), (Status::Delivered, ""));
+
+    backend.let_go();
+    assert_eq!(ann.answer().await, ("1".into(), Answer::Ack("hi".into())));
+    assert_eq!(ann.ended().await.code, CloseCode::SHUTDOWN);
+    assert_eq!(gateway.process.exit().await.0, Some(0));
+    assert_eq!(backend.calls().len(), 1);
+}
+
+#[tokio::test]
 async fn a_stop_under_traffic_leaves_no_message_without_an_answer_but_those_not_read() {
     let gateway = run(Setup::default(), "20s").await;
     let traffic = |n: usize| {
@@ -144,6 +182,7 @@ async fn a_stop_under_traffic_leaves_no_message_without_an_answer_but_those_not_
             loop {
                 match client.try_ask(&answered.to_string()).await {
                     Ok(Answer::Ack(_)) => answered += 1,
+                    Ok(Answer::Nack(fault)) if fault.code == "link.closing" => {}
                     Ok(other) => panic!("{other:?}"),
                     Err(ended) => return (answered, ended.code),
                 }
@@ -211,10 +250,7 @@ async fn pushes_that_are_not_acknowledged_do_not_hold_a_stop_up() {
     // The caller is not told that it was delivered.
     if let Ok(answer) = pushed.await.unwrap() {
         let outcome = answer.outcomes[0].status();
-        assert_ne!(
-            outcome,
-            linkgate_proto::v1::receiver_outcome::Status::Delivered
-        );
+        assert_ne!(outcome, Status::Delivered);
     }
     assert_eq!(gateway.process.exit().await.0, Some(0));
 }

@@ -36,6 +36,8 @@ pub(crate) struct Chain {
     gate_closed: bool,
     /// Unsettled business messages of the same link in other chains: they count for the link's bounds.
     elsewhere: Load,
+    /// New business messages are refused: the link closes as soon as the others are settled.
+    closing: bool,
     /// Nothing that is unsettled is waited for any more: see [`Chain::give_up`].
     given_up: bool,
     /// Nothing at all is: see [`Chain::end`].
@@ -109,6 +111,7 @@ impl Chain {
             exit,
             gate_closed,
             elsewhere,
+            closing: false,
             given_up: false,
             ended: false,
             gone: false,
@@ -128,6 +131,11 @@ impl Chain {
     pub(crate) fn tick(&mut self, now: Instant, elsewhere: Load) {
         self.core.now = now;
         self.elsewhere = elsewhere;
+    }
+
+    /// New business messages are refused from now on.
+    pub(crate) fn refuse_business(&mut self) {
+        self.closing = true;
     }
 
     /// A message from the socket, or from a link into the trunk.

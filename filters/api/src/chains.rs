@@ -24,6 +24,7 @@ pub struct Chains {
     /// The pipeline to change to as soon as that can begin.
     next: Option<Box<Change>>,
     timer: Timer,
+    refusing: bool,
     disconnected: bool,
 }
 
@@ -65,6 +66,7 @@ impl Chains {
             retiring: None,
             next: None,
             timer: Timer::default(),
+            refusing: false,
             disconnected: false,
         }
     }
@@ -112,6 +114,9 @@ impl Chains {
         let gate_closed = self.current.business_waits();
         let successor = Chain::open(pipeline, &link, gate_closed);
         let mut chain = std::mem::replace(&mut self.current, successor);
+        if self.refusing {
+            self.current.refuse_business();
+        }
         chain.tick(now, Load::default());
         chain.close();
         self.retiring = Some(Box::new(Retiring {
@@ -148,6 +153,16 @@ impl Chains {
     /// A push for the client.
     pub fn downstream(&mut self, message: Message) {
         self.current.downstream(message);
+    }
+
+    /// The link is about to be closed: new business messages are refused as `link.closing`, a retry helps. Those that
+    /// are under way are settled as ever; heartbeats and acknowledgements pass.
+    pub fn refuse_business(&mut self) {
+        self.refusing = true;
+        if let Some(old) = &mut self.retiring {
+            old.chain.refuse_business();
+        }
+        self.current.refuse_business();
     }
 
     /// The socket is gone. The chains live on until nothing is unsettled: see [`Chains::is_finished`]. What comes down

@@ -119,6 +119,9 @@ impl Chain {
     fn overload(&self, message: &Message) -> Option<Fault> {
         if self.given_up {
             Some(Fault::gateway("link.retired").retryable())
+        } else if self.closing {
+            let fault = Fault::gateway("link.closing").retryable();
+            Some(fault.detail("this link is about to be closed: send it on the next one"))
         } else if self.place == Place::Link && self.is_full(message) {
             let fault = Fault::gateway("link.overloaded").retryable();
             Some(fault.detail("too many unsettled messages on this link: wait for answers"))
