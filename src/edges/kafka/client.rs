@@ -121,6 +121,10 @@ pub(super) fn consumer(config: &KafkaConfig, subscription: &Subscription) -> Cli
     let mut client = common(config);
     client
         .set("partition.assignment.strategy", "cooperative-sticky")
+        // A topic of the subscription that is not there yet, such as one for parked pushes, is made where the brokers
+        // allow it; one that somebody makes later is noticed soon.
+        .set("allow.auto.create.topics", "true")
+        .set("topic.metadata.refresh.interval.ms", "30000")
         .set("max.poll.interval.ms", millis(poll_within))
         .set("auto.commit.interval.ms", millis(COMMIT_EVERY))
         .set("fetch.wait.max.ms", millis(RESUME_WITHIN));
