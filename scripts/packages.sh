@@ -32,6 +32,11 @@ need_test() {
     need etcd-server etcd "the tests run against a real etcd; its own daemon is not used"
     need openjdk-17-jre-headless java "runs Apache Kafka for the tests"
     [ -n "${KAFKA_HOME:-}" ] || need maven mvn "fetches Apache Kafka for the tests"
+    # Another python3 may hide the system's, so both are asked.
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import cryptography" 2>/dev/null && return 0
+    done
+    need python3-cryptography /nowhere "the second opinion on what the filter decrypt seals"
 }
 
 as_root() {

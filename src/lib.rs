@@ -13,12 +13,12 @@ mod memory;
 pub mod node;
 pub mod pipeline;
 pub mod push;
-pub mod secret;
 pub mod telemetry;
 
 use std::process::ExitCode;
 
 use linkgate_filter::Registry;
+pub(crate) use linkgate_filter::secret;
 
 /// Runs the program with these filters: `linkgate_filters::all()`, and those of your own.
 #[allow(

@@ -10,6 +10,7 @@
 mod common;
 
 mod batches;
+mod encrypted;
 mod hostile;
 mod in_front;
 mod order;

@@ -120,6 +120,8 @@ impl FilterType for AckRetry {
     fn properties(&self) -> Properties {
         Properties::new()
             .needs(Fact::DECODED)
+            // What is sent again is kept in clear and sealed anew each time.
+            .needs(Fact::CLEAR)
             .needs_link()
             .gives(Fact::ANSWERED)
     }

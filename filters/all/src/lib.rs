@@ -13,6 +13,8 @@ pub fn all() -> Registry {
     let registry = registry.with::<linkgate_batch::Batches>();
     #[cfg(feature = "codec")]
     let registry = registry.with::<linkgate_codec::Codec>();
+    #[cfg(feature = "decrypt")]
+    let registry = registry.with::<linkgate_decrypt::Decrypt>();
     #[cfg(feature = "dedup")]
     let registry = registry.with::<linkgate_dedup::Dedup>();
     #[cfg(feature = "echo")]

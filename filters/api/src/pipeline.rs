@@ -215,6 +215,13 @@ fn check_places(entries: &[Entry], properties: &[Properties]) -> Vec<EntryProble
     let mut facts = BTreeSet::from([Fact::CLEAR]);
     let mut joined_by = None;
     for (index, (entry, own)) in entries.iter().zip(properties).enumerate() {
+        // Bodies are clear where no filter has yet to open them.
+        if properties[index..]
+            .iter()
+            .any(|p| p.gives.contains(&Fact::CLEAR))
+        {
+            facts.remove(&Fact::CLEAR);
+        }
         let name = &entry.uses;
         let mut report = |message: String, hint: String| {
             let mut problem = Problem::new("use", message);
@@ -228,6 +235,7 @@ fn check_places(entries: &[Entry], properties: &[Properties]) -> Vec<EntryProble
             let giver = entries
                 .iter()
                 .zip(properties)
+                .skip(index)
                 .find(|(_, p)| p.gives.contains(need));
             let hint = match (giver, *need) {
                 (Some((giver, _)), _) => format!("put `{}` before it", giver.id),

@@ -9,7 +9,7 @@ pub struct Fact(pub &'static str);
 impl Fact {
     /// The codec has decoded the frame: command, key and body are known.
     pub const DECODED: Self = Self("decoded messages");
-    /// The body is in clear.
+    /// The body is in clear. So it is where no filter gives this, and otherwise behind the last that does.
     pub const CLEAR: Self = Self("clear bodies");
     /// A receipt answers the client, so outcomes reach it.
     pub const ANSWERED: Self = Self("answered messages");

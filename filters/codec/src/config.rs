@@ -3,7 +3,7 @@
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::ByteSize;
 use linkgate_filter::{Form, JsonSchema};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The config of `use: codec`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -60,7 +60,7 @@ impl Config {
 }
 
 /// How messages look on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Protobuf in binary frames, whatever the client asked for.
@@ -82,7 +82,7 @@ impl Format {
 }
 
 /// What to do about a frame that cannot be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reaction {
     /// Answer with an UPSTREAM_NACK, with the message's key as far as there is one.

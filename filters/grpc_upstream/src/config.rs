@@ -6,6 +6,7 @@ use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{ByteSize, HumanDuration};
 use linkgate_filter::{Deserialize, JsonSchema, Prepare, schemars};
+use serde::Serialize;
 use tonic::Code;
 
 /// Sends each message to a gRPC backend and answers with what it says.
@@ -80,7 +81,7 @@ impl Config {
 }
 
 /// Whether the order of a link's messages is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "schemars")]
 pub enum Ordering {
@@ -126,7 +127,7 @@ impl Default for Retry {
 }
 
 /// A status code that can be worth another try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "schemars")]
 pub enum RetryCode {

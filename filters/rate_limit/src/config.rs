@@ -5,6 +5,7 @@ use std::time::Duration;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{HumanDuration, Rate};
 use linkgate_filter::{Deserialize, JsonSchema};
+use serde::Serialize;
 
 use crate::RateLimit;
 use crate::bucket::Quota;
@@ -36,7 +37,7 @@ pub struct Config {
 }
 
 /// Who shares a quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     /// Each link has its own.
@@ -51,7 +52,7 @@ pub enum Per {
 }
 
 /// What becomes of a message over the quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnExcess {
     /// It is answered.
