@@ -13,6 +13,7 @@
 mod common;
 
 mod kafka_edge;
+mod mq_upstream;
 mod pushes;
 mod redis_store;
 mod retries;

@@ -21,6 +21,8 @@ pub fn all() -> Registry {
     let registry = registry.with::<linkgate_echo::Echo>();
     #[cfg(feature = "grpc_upstream")]
     let registry = registry.with::<linkgate_grpc_upstream::GrpcUpstream>();
+    #[cfg(feature = "mq_upstream")]
+    let registry = registry.with::<linkgate_mq_upstream::MqUpstream>();
     #[cfg(feature = "rate_limit")]
     let registry = registry.with::<linkgate_rate_limit::RateLimit>();
     registry

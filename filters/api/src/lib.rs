@@ -33,6 +33,7 @@ pub mod store;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 mod timer;
+pub mod trace;
 mod trunk;
 pub mod units;
 

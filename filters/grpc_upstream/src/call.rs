@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use linkgate_filter::trace::TraceId;
 use linkgate_filter::{Counter, Effect, Fault, Open};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
@@ -13,7 +14,7 @@ use crate::budget::RetryBudget;
 use crate::config::Config;
 use crate::endpoint::{Endpoint, Lease};
 use crate::log_gate::LogGate;
-use crate::metadata::{self, TraceId};
+use crate::metadata;
 use crate::pool::{NoEndpoint, Pool};
 use crate::pushback::Pushback;
 use crate::status::{self, Ended, Failure};

@@ -1,11 +1,12 @@
 //! From a message to a call, and from its end to outcomes.
 
+use linkgate_filter::trace::link_id;
 use linkgate_filter::{Message, Outcome};
 
 use crate::batch;
 use crate::call::Caller;
 use crate::metadata;
-use crate::rpc::{Many, One, link_id, request};
+use crate::rpc::{Many, One, request};
 
 impl Caller {
     /// Calls the backend with the message and settles it, each part by its own result.
@@ -18,7 +19,7 @@ impl Caller {
     }
 
     async fn deliver_one(&self, m: Message, seed: u64) {
-        let metadata = metadata::of(&m.link.identity, &link_id(&m), &m.key);
+        let metadata = metadata::of(&m.link.identity, &link_id(&m.link), &m.key);
         let outcome = match self.call(&One(request(&m)), metadata, seed).await {
             Ok(answer) => Outcome::accepted(answer.body),
             Err(fault) => Outcome::from_fault(fault),

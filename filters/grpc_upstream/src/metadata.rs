@@ -1,64 +1,9 @@
-//! What a call says of itself beside the message: who sent it, and which trace it belongs to.
+//! What a call says of itself beside the message: who sent it.
 
 use std::fmt::Write;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use linkgate_filter::Identity;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-
-/// The identifiers of this process.
-pub(crate) static IDS: LazyLock<Ids> = LazyLock::new(Ids::default);
-
-/// Identifiers that no other node or process gives out.
-#[derive(Debug, Default)]
-pub(crate) struct Ids {
-    /// Seeded by the operating system.
-    random: RandomState,
-    given: AtomicU64,
-}
-
-impl Ids {
-    /// Tells this process from all others.
-    pub(crate) fn process(&self) -> u64 {
-        self.random.hash_one("process")
-    }
-
-    /// A random number.
-    pub(crate) fn fresh(&self) -> u64 {
-        self.random
-            .hash_one(self.given.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// A trace of one call; each try is a span of it. As the W3C writes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TraceId {
-    high: u64,
-    low: u64,
-    sampled: bool,
-}
-
-impl TraceId {
-    /// A new trace; a share of `sampling` of them asks to be recorded.
-    pub(crate) fn new(sampling: f64) -> Self {
-        let (high, low) = (IDS.fresh(), IDS.fresh());
-        let sampled = (low as f64 / u64::MAX as f64) < sampling;
-        Self { high, low, sampled }
-    }
-
-    /// `traceparent` for a new span.
-    pub(crate) fn parent(self) -> String {
-        let Self { high, low, sampled } = self;
-        // All zeros means "none" in both places.
-        let (low, span) = (low.max(1), IDS.fresh().max(1));
-        format!(
-            "00-{high:016x}{low:016x}-{span:016x}-{:02x}",
-            u8::from(sampled)
-        )
-    }
-}
 
 /// The metadata that all tries of a call have in common.
 pub(crate) fn of(identity: &Identity, link_id: &str, key: &str) -> MetadataMap {
@@ -108,8 +53,6 @@ fn ascii(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -121,24 +64,5 @@ mod tests {
         assert_eq!(metadata.get("linkgate-user-id").unwrap(), "j%C3%BCrgen%0A");
         assert_eq!(metadata.get("linkgate-device-id").unwrap(), "a%20b");
         assert!(metadata.get("linkgate-key").is_none(), "too long");
-    }
-
-    #[test]
-    fn a_traceparent_keeps_its_trace_and_changes_its_span() {
-        let trace = TraceId::new(1.0);
-        let (one, two) = (trace.parent(), trace.parent());
-        assert_eq!(one.len(), 55);
-        assert!(one.starts_with("00-") && one.ends_with("-01"));
-        assert_eq!(one[..36], two[..36]);
-        assert_ne!(one[36..52], two[36..52]);
-        assert!(TraceId::new(0.0).parent().ends_with("-00"));
-    }
-
-    #[test]
-    fn ids_do_not_repeat() {
-        let ids = Ids::default();
-        let all: HashSet<_> = (0..1000).map(|_| ids.fresh()).collect();
-        assert_eq!(all.len(), 1000);
-        assert_ne!(ids.process(), Ids::default().process());
     }
 }

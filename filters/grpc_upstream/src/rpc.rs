@@ -2,6 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::Message;
+use linkgate_filter::trace::link_id;
 use linkgate_proto::v1::backend_service_client::BackendServiceClient;
 use linkgate_proto::v1::batch_backend_service_client::BatchBackendServiceClient;
 use linkgate_proto::v1::{
@@ -10,7 +11,6 @@ use linkgate_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::call::Rpc;
-use crate::metadata::IDS;
 use crate::wire::Wire;
 
 /// `BackendService.OnReceive`.
@@ -80,12 +80,7 @@ pub(crate) fn request(m: &Message) -> OnReceiveRequest {
         biz_id: identity.biz_id.to_string(),
         user_id: identity.user_id.to_string(),
         device_id: identity.device_id.as_deref().unwrap_or_default().to_owned(),
-        link_id: link_id(m),
+        link_id: link_id(&m.link),
         attempt: 0,
     }
-}
-
-/// Unique over nodes and restarts.
-pub(crate) fn link_id(m: &Message) -> String {
-    format!("{:016x}-{}", IDS.process(), m.link.id)
 }

@@ -1,0 +1,184 @@
+//! What the tests share: a pipeline around the filter, and the short names of what comes out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::broker::Broker;
+use linkgate_filter::problem::Problems;
+use linkgate_filter::testkit::{TestLink, Testkit};
+use linkgate_filter::{
+    Command, Context, Deserialize, Edges, Effect, Fact, Filter, FilterType, JsonSchema, Limits,
+    Message, Open, Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
+};
+
+use crate::MqUpstream;
+
+/// Each message for itself.
+pub(super) const PLAIN: &str = "{ use: test_decoded }";
+
+/// Messages of all links joined.
+pub(super) const JOINED: &str = "{ use: joins }";
+
+/// Answers the client with each outcome, as `ack_retry` does.
+struct Answers(Vec<String>);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(crate = "schemars")]
+struct Nothing {}
+
+impl FilterType for Answers {
+    const NAME: &'static str = "answers";
+    type Config = Nothing;
+    type Filter = Self;
+
+    fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
+        Ok(Self(Vec::new()))
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().gives(Fact::DECODED)
+    }
+
+    fn filter(&self, _: &Open<'_>) -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Filter for Answers {
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+        cx.track(&mut m, Token(self.0.len() as u64));
+        self.0.push(m.key.clone());
+        Verdict::Next(m)
+    }
+
+    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+        let (key, link) = (self.0[token.0 as usize].clone(), Arc::clone(cx.link()));
+        cx.downstream(match outcome.fault() {
+            None => Message::new(link, Command::UpstreamAck, key, ""),
+            Some(fault) => Message::nack(link, key, fault.clone()),
+        });
+        Settle::Next(outcome)
+    }
+}
+
+/// Joins so many messages, of any links, into one.
+struct Joins {
+    count: usize,
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(crate = "schemars")]
+struct Count {
+    count: usize,
+}
+
+impl FilterType for Joins {
+    const NAME: &'static str = "joins";
+    type Config = Count;
+    type Filter = Self;
+
+    fn prepare(Count { count }: Count, _: &Prepare<'_>) -> Result<Self, Problems> {
+        let messages = Vec::new();
+        Ok(Self { count, messages })
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new().gives(Fact::JOINED).joins_links()
+    }
+
+    fn filter(&self, _: &Open<'_>) -> Self {
+        let (count, messages) = (self.count, Vec::new());
+        Self { count, messages }
+    }
+}
+
+impl Filter for Joins {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        self.messages.push(m);
+        if self.messages.len() == self.count {
+            cx.upstream(Message::joined(std::mem::take(&mut self.messages)).unwrap());
+        }
+        Verdict::Done
+    }
+}
+
+pub(super) fn kit(broker: &Arc<impl Broker + 'static>, before: &str, config: &str) -> Testkit {
+    kit_of(broker, before, 1, config)
+}
+
+/// A kit with `before` in front of the filter; messages are joined by `count`.
+pub(super) fn kit_of(
+    broker: &Arc<impl Broker + 'static>,
+    before: &str,
+    count: usize,
+    config: &str,
+) -> Testkit {
+    let registry = Registry::new()
+        .with::<Answers>()
+        .with::<Joins>()
+        .with::<MqUpstream>();
+    let edges = Edges::new().with_broker("main", Arc::clone(broker) as Arc<dyn Broker>);
+    let limits = Limits {
+        trunk_shards: 1,
+        ..Limits::default()
+    };
+    let before = match before {
+        JOINED => format!("{{ use: joins, config: {{ count: {count} }} }}"),
+        other => other.to_owned(),
+    };
+    let entries = format!(
+        "[{{ use: answers }}, {before}, {{ id: out, use: mq_upstream, config: {{ broker: main, {config} }} }}]"
+    );
+    Testkit::with_edges(registry, limits, edges, &entries)
+}
+
+/// A link whose client speaks in keys.
+pub(super) struct Link(TestLink);
+
+pub(super) fn link(kit: &Testkit, user: &str) -> Link {
+    Link(kit.link(user))
+}
+
+impl Link {
+    pub(super) fn of(link: TestLink) -> Self {
+        Self(link)
+    }
+
+    pub(super) async fn send(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.0.business(key, format!("body of {key}"));
+        }
+        self.run().await;
+    }
+
+    pub(super) async fn run(&mut self) {
+        self.0.run().await;
+    }
+
+    pub(super) async fn advance(&mut self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    /// What the client has heard since the last call.
+    pub(super) async fn answers(&mut self) -> Vec<String> {
+        self.run().await;
+        self.0.received().iter().map(answer).collect()
+    }
+}
+
+fn answer(m: &Message) -> String {
+    let Some(fault) = &m.fault else {
+        assert!(m.body.is_empty());
+        return format!("{} ACK", m.key);
+    };
+    assert!(!fault.detail.contains("secret"), "{fault}");
+    let retry = fault.retry_after.map_or("", |_| " retry");
+    let effect = match fault.effect {
+        Effect::None => "",
+        Effect::Unknown => " unknown",
+    };
+    format!("{} NACK {}{retry}{effect}", m.key, fault.code)
+}
