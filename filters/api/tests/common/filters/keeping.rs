@@ -1,0 +1,240 @@
+//! Filters that keep messages for a while: timers, joins, the session.
+
+use std::time::Duration;
+
+use linkgate_filter::{
+    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Open, Outcome, Owned,
+    OwnedScope, Properties, Token, Verdict,
+};
+
+use super::filter_type;
+use crate::common::Desk;
+
+/// Keeps business messages until a second has passed since the first of them, or the link closes.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {}
+
+#[derive(Default)]
+pub struct Holding {
+    held: Vec<Message>,
+    closed: bool,
+}
+filter_type!(Hold, "hold", Holding, Properties::new());
+
+impl Holding {
+    fn open(_: &Hold, _: &Open<'_>) -> Self {
+        Self::default()
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        for m in self.held.drain(..) {
+            cx.upstream(m);
+        }
+    }
+}
+
+impl Filter for Holding {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if m.command != Some(Command::UpstreamMessage) || self.closed {
+            return Verdict::Next(m);
+        }
+        if self.held.is_empty() {
+            cx.wake_after(Duration::from_secs(1), Token(0));
+        }
+        self.held.push(m);
+        Verdict::Done
+    }
+
+    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+        self.flush(cx);
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.closed = true;
+        self.flush(cx);
+    }
+}
+
+/// Joins `size` messages of any links; the trunk begins here. After five seconds and at close it sends what it has.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    size: usize,
+}
+
+pub struct Joining {
+    size: usize,
+    parts: Vec<Message>,
+    closed: bool,
+}
+filter_type!(Join, "join", Joining, Properties::new().joins_links());
+
+impl Joining {
+    fn open(config: &Join, _: &Open<'_>) -> Self {
+        let size = config.size;
+        Self {
+            size,
+            parts: Vec::new(),
+            closed: false,
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        if let Some(m) = Message::joined(std::mem::take(&mut self.parts)) {
+            cx.upstream(m);
+        }
+    }
+}
+
+impl Filter for Joining {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if self.parts.is_empty() {
+            cx.wake_after(Duration::from_secs(5), Token(0));
+        }
+        self.parts.push(m);
+        if self.parts.len() >= self.size || self.closed {
+            self.flush(cx);
+        }
+        Verdict::Done
+    }
+
+    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+        self.flush(cx);
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.closed = true;
+        self.flush(cx);
+    }
+}
+
+/// Keeps pushes in the session until the client has got them; sends them again every 10 seconds, on a new link at
+/// once, and without a link for a minute.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {}
+
+pub struct Keeping {
+    kept: Owned<Vec<Message>>,
+    closed: bool,
+    armed: bool,
+}
+filter_type!(Keep, "keep", Keeping, Properties::new());
+
+impl Keeping {
+    const AGAIN: Token = Token(0);
+    const LEAVE: Token = Token(1);
+
+    fn open(_: &Keep, cx: &Open<'_>) -> Self {
+        let kept = cx.owned(OwnedScope::Session, Vec::new);
+        Self {
+            kept,
+            closed: false,
+            armed: false,
+        }
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        if !std::mem::replace(&mut self.armed, true) {
+            cx.wake_after(Duration::from_secs(10), Self::AGAIN);
+        }
+    }
+
+    fn send_all(&mut self, cx: &mut Context<'_>) {
+        let copies = self
+            .kept
+            .with(|kept| kept.iter().map(Message::copy).collect::<Vec<_>>());
+        let copies = copies.unwrap_or_default();
+        if !copies.is_empty() {
+            self.arm(cx);
+        }
+        copies.into_iter().for_each(|copy| cx.downstream(copy));
+    }
+}
+
+impl Filter for Keeping {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        self.send_all(cx);
+    }
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if m.command != Some(Command::DownstreamAck) {
+            return Verdict::Next(m);
+        }
+        let got = self.kept.with(|kept| {
+            let at = kept.iter().position(|push| push.key == m.key)?;
+            Some(kept.remove(at))
+        });
+        if let Some(push) = got.flatten() {
+            cx.settle(push, Outcome::accepted("got"));
+        }
+        Verdict::Done
+    }
+
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        if m.command != Some(Command::DownstreamMessage) {
+            return Verdict::Next(m);
+        }
+        let copy = m.copy();
+        let mut m = Some(m);
+        let kept = self.kept.with(|kept| kept.extend(m.take()));
+        match (kept, m) {
+            (None, Some(m)) => Verdict::Refuse(m, Fault::gateway("keep.fenced")),
+            _ if self.closed => {
+                self.close(cx);
+                Verdict::Done
+            }
+            _ => {
+                self.arm(cx);
+                Verdict::Next(copy)
+            }
+        }
+    }
+
+    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
+        match token {
+            Self::AGAIN => {
+                self.armed = false;
+                self.send_all(cx);
+            }
+            _ => {
+                let left = self.kept.with(std::mem::take).unwrap_or_default();
+                for push in left {
+                    cx.settle(push, Outcome::Failed(Fault::client("keep.offline")));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.closed = true;
+        if self.kept.with(|kept| !kept.is_empty()) == Some(true) {
+            cx.wake_after(Duration::from_secs(60), Self::LEAVE);
+        }
+    }
+}
+
+/// Arms a timer of ten seconds in `close`, and notes its end.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Linger {}
+
+pub struct Lingering;
+filter_type!(Linger, "linger", Lingering, Properties::new());
+
+impl Lingering {
+    fn open(_: &Linger, _: &Open<'_>) -> Self {
+        Self
+    }
+}
+
+impl Filter for Lingering {
+    fn close(&mut self, cx: &mut Context<'_>) {
+        cx.wake_after(Duration::from_secs(10), Token(7));
+    }
+
+    fn wake(&mut self, token: Token, _: &mut Context<'_>) {
+        Desk::note(format!("lingered {}", token.0));
+    }
+}
