@@ -1,5 +1,8 @@
 //! Links over in-memory streams, in virtual time.
 
+mod logins;
+mod pushes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,63 +223,6 @@ async fn an_expired_token_closes_the_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_login_replaces_the_first() {
-    let world = World::new("[{ use: mirror }]");
-    let mut first = world.connect("alice").await;
-    let mut second = world.connect("alice").await;
-    assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
-    first.task.await.unwrap();
-    second.send("still here").await;
-    assert_eq!(second.text().await, "still here");
-    assert_eq!(
-        world.manager.find("chat", "alice", None).len(),
-        1,
-        "the old link took only itself out"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_login_is_rejected() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Reject;
-    let mut first = world.connect("alice").await;
-    let mut second = world.connect("alice").await;
-    assert_eq!(second.closed().await, Some(CloseCode::ALREADY_CONNECTED));
-    first.send("mine").await;
-    assert_eq!(first.text().await, "mine");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_oldest_of_several_logins_makes_room() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Allow(2);
-    let mut first = world.connect("alice").await;
-    let _second = world.connect("alice").await;
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
-    let _third = world.connect("alice").await;
-    assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
-    first.task.await.unwrap();
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn devices_are_links_of_their_own() {
-    let world = World::new("[{ use: mirror }]");
-    let mut clients = Vec::new();
-    for device in ["phone", "desk"] {
-        let identity = Identity::new("chat", "alice").at_device(device);
-        clients.push(
-            world
-                .connect_to(Arc::clone(world.kit.own()), identity)
-                .await,
-        );
-    }
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
-    assert_eq!(world.manager.find("chat", "alice", Some("desk")).len(), 1);
-    assert_eq!(world.manager.find("chat", "alice", Some("car")).len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_costs_only_itself() {
     let world = World::new("[{ use: mirror }]");
     let mut stuck = world.connect("stuck").await;
@@ -303,60 +249,6 @@ async fn a_client_that_does_not_read_costs_only_itself() {
     );
     flood.await.unwrap();
     assert_eq!(world.manager.len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_push_is_sent_once_it_is_written() {
-    let world = World::new("[{ use: mirror }]");
-    let mut client = world.connect("alice").await;
-    let pushed = world.push("alice", "hello");
-    assert_eq!(pushed.outcome(), None);
-    assert_eq!(client.text().await, "hello");
-    assert_eq!(pushed.outcome(), Some(Outcome::sent()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn large_pushes_arrive_whole_among_small_ones() {
-    let world = World::new("[{ use: mirror }]");
-    let mut client = world.connect("alice").await;
-    let large = "l".repeat(50_000);
-    let pushes: Vec<_> = ["a", &large, "b", "c"]
-        .map(|body| world.push("alice", body.to_owned()))
-        .into();
-    for body in ["a", &large, "b", "c"] {
-        assert_eq!(client.text().await, body);
-    }
-    settle().await;
-    assert!(
-        pushes
-            .iter()
-            .all(|push| push.outcome() == Some(Outcome::sent()))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn pushes_beyond_the_queue_are_refused_and_those_of_a_lost_link_settle() {
-    let world = World::new("[{ use: mirror }]");
-    let client = world.connect("alice").await;
-    let pushes: Vec<_> = (0..40)
-        .map(|_| world.push("alice", "x".repeat(4000)))
-        .collect();
-    settle().await;
-    let full = |push: &&Pushed| {
-        push.outcome()
-            .is_some_and(|o| o.fault().is_some_and(|f| f.code == "link.queue_full"))
-    };
-    let refused = pushes.iter().filter(full).count();
-    assert!(
-        refused > 10,
-        "the queue holds 64 KiB, the stream 8: {refused}"
-    );
-    drop(client.socket);
-    client.task.await.unwrap();
-    assert!(
-        pushes.iter().all(|push| push.outcome().is_some()),
-        "every push has an outcome"
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,3 +1,8 @@
+//! The source over a real socket: what a caller is answered, and who may call.
+
+mod streams;
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,20 +10,16 @@ use linkgate_filter::{Clock, Outcome};
 use linkgate_proto::v1::push_service_client::PushServiceClient;
 use linkgate_proto::v1::receiver_outcome::Status;
 use linkgate_proto::v1::{PushRequest, PushResponse};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Streaming};
+use tonic::{Code, Request};
 
 use super::*;
 use crate::clock::SystemClock;
 use crate::push::testing::{TestLink, TestLinks};
 use crate::push::{GrpcCaller, GrpcSource, PushLimits, PushMetrics, Router};
 use crate::secret::Secret;
-
-mod tls;
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -104,27 +105,6 @@ fn statuses(response: &PushResponse) -> Vec<(&str, Status)> {
     outcomes
         .map(|o| (o.receiver_id.as_str(), o.status()))
         .collect()
-}
-
-struct Stream {
-    requests: mpsc::Sender<PushRequest>,
-    answers: Streaming<PushResponse>,
-}
-
-async fn stream(client: &mut PushServiceClient<Channel>) -> Stream {
-    let (requests, read) = mpsc::channel(16);
-    let call = client.push_stream(authorized(
-        ReceiverStream::new(read),
-        &format!("Bearer {TOKEN}"),
-    ));
-    let answers = call.await.unwrap().into_inner();
-    Stream { requests, answers }
-}
-
-impl Stream {
-    async fn next(&mut self) -> PushResponse {
-        self.answers.message().await.unwrap().expect("an answer")
-    }
 }
 
 #[tokio::test]
@@ -241,72 +221,6 @@ async fn the_caller_is_answered_before_its_deadline() {
     assert_eq!(link.keys(), ["k"]);
 }
 
-#[tokio::test]
-async fn a_stream_has_a_bounded_number_under_way_and_answers_as_they_settle() {
-    let config = GrpcSource {
-        max_in_flight: 2,
-        ..config()
-    };
-    let source = serve(&config).await;
-    let link = source.links.connect("alice", None);
-    let mut stream = stream(&mut source.client().await).await;
-    for key in ["k0", "k1", "k2"] {
-        stream
-            .requests
-            .send(request(key, &["alice"]))
-            .await
-            .unwrap();
-    }
-    source.queued(&link, 2).await;
-    let (first, second) = (link.take().unwrap(), link.take().unwrap());
-    assert_eq!((&*first.key, &*second.key), ("k0", "k1"));
-    assert!(link.keys().is_empty(), "the third has to wait");
-    second.settle(Outcome::accepted(""));
-    assert_eq!(stream.next().await.key, "k1");
-    source.queued(&link, 1).await;
-    first.settle(Outcome::accepted(""));
-    link.ack();
-    let mut keys = [stream.next().await.key, stream.next().await.key];
-    keys.sort();
-    assert_eq!(keys, ["k0", "k2"]);
-}
-
-#[tokio::test]
-async fn a_refused_push_leaves_the_stream_open() {
-    let config = GrpcSource {
-        auth: vec![caller(TOKEN, "chat")],
-        ..config()
-    };
-    let source = serve(&config).await;
-    let link = source.links.connect("alice", None);
-    let mut stream = stream(&mut source.client().await).await;
-    let mut refused = async |request: PushRequest| {
-        let key = request.key.clone();
-        stream.requests.send(request).await.unwrap();
-        let answer = stream.next().await;
-        assert_eq!(answer.key, key);
-        assert!(answer.outcomes.is_empty());
-        answer.fault.expect("a fault").code
-    };
-    assert_eq!(refused(request("k", &[])).await, "push.invalid");
-    let shop = PushRequest {
-        biz_id: "shop".to_owned(),
-        ..request("k", &["alice"])
-    };
-    assert_eq!(refused(shop).await, "push.forbidden");
-    stream
-        .requests
-        .send(request("k", &["alice"]))
-        .await
-        .unwrap();
-    source.queued(&link, 1).await;
-    link.ack();
-    assert_eq!(
-        statuses(&stream.next().await),
-        [("alice", Status::Delivered)]
-    );
-}
-
 fn caller(token: &str, biz_id: &str) -> GrpcCaller {
     GrpcCaller {
         token: Some(Secret::new(token)),
@@ -358,27 +272,6 @@ async fn a_push_over_the_limit_is_refused_by_size() {
     let status = client.push(large).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
     assert!(client.push(request("k", &["nobody"])).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_stop_answers_what_is_under_way_and_reads_no_more() {
-    let source = serve(&config()).await;
-    let link = source.links.connect("alice", None);
-    let mut stream = stream(&mut source.client().await).await;
-    stream
-        .requests
-        .send(request("k", &["alice"]))
-        .await
-        .unwrap();
-    source.queued(&link, 1).await;
-    source.stop.cancel();
-    link.ack();
-    assert_eq!(
-        statuses(&stream.next().await),
-        [("alice", Status::Delivered)]
-    );
-    assert_eq!(stream.answers.message().await.unwrap(), None);
-    source.served.await.unwrap().unwrap();
 }
 
 #[tokio::test]
