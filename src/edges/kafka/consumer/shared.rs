@@ -1,7 +1,8 @@
 //! What the reader and the polling thread have in common: events and records that are ready, and what each partition is
 //! meant to do. librdkafka is never called under its lock.
 
-use std::collections::{HashMap, VecDeque};
+mod state;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -12,11 +13,10 @@ use linkgate_filter::broker::{Arrival, Event, Partition, Release, Subscription};
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
+use self::state::{Held, State, weight};
+
 /// Failures are told of once in this time.
 const FAILED_EVERY: Duration = Duration::from_secs(1);
-
-/// What a record is charged beside its bytes.
-const EACH: usize = 256;
 
 pub(super) struct Shared {
     /// The reader's half of `read_ahead`.
@@ -27,44 +27,6 @@ pub(super) struct Shared {
     bell: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    events: VecDeque<Event>,
-    held: HashMap<Partition, Held>,
-    /// Partitions with records that are ready, in turn.
-    turns: VecDeque<Partition>,
-    bytes: usize,
-    /// There was more to read than `read_ahead`; until half of it is taken.
-    stalled: bool,
-    failed: Option<Instant>,
-    rung: bool,
-    leaving: bool,
-    reader: Option<Waker>,
-}
-
-/// A partition from when it is assigned until it is taken away.
-#[derive(Default)]
-struct Held {
-    ready: VecDeque<Arrival>,
-    /// The first offset that was read: what is done lies behind it.
-    first: Option<i64>,
-    /// The offset to hand out next; everything before it has been handed out.
-    position: i64,
-    /// The offset to poll next.
-    polled: i64,
-    /// Everything before this is done; and whether librdkafka has been told.
-    done: Option<i64>,
-    told: bool,
-    /// The reader wants no records.
-    paused: bool,
-    /// What has been polled beyond `position` was dropped and has to be read again.
-    rewind: bool,
-    /// librdkafka has been told to pause.
-    halted: bool,
-    /// On its way to another member: nothing more is read.
-    revoked: bool,
-}
-
 /// What the thread is to tell librdkafka.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -72,28 +34,6 @@ pub(super) struct Orders {
     /// Halted ones, to be read on; from the offset if one is given.
     pub(super) go_on: Vec<(Partition, Option<i64>)>,
     pub(super) done: Vec<(Partition, i64)>,
-}
-
-impl Held {
-    fn wants(&self, stalled: bool) -> bool {
-        !self.paused && !stalled && !self.revoked
-    }
-
-    /// Where to read on, if anything has been read.
-    fn target(&self) -> Option<i64> {
-        self.first.map(|_| match self.rewind {
-            true => self.position,
-            false => self.polled,
-        })
-    }
-
-    fn take_done(&mut self) -> Option<i64> {
-        if self.told {
-            return None;
-        }
-        self.told = true;
-        self.done
-    }
 }
 
 impl Shared {
@@ -354,42 +294,6 @@ impl Shared {
     }
 }
 
-impl State {
-    fn next_record(&mut self) -> Option<Arrival> {
-        let partition = self.turns.pop_front()?;
-        let held = self.held.get_mut(&partition)?;
-        let arrival = held.ready.pop_front()?;
-        held.position = arrival.offset + 1;
-        if !held.ready.is_empty() {
-            self.turns.push_back(partition);
-        }
-        self.bytes -= weight(&arrival);
-        Some(arrival)
-    }
-
-    /// Drops what is ready of a partition.
-    fn forget(&mut self, partition: &Partition) {
-        if let Some(held) = self.held.get_mut(partition) {
-            self.bytes -= held.ready.iter().map(weight).sum::<usize>();
-            held.ready.clear();
-            self.turns.retain(|other| other != partition);
-        }
-    }
-
-    /// Whether what was too much has just become little enough to read on.
-    fn is_relieved(&mut self, read_ahead: usize) -> bool {
-        let relieved = self.stalled && self.bytes <= read_ahead / 2;
-        self.stalled &= !relieved;
-        relieved
-    }
-
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
 /// Wakes the thread when a [`Release`] is dropped.
 struct Bell(Arc<Shared>);
 
@@ -397,10 +301,4 @@ impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.0.ring();
     }
-}
-
-fn weight(arrival: &Arrival) -> usize {
-    let headers = arrival.headers.iter();
-    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-    EACH + arrival.key.len() + arrival.payload.len() + headers
 }
