@@ -191,7 +191,7 @@ async fn welcome<H: Handler>(
     stop: CancellationToken,
 ) {
     let started = Instant::now();
-    let result = door.open(stream, peer.ip(), handler.as_ref(), &stop).await;
+    let result = handshake::open(&door, handler.as_ref(), stream, peer.ip(), &stop).await;
     match result {
         Ok(accepted) => {
             door.counters.accepted.inc();

@@ -7,21 +7,18 @@ use std::time::Duration;
 use linkgate_filter::problem::Problems;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_util::sync::CancellationToken;
 
 use super::admission::{Admission, PerIp};
 use super::auth::Authenticator;
 use super::config::{FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
 use super::forwarded::TrustedProxies;
-use super::handshake::{self, Accepted};
 use super::metrics::{Counters, ListenerMetrics};
 use super::origin::Origins;
 use super::refusal::Refusal;
 use super::stream::Stream;
-use super::{Handler, proxy_protocol, tls};
+use super::{proxy_protocol, tls};
 
 /// Allocated for every link, idle or not.
 const READ_BUFFER: usize = 1024;
@@ -43,11 +40,11 @@ pub(super) struct Door {
     pub(super) auth: Authenticator,
     pub(super) admission: Arc<Admission>,
     pub(super) retry_after: Duration,
-    handshake_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
     proxy_protocol: ProxyProtocol,
     tls: Option<Arc<ServerConfig>>,
     /// Handshakes in progress, of clients that are no trusted proxies.
-    handshakes: Arc<PerIp>,
+    pub(super) handshakes: Arc<PerIp>,
 }
 
 impl Door {
@@ -103,27 +100,8 @@ impl Door {
         })
     }
 
-    /// Takes a connection through its handshake, within the handshake timeout. One that is refused has got its answer
-    /// when this returns.
-    pub(super) async fn open<H: Handler>(
-        &self,
-        stream: TcpStream,
-        peer: IpAddr,
-        handler: &H,
-        stop: &CancellationToken,
-    ) -> Result<Accepted<H::Pipeline>, Refusal> {
-        let deadline = Instant::now() + self.handshake_timeout;
-        let behind_proxy = self.trusted.contains(peer);
-        let _in_progress = match behind_proxy {
-            true => None,
-            false => Some(self.handshakes.take(peer).ok_or(Refusal::HandshakesPerIp)?),
-        };
-        let (stream, peer) = within(deadline, self.secured(stream, peer, behind_proxy)).await?;
-        handshake::upgrade(self, handler, stream, peer, deadline, stop).await
-    }
-
     /// What stands in front of the request: a proxy's header, and TLS.
-    async fn secured(
+    pub(super) async fn secured(
         &self,
         mut stream: TcpStream,
         peer: IpAddr,
@@ -145,16 +123,6 @@ impl Door {
         };
         Ok((stream, peer))
     }
-}
-
-/// The part's result, or its refusal for having taken too long.
-pub(super) async fn within<T>(
-    deadline: Instant,
-    part: impl Future<Output = Result<T, Refusal>>,
-) -> Result<T, Refusal> {
-    tokio::time::timeout_at(deadline, part)
-        .await
-        .unwrap_or(Err(Refusal::Timeout))
 }
 
 fn socket_config(options: &WebSocketOptions) -> WebSocketConfig {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::request::Request;
 use linkgate_filter::{Form, Identity};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Permit;
 use super::auth::Authenticated;
-use super::door::{Door, within};
+use super::door::Door;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Handler, Offer, subprotocol};
@@ -51,6 +52,25 @@ struct Admitted<P> {
     authenticated: Authenticated,
     permit: Permit,
     pipeline: P,
+}
+
+/// Takes a connection through its handshake, within the handshake timeout. One that is refused has got its answer
+/// when this returns.
+pub(super) async fn open<H: Handler>(
+    door: &Door,
+    handler: &H,
+    stream: TcpStream,
+    peer: IpAddr,
+    stop: &CancellationToken,
+) -> Result<Accepted<H::Pipeline>, Refusal> {
+    let deadline = Instant::now() + door.handshake_timeout;
+    let behind_proxy = door.trusted.contains(peer);
+    let _in_progress = match behind_proxy {
+        true => None,
+        false => Some(door.handshakes.take(peer).ok_or(Refusal::HandshakesPerIp)?),
+    };
+    let (stream, peer) = within(deadline, door.secured(stream, peer, behind_proxy)).await?;
+    upgrade(door, handler, stream, peer, deadline, stop).await
 }
 
 /// Reads the request and answers it. A refusal has been sent, if its kind is sent at all.
@@ -133,4 +153,14 @@ fn admit<H: Handler>(
         permit,
         pipeline,
     })
+}
+
+/// The part's result, or its refusal for having taken too long.
+async fn within<T>(
+    deadline: Instant,
+    part: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::time::timeout_at(deadline, part)
+        .await
+        .unwrap_or(Err(Refusal::Timeout))
 }
