@@ -8,6 +8,7 @@ mod assemble;
 mod describe;
 pub mod diagnostics;
 pub mod document;
+mod files;
 mod fill;
 mod parse;
 mod read;
@@ -103,7 +104,7 @@ pub fn load(paths: &[PathBuf], registry: &Registry) -> Result<Config, Box<Invali
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     for path in paths {
-        sources.add(path, &mut diagnostics);
+        files::add(&mut sources, path, &mut diagnostics);
     }
     let documents = read::read(&mut sources, &mut diagnostics);
     let config = assemble::assemble(&documents, registry, &sources, &mut diagnostics);

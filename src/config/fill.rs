@@ -8,8 +8,9 @@ use linkgate_filter::problem::nearest;
 use serde_yaml::Value;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
+use super::files::{LARGEST, TooLarge, read_bounded};
 use super::parse::plain_scalar;
-use super::source::{LARGEST, Span, TooLarge, read_bounded};
+use super::source::Span;
 use super::tree::{Node, Tree};
 
 /// What references are filled in from.

@@ -12,9 +12,9 @@ use super::describe;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{ConfigSource, Document, SCHEMA};
 use super::fill::Filler;
-use super::parse;
 use super::source::Sources;
 use super::tree::{Node, Tree};
+use super::{files, parse};
 
 /// All documents of the sources, and of the directories they name. Those with wrong values are among them: what is right
 /// in them takes part in the checks.
@@ -50,7 +50,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 let folder: PathBuf = directory.join(more.directory).components().collect();
                 if folder.is_dir() {
-                    sources.add(&folder, diagnostics);
+                    files::add(sources, &folder, diagnostics);
                 } else {
                     diagnostics.push_unread(no_directory(&tree, &folder));
                 }

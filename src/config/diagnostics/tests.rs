@@ -3,7 +3,7 @@ use super::*;
 /// What is shown of a problem at `a: 1`.
 fn shown(prepare: impl FnOnce(&mut Diagnostics, Span)) -> String {
     let mut sources = Sources::default();
-    let file = sources.add_text("test.yaml", "a: 1\n");
+    let file = sources.push("test.yaml", "a: 1\n");
     let span = Span {
         file,
         start: 3,

@@ -7,7 +7,7 @@ use crate::config::source::Sources;
 /// The values of `text` with its references filled in, and what is wrong.
 fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
     let mut sources = Sources::default();
-    let file = sources.add_text("test.yaml", text);
+    let file = sources.push("test.yaml", text);
     let mut diagnostics = Diagnostics::default();
     let mut trees = parse(&sources, file, &mut diagnostics);
     let filler = Filler {

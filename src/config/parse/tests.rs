@@ -5,7 +5,7 @@ use super::*;
 /// What is read, and what is wrong.
 fn read(text: &str) -> (Vec<Tree>, Vec<String>, Sources) {
     let mut sources = Sources::default();
-    let file = sources.add_text("test.yaml", text);
+    let file = sources.push("test.yaml", text);
     let mut diagnostics = Diagnostics::default();
     let trees = parse(&sources, file, &mut diagnostics);
     let problems = diagnostics

@@ -4,7 +4,7 @@ use crate::config::parse::parse;
 use crate::config::source::Sources;
 
 fn tree(name: &str, text: &str, sources: &mut Sources) -> Tree {
-    let file = sources.add_text(name, text);
+    let file = sources.push(name, text);
     parse(sources, file, &mut Diagnostics::default()).remove(0)
 }
 

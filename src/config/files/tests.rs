@@ -6,7 +6,7 @@ fn names(folder: &Path, paths: &[&str]) -> (Vec<String>, usize) {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     for path in paths {
-        sources.add(&folder.join(path), &mut diagnostics);
+        add(&mut sources, &folder.join(path), &mut diagnostics);
     }
     let name = |id| {
         sources
@@ -46,8 +46,12 @@ fn what_is_named_outright_is_read_whatever_it_is_called() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(".config"), "\u{feff}schema: 1").unwrap();
     let mut sources = Sources::default();
-    sources.add(&folder.path().join(".config"), &mut Diagnostics::default());
-    assert_eq!(sources.get(FileId(0)).text, "schema: 1");
+    add(
+        &mut sources,
+        &folder.path().join(".config"),
+        &mut Diagnostics::default(),
+    );
+    assert_eq!(sources.get(sources.ids().next().unwrap()).text, "schema: 1");
 }
 
 #[test]
