@@ -88,6 +88,9 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.flush.interval.messages=1000
+# One that was killed may come back when its session is over.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 ",
             folder = self.folder.path().display(),
         );
