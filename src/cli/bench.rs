@@ -34,10 +34,10 @@ pub(super) struct Args {
     /// What the links do
     #[arg(long, value_enum, default_value_t = Mode::Upstream)]
     mode: Mode,
-    /// How many connections
+    /// How many links to open
     #[arg(long, value_name = "N", default_value_t = 100)]
     links: usize,
-    /// How fast they are opened
+    /// How fast to open them
     #[arg(long, value_name = "RATE", default_value = "2000/s")]
     ramp: Rate,
     /// Link number i is the user with this name and i
@@ -99,7 +99,7 @@ enum Mode {
     Upstream,
     /// Receive pushes, which the bench pushes too, and acknowledge them.
     Push,
-    /// Nothing: how much memory is a link?
+    /// Do nothing, to see how much memory a link takes.
     Idle,
 }
 

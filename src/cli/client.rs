@@ -58,7 +58,7 @@ pub(super) struct Args {
     /// Leave after this time, answered or not
     #[arg(long, value_name = "TIME")]
     timeout: Option<HumanDuration>,
-    /// Between heartbeats; a gateway that is silent for two of them is left
+    /// The time between heartbeats; a gateway that is silent for two of them is left
     #[arg(long, value_name = "TIME", default_value = "20s")]
     heartbeat: HumanDuration,
     /// Send a message again at most so many times when the gateway asks for it

@@ -11,7 +11,7 @@ use crate::client::Target;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Gateway {
-    /// Where the gateway listens. `ws://` and the path `/ws` may be left out
+    /// Where the gateway listens; `ws://` and the path `/ws` may be left out
     #[arg(default_value = "ws://127.0.0.1:8080/ws")]
     pub(crate) url: String,
     /// The bizID, for a listener with `auth: insecure_query`

@@ -11,13 +11,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config;
 use crate::node::Node;
 
-/// Runs a node until SIGTERM or Ctrl-C.
+/// Run a node until SIGTERM or Ctrl-C.
 ///
-/// It then accepts no more, answers what its clients have sent, tells them to go, waits for what is unsettled, and exits
-/// with 0; with 1 if something was left when the time was over. A second signal ends it at once.
+/// Then it accepts no more, answers what its clients have sent, tells them to go, and waits for what is unsettled. A
+/// second signal ends it at once.
+///
+/// Exit code: 0 if nothing was left when the time was over, 1 if something was, or if the node could not start.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, or directories whose `*.yaml` and `*.yml` files are read. Together they are one configuration
+    /// Files, or directories whose `*.yaml` and `*.yml` files are read; together they are one configuration
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How long a stop waits for links and their unsettled messages

@@ -7,7 +7,7 @@ use linkgate_filter::Registry;
 
 use crate::config::schema::schema;
 
-/// Prints the JSON Schema (draft 2020-12) of a configuration document.
+/// Print the JSON Schema (draft 2020-12) of a configuration document.
 ///
 /// Editors that speak to yaml-language-server use it where a document begins with
 /// `# yaml-language-server: $schema=PATH`.

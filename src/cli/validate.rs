@@ -9,12 +9,12 @@ use linkgate_filter::Registry;
 use crate::config::diagnostics::count;
 use crate::config::{self, Config};
 
-/// Checks a configuration and shows every problem at its place.
+/// Check a configuration and show every problem at its place.
 ///
-/// Exits with 0 if there is none, and with 1 otherwise.
+/// Exit code: 0 if there is none, 1 otherwise.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, or directories whose `*.yaml` and `*.yml` files are read. Together they are one configuration.
+    /// Files, or directories whose `*.yaml` and `*.yml` files are read; together they are one configuration
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 }
