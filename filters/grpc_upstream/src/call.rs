@@ -6,16 +6,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::trace::TraceId;
 use linkgate_filter::{Counter, Effect, Fault, Open};
+use linkgate_grpc::{Endpoint, Lease, NoEndpoint, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::budget::RetryBudget;
 use crate::config::Config;
-use crate::endpoint::{Endpoint, Lease};
 use crate::log_gate::LogGate;
 use crate::metadata;
-use crate::pool::{NoEndpoint, Pool};
 use crate::pushback::Pushback;
 use crate::status::{self, Ended, Failure};
 use crate::wire::{Trace, Wire};

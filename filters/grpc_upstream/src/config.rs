@@ -6,6 +6,7 @@ use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{ByteSize, HumanDuration};
 use linkgate_filter::{Deserialize, JsonSchema, Prepare, schemars};
+use linkgate_grpc::BreakerRules;
 use serde::Serialize;
 use tonic::Code;
 
@@ -30,7 +31,7 @@ pub struct Config {
     pub retry_budget: RetryBudget,
     /// When an endpoint that fails is left alone for a while.
     #[serde(default)]
-    pub breaker: Breaker,
+    pub breaker: BreakerRules,
     /// Whether the order of a link's messages is kept. Default: link.
     #[serde(default)]
     pub ordering: Ordering,
@@ -178,40 +179,6 @@ impl Default for RetryBudget {
         Self {
             ratio: 0.2,
             min_per_second: 10,
-        }
-    }
-}
-
-/// When an endpoint is left alone for a while. Tries count as failed that never reached the backend, took too long, lost
-/// their connection, or ended as unavailable, unknown, internal, data_loss or deadline_exceeded. A connection that fails
-/// under several calls is one failure.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(crate = "schemars")]
-pub struct Breaker {
-    /// Failed tries in a row that open the breaker. Default: 5.
-    pub failures: u32,
-    /// The share of failed tries within `window` that opens it, above 0 and up to 1. Default: 0.5.
-    pub failure_ratio: f64,
-    /// Tries within `window` before `failure_ratio` says anything. Default: 20.
-    pub min_calls: u32,
-    /// The time that `failure_ratio` looks back. Default: 10s.
-    pub window: HumanDuration,
-    /// How long an open breaker lets nothing through. Default: 5s.
-    pub open_for: HumanDuration,
-    /// Tries let through at a time after that; so many successes close it, one failure opens it again. Default: 1.
-    pub probes: u32,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self {
-            failures: 5,
-            failure_ratio: 0.5,
-            min_calls: 20,
-            window: Duration::from_secs(10).into(),
-            open_for: Duration::from_secs(5).into(),
-            probes: 1,
         }
     }
 }

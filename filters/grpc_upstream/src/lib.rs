@@ -46,16 +46,12 @@
 //! What may not enter: anything about clients' frames, and any other backend protocol.
 
 mod batch;
-mod breaker;
 mod budget;
 mod call;
 mod config;
-mod connector;
 mod deliver;
-mod endpoint;
 mod log_gate;
 mod metadata;
-mod pool;
 mod pushback;
 mod rpc;
 mod shared;
@@ -73,11 +69,10 @@ use linkgate_filter::{
     Context, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, SharedScope,
     Token, Verdict,
 };
+use linkgate_grpc::{Connector, Network, Pool};
 
 use crate::call::{Caller, Events};
-pub use crate::config::{Breaker, Config, Ordering, Retry, RetryBudget, RetryCode};
-use crate::connector::{Connector, Network};
-use crate::pool::Pool;
+pub use crate::config::{Config, Ordering, Retry, RetryBudget, RetryCode};
 use crate::shared::{Door, Place, Shared};
 
 /// The prepared value of one `grpc_upstream` entry.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_filter::Fault;
+use linkgate_grpc::Directory;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::budget::RetryBudget;
-use crate::endpoint::Directory;
 
 /// What all links of a business share. Outlives a change of the pipeline.
 #[derive(Default)]

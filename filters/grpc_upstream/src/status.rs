@@ -5,6 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use linkgate_filter::{Blame, Fault};
+use linkgate_grpc::chain;
 use tonic::{Code, Status};
 
 use crate::pushback::{self, Pushback};
@@ -244,20 +245,6 @@ fn describe(status: &Status) -> String {
         Some(source) => chain(source),
         None => status.message().to_owned(),
     }
-}
-
-/// An error with its causes, without repeating what a cause already says.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 fn bounded(mut message: String) -> String {

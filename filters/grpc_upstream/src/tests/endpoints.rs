@@ -8,8 +8,7 @@ use serde_json::json;
 use tonic::Status;
 
 use super::memory::{Backend, Memory, caller, deliver, fault, pool};
-use crate::config;
-use crate::endpoint::Directory;
+use linkgate_grpc::{BreakerRules, Directory};
 
 fn accepted() -> Outcome {
     Outcome::accepted("hello")
@@ -233,7 +232,7 @@ async fn a_changed_pipeline_finds_connections_and_breakers_again() {
     let memory = Arc::new(Memory::default());
     memory.serve("a:1", &Backend::echo());
     let directory = Arc::<Directory>::default();
-    let rules = config::Breaker::default();
+    let rules = BreakerRules::default();
     let old = pool(&memory, &["a:1"], &directory);
     let lease = old.lease(&[], rules).await.unwrap();
     let new = pool(&memory, &["b:1", "a:1"], &directory);

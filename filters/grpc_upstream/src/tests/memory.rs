@@ -31,9 +31,7 @@ use tonic::transport::{Channel, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::call::Caller;
-use crate::connector::{ConnectError, Connector, transport};
-use crate::endpoint::{Address, Directory};
-use crate::pool::Pool;
+use linkgate_grpc::{Address, ConnectError, Connector, Directory, Pool, transport};
 
 type Answer = Result<OnReceiveResponse, Status>;
 type Script = dyn Fn(OnReceiveRequest) -> BoxFuture<'static, Answer> + Send + Sync;

@@ -11,7 +11,7 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use super::memory::{Backend, caller_of, deliver, fault, pool_over};
 use crate::call::Caller;
-use crate::connector::Network;
+use linkgate_grpc::Network;
 
 /// A certificate authority and what it has signed, as PEM.
 struct Authority {

@@ -7,10 +7,10 @@ use std::path::Path;
 use futures_util::future::BoxFuture;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
 
-use crate::endpoint::{Address, Settings};
+use crate::address::{Address, Settings};
 
 /// Opens channels and finds addresses.
-pub(crate) trait Connector: Send + Sync + 'static {
+pub trait Connector: Send + Sync + 'static {
     /// A channel that connects with its first call, and again after its connection is lost.
     fn channel(&self, address: &Address) -> Result<Channel, ConnectError>;
 
@@ -20,25 +20,29 @@ pub(crate) trait Connector: Send + Sync + 'static {
 
 /// Why no channel can be opened. For the log of the one who runs the gateway.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
+    /// A file of `tls` cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
     File {
+        /// Which.
         path: std::path::PathBuf,
+        /// Why not.
         error: io::Error,
     },
+    /// A setting that the transport refuses, with its reason.
     #[error("{0}")]
     Transport(String),
 }
 
 impl From<tonic::transport::Error> for ConnectError {
     fn from(error: tonic::transport::Error) -> Self {
-        Self::Transport(crate::status::chain(&error))
+        Self::Transport(crate::chain(&error))
     }
 }
 
 /// TCP and TLS.
 #[derive(Debug)]
-pub(crate) struct Network;
+pub struct Network;
 
 impl Connector for Network {
     fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
@@ -59,7 +63,7 @@ impl Connector for Network {
 }
 
 /// Everything but TLS and the connection itself.
-pub(crate) fn transport(address: &Address) -> Result<Transport, ConnectError> {
+pub fn transport(address: &Address) -> Result<Transport, ConnectError> {
     let Settings {
         keep_alive,
         connect_timeout,

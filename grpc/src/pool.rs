@@ -11,17 +11,19 @@ use linkgate_filter::backend::{GrpcBackend, Target};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::config::Breaker as Rules;
+use crate::address::{Address, Settings};
+use crate::breaker::BreakerRules;
 use crate::connector::Connector;
-use crate::endpoint::{Address, Directory, Endpoint, Lease, Settings};
+use crate::endpoint::{Directory, Endpoint, Lease};
 
 /// The endpoints of one backend.
-pub(crate) struct Pool {
+pub struct Pool {
     targets: Vec<Target>,
     settings: Arc<Settings>,
     resolve_every: Duration,
     max_addresses: usize,
-    pub(crate) connector: Arc<dyn Connector>,
+    /// Opens the channels of its endpoints.
+    pub connector: Arc<dyn Connector>,
     directory: Arc<Directory>,
     known: Mutex<Known>,
     /// Held by the one who resolves.
@@ -40,7 +42,7 @@ struct Known {
 
 /// Why there is no endpoint for a try.
 #[derive(Debug)]
-pub(crate) enum NoEndpoint {
+pub enum NoEndpoint {
     /// No name has an address.
     NoAddress(String),
     /// Every breaker is open; the first lets a try through after so long.
@@ -51,7 +53,8 @@ impl Pool {
     /// Names are asked again at the earliest after this, however often endpoints fail.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    pub(crate) fn new(
+    /// Connects to nothing yet; endpoints that `directory` knows are taken up with their connections and breakers.
+    pub fn new(
         backend: &GrpcBackend,
         connector: Arc<dyn Connector>,
         directory: Arc<Directory>,
@@ -78,10 +81,10 @@ impl Pool {
 
     /// An endpoint for the next try: the one with the fewest calls in flight among those whose breaker allows it, one
     /// not tried before if possible.
-    pub(crate) async fn lease(
+    pub async fn lease(
         self: &Arc<Self>,
         tried: &[Arc<Endpoint>],
-        rules: Rules,
+        rules: BreakerRules,
     ) -> Result<Lease, NoEndpoint> {
         let endpoints = self.endpoints().await?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +110,7 @@ impl Pool {
     }
 
     /// An endpoint could not be reached: names are asked again soon.
-    pub(crate) fn doubt(&self) {
+    pub fn doubt(&self) {
         self.known.lock().doubted = true;
     }
 

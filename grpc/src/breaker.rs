@@ -3,10 +3,44 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use linkgate_filter::units::HumanDuration;
+use linkgate_filter::{Deserialize, JsonSchema, schemars};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::config::Breaker as Rules;
+/// When an endpoint is left alone for a while. Tries count as failed that never reached the backend, took too long, lost
+/// their connection, or ended as unavailable, unknown, internal, data_loss or deadline_exceeded. A connection that fails
+/// under several calls is one failure.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(crate = "schemars")]
+pub struct BreakerRules {
+    /// Failed tries in a row that open the breaker. Default: 5.
+    pub failures: u32,
+    /// The share of failed tries within `window` that opens it, above 0 and up to 1. Default: 0.5.
+    pub failure_ratio: f64,
+    /// Tries within `window` before `failure_ratio` says anything. Default: 20.
+    pub min_calls: u32,
+    /// The time that `failure_ratio` looks back. Default: 10s.
+    pub window: HumanDuration,
+    /// How long an open breaker lets nothing through. Default: 5s.
+    pub open_for: HumanDuration,
+    /// Tries let through at a time after that; so many successes close it, one failure opens it again. Default: 1.
+    pub probes: u32,
+}
+
+impl Default for BreakerRules {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            failure_ratio: 0.5,
+            min_calls: 20,
+            window: Duration::from_secs(10).into(),
+            open_for: Duration::from_secs(5).into(),
+            probes: 1,
+        }
+    }
+}
 
 /// Closed: all pass. Open: none. Half open: a few at a time, to see.
 #[derive(Debug, Default)]
@@ -43,7 +77,7 @@ pub(crate) struct Pass {
 
 impl Breaker {
     /// Lets a try through, or says how long none will be.
-    pub(crate) fn admit(&self, now: Instant, rules: &Rules) -> Result<Pass, Duration> {
+    pub(crate) fn admit(&self, now: Instant, rules: &BreakerRules) -> Result<Pass, Duration> {
         let mut inner = self.0.lock();
         if let State::Open { until } = inner.state {
             if now < until {
@@ -67,7 +101,7 @@ impl Breaker {
         pass: &Pass,
         ok: Option<bool>,
         now: Instant,
-        rules: &Rules,
+        rules: &BreakerRules,
     ) -> bool {
         let mut inner = self.0.lock();
         if pass.epoch != inner.epoch {
@@ -145,12 +179,12 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn rules() -> Rules {
-        Rules {
+    fn rules() -> BreakerRules {
+        BreakerRules {
             failures: 3,
             min_calls: 10,
             probes: 2,
-            ..Rules::default()
+            ..BreakerRules::default()
         }
     }
 

@@ -3,37 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use linkgate_filter::backend::{BackendTls, KeepAlive};
-use linkgate_filter::units::HumanDuration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-use crate::breaker::{Breaker, Pass};
-use crate::config::Breaker as Rules;
+use crate::address::Address;
+use crate::breaker::{Breaker, BreakerRules, Pass};
 use crate::connector::{ConnectError, Connector};
 
-/// Where and how to connect.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Address {
-    /// What is dialled: `scheme://host-or-address:port`.
-    pub(crate) uri: http::Uri,
-    /// What the backend is called in requests and certificates: `scheme://host:port`.
-    pub(crate) origin: http::Uri,
-    pub(crate) settings: Arc<Settings>,
-}
-
-/// How to connect.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
-    pub(crate) tls: Option<BackendTls>,
-    pub(crate) keep_alive: KeepAlive,
-    pub(crate) connect_timeout: HumanDuration,
-}
-
+/// One address of a backend.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) address: Address,
+pub struct Endpoint {
+    /// Where it is.
+    pub address: Address,
     in_flight: AtomicUsize,
     breaker: Breaker,
     /// Opened at first use, and anew after it could not be reached, so that changed certificates are read.
@@ -52,15 +34,16 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
+    /// Tries under way there.
+    pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// The leave to make one try here, or how long there will be none.
-    pub(crate) fn lease(
+    pub fn lease(
         self: &Arc<Self>,
         now: Instant,
-        rules: Rules,
+        rules: BreakerRules,
     ) -> Result<Lease, std::time::Duration> {
         let pass = self.breaker.admit(now, &rules)?;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -76,22 +59,23 @@ impl Endpoint {
 
 /// One try at an endpoint: counted as in flight while it lives.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     endpoint: Arc<Endpoint>,
     pass: Pass,
-    rules: Rules,
+    rules: BreakerRules,
     /// The number of the channel it uses; 0 before it has one.
     channel: u64,
     ended: bool,
 }
 
 impl Lease {
-    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+    /// Where the try is made.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 
     /// The endpoint's channel. Connects with its first call.
-    pub(crate) fn channel(&mut self, connector: &dyn Connector) -> Result<Channel, ConnectError> {
+    pub fn channel(&mut self, connector: &dyn Connector) -> Result<Channel, ConnectError> {
         let mut held = self.endpoint.channel.lock();
         if let Some((number, channel)) = &*held {
             self.channel = *number;
@@ -104,7 +88,7 @@ impl Lease {
     }
 
     /// The connection has failed: the next call opens a new channel. Answers whether this try is the first to say so.
-    pub(crate) fn forget_channel(&self) -> bool {
+    pub fn forget_channel(&self) -> bool {
         let mut held = self.endpoint.channel.lock();
         let opened = self.channel > 0;
         let current = held
@@ -117,7 +101,7 @@ impl Lease {
     }
 
     /// Tells the breaker how the try ended; `None`: that says nothing of the endpoint. Answers whether that opened it.
-    pub(crate) fn end(&mut self, ok: Option<bool>) -> bool {
+    pub fn end(&mut self, ok: Option<bool>) -> bool {
         self.ended = true;
         let breaker = &self.endpoint.breaker;
         breaker.record(&self.pass, ok, Instant::now(), &self.rules)
@@ -136,10 +120,11 @@ impl Drop for Lease {
 /// The endpoints in use by a business, so that a changed pipeline finds their connections and breakers again. Holds none
 /// alive by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<Vec<Weak<Endpoint>>>);
+pub struct Directory(Mutex<Vec<Weak<Endpoint>>>);
 
 impl Directory {
-    pub(crate) fn endpoint(&self, address: &Address) -> Arc<Endpoint> {
+    /// The endpoint at this address with these settings: the one in use, or a new one.
+    pub fn endpoint(&self, address: &Address) -> Arc<Endpoint> {
         let mut held = self.0.lock();
         held.retain(|endpoint| endpoint.strong_count() > 0);
         let known = held

@@ -1,0 +1,41 @@
+//! The client's side of a gRPC backend: its endpoints found, chosen, connected, and left alone while they fail.
+//!
+//! ```text
+//! Pool ── lease ──> Lease ── channel ──> tonic's Channel
+//!   │                 └─ end ──> Breaker
+//!   └─ Directory: endpoints that outlive a change of the configuration
+//! ```
+//!
+//! A [`Pool`] is made from the configuration of one backend; [`Pool::lease`] answers with leave to make one try at the
+//! endpoint with the fewest calls in flight whose breaker allows it. What is called there, how often it is tried again and
+//! what its answer means is the caller's own.
+//!
+//! What may not enter: messages, retries, and the meaning of a status.
+
+mod address;
+mod breaker;
+mod connector;
+mod endpoint;
+mod pool;
+
+use std::error::Error;
+
+pub use crate::address::{Address, Settings};
+pub use crate::breaker::BreakerRules;
+pub use crate::connector::{ConnectError, Connector, Network, transport};
+pub use crate::endpoint::{Directory, Endpoint, Lease};
+pub use crate::pool::{NoEndpoint, Pool};
+
+/// An error with its causes, without repeating what a cause already says.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}
