@@ -15,6 +15,8 @@ pub struct LinkHandle {
     info: Arc<LinkInfo>,
     pub(super) mailbox: Mailbox,
     parked: AtomicBool,
+    closing: AtomicBool,
+    replaced: AtomicBool,
 }
 
 impl LinkHandle {
@@ -27,6 +29,8 @@ impl LinkHandle {
             info,
             mailbox: Mailbox::new(settings.max_push, settings.push_queue, budget),
             parked: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
         }
     }
 
@@ -42,6 +46,26 @@ impl LinkHandle {
 
     pub(super) fn park(&self) {
         self.parked.store(true, Ordering::Release);
+    }
+
+    /// Whether the client is there to stay, as far as the gateway knows.
+    pub(super) fn is_live(&self) -> bool {
+        !self.is_parked() && !self.closing.load(Ordering::Acquire)
+    }
+
+    /// The close frame is on its way, or has come.
+    pub(super) fn closes(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether a later link has taken the session over, though the socket may still be open.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    /// Marks it as replaced; [`LinkHandle::replace`] tells its task.
+    pub(super) fn gives_way(&self) {
+        self.replaced.store(true, Ordering::Release);
     }
 
     /// Sends a push. Its outcome comes by its receipt; a push that is not taken comes back with the reason.

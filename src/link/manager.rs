@@ -66,23 +66,23 @@ impl LinkManager {
         let key = key(identity);
         let mut shard = self.shard(&key).lock();
         let links = shard.entry(key).or_default();
+        // One that was replaced before has no session to hand on any more.
         let same = || {
-            links
-                .iter()
-                .filter(|link| link.info().identity == *identity)
+            let own = links.iter().filter(|link| !link.is_replaced());
+            own.filter(|link| link.info().identity == *identity)
         };
-        let live = same().filter(|link| !link.is_parked()).count();
+        let live = same().filter(|link| link.is_live()).count();
         // Those that give way; the first of them hands its session on.
         let replaced: Vec<_> = match settings.second_login {
             SecondLogin::Reject if live > 0 => return Err(Taken),
             SecondLogin::Replace | SecondLogin::Reject => same().rev().cloned().collect(),
             SecondLogin::Allow(most) if live >= most.max(1) as usize => same()
-                .filter(|link| !link.is_parked())
+                .filter(|link| link.is_live())
                 .take(live + 1 - most.max(1) as usize)
                 .cloned()
                 .collect(),
             SecondLogin::Allow(_) => same()
-                .filter(|link| link.is_parked())
+                .filter(|link| !link.is_live())
                 .take(1)
                 .cloned()
                 .collect(),
@@ -97,6 +97,7 @@ impl LinkManager {
             Arc::clone(budget),
         ));
         links.push(Arc::clone(&handle));
+        replaced.iter().for_each(|link| link.gives_way());
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         for link in replaced {
@@ -134,7 +135,7 @@ impl LinkManager {
         let links = shard.get(&key).into_iter().flatten();
         let wanted = links.filter(|link| {
             let device = link.info().identity.device_id.as_deref();
-            !link.is_parked() && (device_id.is_none() || device_id == device)
+            !link.is_parked() && !link.is_replaced() && (device_id.is_none() || device_id == device)
         });
         wanted.cloned().collect()
     }

@@ -72,7 +72,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
                     reason: reason.name(),
                 })
                 .inc();
-            return Opened::Refused(Box::pin(refuse(socket, reason, self.settings.close)));
+            return Opened::Refused(Box::pin(refuse(
+                socket,
+                reason,
+                self.settings.close,
+                permit,
+            )));
         };
         metrics.open.inc();
         let chains = Chains::open(&self.pipeline, handle.info());
@@ -108,10 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Unpin> Future for Opened<S, P> {
     }
 }
 
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+/// Says why, and waits for the client to go; `_permit` counts its socket until then.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin, P>(
     mut socket: Socket<S>,
     code: CloseCode,
     patience: Duration,
+    _permit: P,
 ) {
     let goodbye = poll_fn(|cx| {
         if ready!(socket.poll_ready(cx)).is_err() || socket.close(code).is_err() {

@@ -48,6 +48,8 @@ pub(super) struct Socket<S> {
     inner: WebSocketStream<S>,
     /// A frame that is being written past the buffer.
     large: Option<Large>,
+    /// Some of such a frame has been taken since [`Socket::has_moved`] was asked.
+    moved: bool,
     /// The client broke the protocol: what else it sends is read and thrown away, so that the close frame reaches it.
     broken: bool,
 }
@@ -63,6 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self {
             inner,
             large: None,
+            moved: false,
             broken: false,
         }
     }
@@ -153,6 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.large.is_some()
     }
 
+    /// Whether the client has taken some of a large frame since this was last asked: slow, but not stuck.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     fn poll_large(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if let Some(Large { written: 0, .. }) = &self.large {
             ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
@@ -176,6 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 return Poll::Ready(Err(Error::ConnectionClosed));
             }
             *written += count;
+            self.moved = true;
         }
         Poll::Ready(Ok(()))
     }

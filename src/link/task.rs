@@ -215,6 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 Read::Alive => {}
                 Read::Goodbye => {
                     connection.closing.get_or_insert("peer");
+                    self.entered.handle.closes();
                     connection.dirty = true;
                 }
                 Read::Broken(code) => self.close = self.close.or(Some(code)),
@@ -296,6 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             return;
         }
         connection.closing = Some(code.name());
+        self.entered.handle.closes();
         connection.dirty = true;
         connection.timing.closes(now);
         // An error here shows again when the buffer is flushed.
@@ -323,7 +325,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 }
             }
             Poll::Ready(Err(_)) => self.disconnect("lost"),
-            Poll::Pending => connection.timing.stalls(now),
+            Poll::Pending => {
+                if connection.socket.has_moved() {
+                    connection.timing.flows();
+                }
+                connection.timing.stalls(now);
+            }
         }
     }
 

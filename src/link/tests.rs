@@ -13,7 +13,7 @@ use linkgate_filter::{
     CloseCode, Command, Context, Filter, FilterType, Form, Identity, Open, Outcome, Pipeline,
     Prepare, Properties, Registry, Verdict,
 };
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
@@ -249,6 +249,21 @@ async fn a_client_that_does_not_read_costs_only_itself() {
     );
     flood.await.unwrap();
     assert_eq!(world.manager.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_a_large_frame_slowly_stays() {
+    let world = World::new("[{ use: mirror }]");
+    let mut slow = world.connect("slow").await;
+    slow.send(&"x".repeat(60_000)).await;
+    let (mut taken, mut bytes) = (0, [0; 2000]);
+    while taken < 60_000 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let count = slow.socket.get_mut().read(&mut bytes).await.unwrap();
+        assert!(count > 0, "closed after {taken} bytes");
+        taken += count;
+    }
+    assert!(!slow.task.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

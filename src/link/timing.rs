@@ -83,7 +83,7 @@ impl Timing {
         }
     }
 
-    /// The client has taken everything.
+    /// The client takes what is written.
     pub(super) fn flows(&mut self) {
         self.stalled = None;
     }

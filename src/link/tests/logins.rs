@@ -58,3 +58,50 @@ async fn devices_are_links_of_their_own() {
     assert_eq!(world.manager.find("chat", "alice", Some("desk")).len(), 1);
     assert_eq!(world.manager.find("chat", "alice", Some("car")).len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_handed_on_once_though_the_old_socket_stays() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = SecondLogin::Allow(2);
+    // Half-open: they never answer the close frame.
+    let _first = world.connect("alice").await;
+    let _second = world.connect("alice").await;
+    let mut third = world.connect("alice").await;
+    let mut fourth = world.connect("alice").await;
+    let links = world.manager.find("chat", "alice", None);
+    assert_eq!(
+        links.len(),
+        2,
+        "the two that were replaced are no longer found"
+    );
+    let sessions = [links[0].info().session(), links[1].info().session()];
+    assert!(!Arc::ptr_eq(sessions[0], sessions[1]), "a session each");
+    for client in [&mut third, &mut fourth] {
+        client.send("here").await;
+        assert_eq!(client.text().await, "here");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_closing_does_not_keep_its_client_out() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = SecondLogin::Reject;
+    let _first = world.connect("alice").await;
+    world.manager.find("chat", "alice", None)[0].close(CloseCode::REDIRECT);
+    settle().await;
+    let mut second = world.connect("alice").await;
+    second.send("back").await;
+    assert_eq!(second.text().await, "back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_login_counts_until_its_socket_is_closed() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = SecondLogin::Reject;
+    let _first = world.connect("alice").await;
+    let second = world.connect("alice").await;
+    assert!(second.permit.upgrade().is_some());
+    drop(second.socket);
+    second.task.await.unwrap();
+    assert!(second.permit.upgrade().is_none());
+}
