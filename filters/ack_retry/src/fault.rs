@@ -12,6 +12,8 @@ pub const OFFLINE: &str = "push.offline";
 pub const WINDOW_FULL: &str = "push.window_full";
 /// The push has no key, so that its acknowledgement could not be told from others. It was not sent.
 pub const NO_KEY: &str = "push.no_key";
+/// Another push with this key, of another body, is pending. It was not sent.
+pub const KEY_REUSED: &str = "push.key_reused";
 /// A later link of the client has taken over. It was not sent.
 pub const REPLACED: &str = "link.replaced";
 
@@ -39,6 +41,10 @@ pub(crate) fn window_full() -> Fault {
 
 pub(crate) fn no_key() -> Fault {
     Fault::backend(NO_KEY).detail("a push that is to be acknowledged needs a key")
+}
+
+pub(crate) fn key_reused() -> Fault {
+    Fault::backend(KEY_REUSED).detail("another push with this key is under way to this receiver")
 }
 
 pub(crate) fn replaced() -> Fault {

@@ -23,6 +23,7 @@
 //! | it was sent `max_attempts` times, or `retry.total` is over | [`push.unacknowledged`](UNACKNOWLEDGED), effect unknown |
 //! | the client is gone for `resume_for` | [`push.offline`](OFFLINE) |
 //! | there is no room | [`push.window_full`](WINDOW_FULL), at once |
+//! | another push with its key and another body is pending | [`push.key_reused`](KEY_REUSED), at once |
 //! | another link of the client has taken over | [`link.replaced`](REPLACED), at once |
 //!
 //! A push that was sent at least once and not acknowledged may have arrived: its effect is then unknown, and its outcome
@@ -79,7 +80,9 @@ use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, S
 use crate::budget::Budget;
 pub use crate::config::{Config, Retry, RetryBudget};
 use crate::counters::Counters;
-pub use crate::fault::{EXPIRED, NO_KEY, OFFLINE, REPLACED, UNACKNOWLEDGED, WINDOW_FULL};
+pub use crate::fault::{
+    EXPIRED, KEY_REUSED, NO_KEY, OFFLINE, REPLACED, UNACKNOWLEDGED, WINDOW_FULL,
+};
 pub use crate::filter::AckRetryFilter;
 use crate::session::{Means, Session};
 

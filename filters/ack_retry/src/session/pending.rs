@@ -6,7 +6,7 @@ use std::time::Instant;
 use linkgate_filter::{Fault, Message, Outcome, Verdict};
 
 use super::book::{Book, Place};
-use super::push::Push;
+use super::push::{Push, Unjoined};
 use super::turn::Turn;
 use crate::fault;
 
@@ -35,6 +35,13 @@ impl Pending {
         }
     }
 
+    /// What the pending push with this key says.
+    #[cfg(test)]
+    pub(crate) fn body(&self, key: &str) -> Option<linkgate_filter::Bytes> {
+        let place = self.book.find(key)?;
+        self.book.get(place).map(|push| push.body.clone())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.book.len() == 0
     }
@@ -53,7 +60,8 @@ impl Pending {
             && let Some(place) = self.book.find(&m.key)
         {
             return match self.book.change(place, |push| push.join(m)) {
-                Some(Err(m)) => refuse_full(m, turn),
+                Some(Err(Unjoined::Many(m))) => refuse_full(m, turn),
+                Some(Err(Unjoined::Other(m))) => Verdict::Refuse(m, fault::key_reused()),
                 _ => {
                     turn.means.counters.joined.inc();
                     Verdict::Done

@@ -29,6 +29,15 @@ pub(crate) struct Push {
     pub(crate) give_up_at: Option<Instant>,
 }
 
+/// Why a push does not share the outcome of another.
+#[derive(Debug)]
+pub(crate) enum Unjoined {
+    /// As many share it as may.
+    Many(Message),
+    /// Its body is another.
+    Other(Message),
+}
+
 impl Push {
     /// How many pushes with one key share one outcome, so that a caller who asks over and over takes no more than this.
     const MOST_JOINED: usize = 16;
@@ -50,11 +59,14 @@ impl Push {
         }
     }
 
-    /// Lets a push with the same key share the outcome, and waits as long as either wants. Gives it back if there are too
-    /// many already.
-    pub(crate) fn join(&mut self, mut m: Message) -> Result<(), Message> {
+    /// Lets a push with the same key share the outcome, and waits as long as either wants. Gives it back if it says
+    /// something else, or if there are too many already.
+    pub(crate) fn join(&mut self, mut m: Message) -> Result<(), Unjoined> {
+        if self.body != m.body {
+            return Err(Unjoined::Other(m));
+        }
         if self.receipts.len() >= Self::MOST_JOINED {
-            return Err(m);
+            return Err(Unjoined::Many(m));
         }
         self.receipts.extend(m.take_receipt());
         self.expires_at = match (self.expires_at, m.expires_at) {

@@ -169,6 +169,17 @@ async fn the_same_key_twice_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_key_with_another_body_is_not_called_delivered() {
+    let kit = kit(EXACT);
+    let mut link = kit.link("alice");
+    let (first, other) = (link.push("k", "body"), link.push("k", "other"));
+    assert_eq!(keys(&mut link), ["k"]);
+    assert_eq!(code(&other).as_deref(), Some("push.key_reused"));
+    acknowledge(&mut link, "k");
+    assert_eq!(code(&first).as_deref(), Some("accepted"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_links_share_the_budget() {
     let budget = "{ retry: { jitter: 0, budget: { ratio: 0.5, min_per_second: 1 } } }";
     let kit = kit(budget);

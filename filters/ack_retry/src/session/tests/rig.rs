@@ -145,6 +145,11 @@ impl Rig {
             body,
         );
         adapt(&mut m);
+        // One key says one thing: what joins a pending push has its body.
+        let pending = self.session.0.as_ref().filter(|_| m.ack);
+        if let Some(body) = pending.and_then(|pending| pending.body(key)) {
+            m.body = body;
+        }
         self.log.note(Event::Pushed {
             push: number,
             key: key.to_owned(),
