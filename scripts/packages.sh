@@ -30,7 +30,7 @@ need_test() {
     need_build
     need redis-server redis-server "the tests run against a real Redis; its own daemon is not used"
     need etcd-server etcd "the tests run against a real etcd; its own daemon is not used"
-    need openjdk-17-jre-headless java "runs Apache Kafka for the tests"
+    need default-jre-headless java "runs Apache Kafka for the tests"
     [ -n "${KAFKA_HOME:-}" ] || need maven mvn "fetches Apache Kafka for the tests"
     # Another python3 may hide the system's, so both are asked.
     for python in python3 /usr/bin/python3; do

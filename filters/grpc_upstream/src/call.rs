@@ -268,7 +268,7 @@ impl Caller {
                 backend = %self.config.backend,
                 endpoint = %endpoint.address.uri,
                 code = %failure.fault.code,
-                message = ?failure.message,
+                said = ?failure.message,
                 unsaid,
                 "a try at a backend failed"
             );

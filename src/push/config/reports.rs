@@ -12,7 +12,7 @@ pub struct Reports {
     pub kafka: ReportTopic,
 }
 
-/// A topic for reports. They are `PushReport` of `linkgate/v1/push.proto` in its JSON mapping; the record's key is
+/// A topic for reports. They are `PushReport` of `linkgate/v1/report.proto` in its JSON mapping; the record's key is
 /// `bizID-userID`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
