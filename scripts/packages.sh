@@ -50,6 +50,15 @@ as_root() {
     fi
 }
 
+# Kafka wants Java 17 or later. Older releases have it beside an older default, newer ones as their default only.
+with_java_17() {
+    if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1; then
+        echo "$1" | sed 's/default-jre-headless/openjdk-17-jre-headless/'
+    else
+        echo "$1"
+    fi
+}
+
 install_missing() {
     [ -n "$missing" ] || return 0
     if ! command -v apt-get >/dev/null 2>&1; then
@@ -57,6 +66,7 @@ install_missing() {
         exit 1
     fi
     as_root apt-get update -q
+    missing=$(with_java_17 "$missing")
     # The names are words of our own, so splitting them is wanted.
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
