@@ -2,9 +2,16 @@
 
 use super::*;
 
+/// A world whose links answer each frame with itself.
+fn world(second_login: SecondLogin) -> World {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.second_login = second_login;
+    world
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_login_replaces_the_first() {
-    let world = World::new("[{ use: mirror }]");
+    let world = world(SecondLogin::Replace);
     let mut first = world.connect("alice").await;
     let mut second = world.connect("alice").await;
     assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
@@ -20,8 +27,7 @@ async fn a_second_login_replaces_the_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_login_is_rejected() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Reject;
+    let world = world(SecondLogin::Reject);
     let mut first = world.connect("alice").await;
     let mut second = world.connect("alice").await;
     assert_eq!(second.closed().await, Some(CloseCode::ALREADY_CONNECTED));
@@ -31,8 +37,7 @@ async fn a_second_login_is_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_of_several_logins_makes_room() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Allow(2);
+    let world = world(SecondLogin::Allow(2));
     let mut first = world.connect("alice").await;
     let _second = world.connect("alice").await;
     assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
@@ -61,8 +66,7 @@ async fn devices_are_links_of_their_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_handed_on_once_though_the_old_socket_stays() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Allow(2);
+    let world = world(SecondLogin::Allow(2));
     // Half-open: they never answer the close frame.
     let _first = world.connect("alice").await;
     let _second = world.connect("alice").await;
@@ -84,8 +88,7 @@ async fn a_session_is_handed_on_once_though_the_old_socket_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_is_closing_does_not_keep_its_client_out() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Reject;
+    let world = world(SecondLogin::Reject);
     let _first = world.connect("alice").await;
     world.manager.find("chat", "alice", None)[0].close(CloseCode::REDIRECT);
     settle().await;
@@ -96,8 +99,7 @@ async fn a_link_that_is_closing_does_not_keep_its_client_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_login_counts_until_its_socket_is_closed() {
-    let mut world = World::new("[{ use: mirror }]");
-    world.settings.second_login = SecondLogin::Reject;
+    let world = world(SecondLogin::Reject);
     let _first = world.connect("alice").await;
     let second = world.connect("alice").await;
     assert!(second.permit.upgrade().is_some());
