@@ -29,6 +29,7 @@ use source::Sources;
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
+use crate::presence::PresenceConfig;
 use crate::push::PushConfig;
 
 /// A configuration without problems.
@@ -50,6 +51,8 @@ pub struct Config {
     pub pipelines: Vec<PipelineConfig>,
     /// Where pushes come from.
     pub push: PushConfig,
+    /// Who is told which users come and go.
+    pub presence: Option<PresenceConfig>,
     /// How many documents it was read from.
     pub documents: usize,
 }

@@ -11,7 +11,9 @@ pub mod listener;
 #[cfg(feature = "mimalloc")]
 mod memory;
 pub mod node;
+pub mod outbox;
 pub mod pipeline;
+pub mod presence;
 pub mod push;
 pub mod telemetry;
 

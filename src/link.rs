@@ -15,6 +15,7 @@ mod settings;
 mod socket;
 mod task;
 mod timing;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -25,3 +26,4 @@ pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;
 pub use self::open::NewLink;
 pub use self::settings::{LinkSettings, SecondLogin};
+pub use self::watch::{Change, Watch};

@@ -21,9 +21,11 @@ use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, PipelineConfig, document};
 use crate::edges;
-use crate::link::{LinkManager, LinkMetrics, PushBudget};
+use crate::link::{LinkManager, LinkMetrics, PushBudget, Watch};
 use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
+use crate::outbox::Outlet;
 use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
+use crate::presence::{Presence, PresenceMetrics};
 use crate::push::{GrpcPushError, PushMetrics, Router};
 
 /// Why a node did not start.
@@ -90,16 +92,18 @@ impl Node {
             edges: edges::open(&config.stores, &config.brokers, &clock)?,
             seeds: Seeds::from_system(),
         });
+        let counted = Counted::default();
+        let presence = presence(&config, &host, &counted.presence);
+        let (presence, watch) = presence.unzip();
         let background = TaskTracker::new();
         let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();
         let generation = generation(&host, &background, config.pipelines);
         let generations = Arc::new(Generations::from_pointee(generation));
-        let links = Arc::new(LinkManager::new());
-        let counted = Counted::default();
         let admin = Arc::new(Admin::new(counted.register(&config.node, &generations)));
 
         let stop_background = CancellationToken::new();
         background.spawn(sweep(Arc::clone(&host), stop_background.clone()));
+        let links = Arc::new(watch.map_or_else(LinkManager::new, LinkManager::watched));
 
         // Bind everything before anything is accepted.
         let listen = |config| Listener::bind(config, &counted.listeners);
@@ -117,7 +121,7 @@ impl Node {
         for (biz_id, limit) in own_limits {
             router.limit(&biz_id, limit);
         }
-        let outside = (&host.edges, config.node.id.as_str());
+        let outside = (&host.edges, &config.backends, config.node.id.as_str());
         let pushes = Pushes::open(&config.push, &router, &generations, outside).await?;
 
         let admin_address = match config.admin {
@@ -150,6 +154,9 @@ impl Node {
                 listener.local_address().unwrap_or(config.address),
             ));
             accepting.spawn(listener.run(Arc::clone(&gateway), stop_accepting.clone()));
+        }
+        if let Some(presence) = presence {
+            background.spawn(presence.run(stop_background.clone()));
         }
         admin.set(Readiness::Ready);
         Ok(Self {
@@ -216,6 +223,7 @@ struct Counted {
     links: LinkMetrics,
     listeners: ListenerMetrics,
     pushes: PushMetrics,
+    presence: PresenceMetrics,
 }
 
 impl Counted {
@@ -225,6 +233,7 @@ impl Counted {
         self.links.register(&mut metrics);
         self.listeners.register(&mut metrics);
         self.pushes.register(&mut metrics);
+        self.presence.register(&mut metrics);
         metrics.register_collector(Box::new(PipelineMetrics(Arc::clone(generations))));
         metrics
     }
@@ -259,6 +268,15 @@ fn generation(host: &Arc<Host>, tasks: &TaskTracker, pipelines: Vec<PipelineConf
         generation.serve(config.listeners.iter().map(String::as_str), &served);
     }
     generation
+}
+
+/// Who tells of users who come and go, and how the table of links tells it, if that is wanted.
+fn presence(config: &Config, host: &Host, metrics: &PresenceMetrics) -> Option<(Presence, Watch)> {
+    let presence = config.presence.as_ref()?;
+    let outlet = Outlet::open(&presence.destination(), &host.edges, &config.backends)?;
+    let here = (config.node.id.as_str(), &host.clock);
+    let most = presence.max_queued as usize;
+    Some(Presence::new(outlet, most, here, metrics))
 }
 
 fn unsettled_pushes(config: &PipelineConfig) -> (String, Option<usize>) {

@@ -22,7 +22,7 @@ mod topic;
 
 pub use self::config::{
     GrpcCaller, GrpcSource, GrpcTls, HttpSource, OnExpired, PushConfig, PushLimits, PushSource,
-    ReportTopic, Reports, Routing, TopicSource,
+    Routing, TopicSource,
 };
 pub use self::grpc::{GrpcPush, GrpcPushError};
 pub use self::http::HttpPush;

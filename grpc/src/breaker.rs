@@ -7,6 +7,7 @@ use linkgate_filter::units::HumanDuration;
 use linkgate_filter::{Deserialize, JsonSchema, schemars};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tonic::Code;
 
 /// When an endpoint is left alone for a while. Tries count as failed that never reached the backend, took too long, lost
 /// their connection, or ended as unavailable, unknown, internal, data_loss or deadline_exceeded. A connection that fails
@@ -40,6 +41,18 @@ impl Default for BreakerRules {
             probes: 1,
         }
     }
+}
+
+/// Whether a status says that the endpoint is to blame, as [`BreakerRules`] has it.
+pub fn is_trouble(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+            | Code::DataLoss
+    )
 }
 
 /// Closed: all pass. Open: none. Half open: a few at a time, to see.

@@ -21,7 +21,7 @@ mod pool;
 use std::error::Error;
 
 pub use crate::address::{Address, Settings};
-pub use crate::breaker::BreakerRules;
+pub use crate::breaker::{BreakerRules, is_trouble};
 pub use crate::connector::{ConnectError, Connector, Network, transport};
 pub use crate::endpoint::{Directory, Endpoint, Lease};
 pub use crate::pool::{NoEndpoint, Pool};

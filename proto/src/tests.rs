@@ -190,6 +190,12 @@ fn descriptors_name_every_service() {
         .collect();
     assert_eq!(
         services,
-        ["BackendService", "BatchBackendService", "PushService"]
+        [
+            "BackendService",
+            "BatchBackendService",
+            "PushService",
+            "PushReportService",
+            "PresenceService"
+        ]
     );
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use linkgate_filter::units::HumanDuration;
 use linkgate_proto::v1::OnReceiveRequest;
+use linkgate_proto::v1::presence_event::Kind;
 use tokio::net::TcpListener;
 
 pub use self::behaviour::Behaviour;
@@ -173,6 +174,22 @@ pub(crate) fn shown(seen: &Seen<'_>) -> String {
                 text::body(key.as_bytes()),
                 text::body(body)
             )
+        }
+        Seen::Report(report) => {
+            let status = report.status().as_str_name();
+            format!(
+                "report {} to {}: {status}",
+                text::body(report.key.as_bytes()),
+                text::body(report.receiver_id.as_bytes())
+            )
+        }
+        Seen::Presence(event) => {
+            let kind = event.kind().as_str_name();
+            let who = match event.kind() {
+                Kind::NodeStarted => &event.node,
+                _ => &event.user_id,
+            };
+            format!("{} {kind}", text::body(who.as_bytes()))
         }
         Seen::Pushed { key, to, state } => {
             format!(

@@ -22,6 +22,7 @@ use super::source::Sources;
 use super::tree::Tree;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
+use crate::presence::PresenceConfig;
 use addresses::Addresses;
 use names::Names;
 
@@ -60,6 +61,13 @@ pub(super) fn assemble(
         &mut addresses,
         diagnostics,
     );
+    let presence = only::<PresenceConfig>(documents, "presence", diagnostics);
+    if let Some((presence, tree)) = &presence {
+        let mut problems = Problems::new();
+        presence.check(&mut problems);
+        report(tree, problems, diagnostics);
+        push::check_destination(&presence.destination(), tree, &names, diagnostics);
+    }
     let pipelines = pipelines::pipelines(
         documents,
         &names,
@@ -76,6 +84,7 @@ pub(super) fn assemble(
         backends: declared.backends,
         pipelines,
         push,
+        presence: presence.map(|(presence, _)| presence),
         documents: documents.len(),
     })
 }

@@ -18,6 +18,7 @@ pub use pipeline::{Entry, Limits, Pipeline};
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
+use crate::presence::PresenceConfig;
 use crate::push::PushConfig;
 
 /// The number that `schema:` has to say, of all this build reads.
@@ -61,4 +62,7 @@ pub struct Document {
     /// Where messages for users come from.
     #[serde(default)]
     pub push: Option<PushConfig>,
+    /// Who is told which users come and go. In one document at most. Default: nobody.
+    #[serde(default)]
+    pub presence: Option<PresenceConfig>,
 }

@@ -25,7 +25,7 @@ impl Drop for Entered {
             &self.metrics.open
         };
         gauge.dec();
-        self.handle.park();
+        self.manager.park(&self.handle);
         self.manager.leave(&self.handle);
         for message in self.handle.mailbox.shut() {
             message.settle(Outcome::Failed(gone()));

@@ -44,8 +44,9 @@ impl LinkHandle {
         self.parked.load(Ordering::Acquire)
     }
 
-    pub(super) fn park(&self) {
-        self.parked.store(true, Ordering::Release);
+    /// Marks the socket as gone; says whether it was there until now.
+    pub(super) fn park(&self) -> bool {
+        !self.parked.swap(true, Ordering::AcqRel)
     }
 
     /// Whether the client is there to stay, as far as the gateway knows.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
 use super::settings::{LinkSettings, SecondLogin};
+use super::watch::{Change, Watch};
 
 /// The identity has as many links as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub struct LinkManager {
     hasher: RandomState,
     next_id: AtomicU64,
     open: AtomicUsize,
+    watch: Option<Watch>,
 }
 
 impl Default for LinkManager {
@@ -37,6 +39,14 @@ impl Default for LinkManager {
 impl LinkManager {
     const SHARDS: usize = 64;
 
+    /// An empty table whose changes are heard by `watch`.
+    pub fn watched(watch: Watch) -> Self {
+        Self {
+            watch: Some(watch),
+            ..Self::new()
+        }
+    }
+
     /// An empty table.
     pub fn new() -> Self {
         let shards = (0..Self::SHARDS).map(|_| Mutex::default()).collect();
@@ -45,6 +55,7 @@ impl LinkManager {
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
             open: AtomicUsize::new(0),
+            watch: None,
         }
     }
 
@@ -98,12 +109,35 @@ impl LinkManager {
         ));
         links.push(Arc::clone(&handle));
         replaced.iter().for_each(|link| link.gives_way());
+        self.tell(&handle, true, links);
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         for link in replaced {
             link.replace();
         }
         Ok(handle)
+    }
+
+    /// The link's socket is gone, though it may still settle messages or keep a session.
+    pub(super) fn park(&self, handle: &Arc<LinkHandle>) {
+        let key = key(&handle.info().identity);
+        let shard = self.shard(&key).lock();
+        if handle.park() {
+            let links = shard.get(&key);
+            self.tell(handle, false, links.map_or(&[], Vec::as_slice));
+        }
+    }
+
+    /// Under the lock of the user's shard, so that changes are heard in their order.
+    fn tell(&self, handle: &LinkHandle, is_online: bool, links: &[Arc<LinkHandle>]) {
+        if let Some(watch) = &self.watch {
+            let here = |link: &&Arc<LinkHandle>| !link.is_parked() && !link.is_replaced();
+            watch(&Change {
+                link: handle.info(),
+                is_online,
+                links: links.iter().filter(here).count(),
+            });
+        }
     }
 
     /// Takes a link out of the table; only this one, never a successor of the same identity.

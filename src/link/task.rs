@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             .inc();
         self.entered.metrics.open.dec();
         self.entered.metrics.parked.inc();
-        self.entered.handle.park();
+        self.entered.manager.park(&self.entered.handle);
         connection
             .unwritten
             .into_iter()

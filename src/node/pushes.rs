@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::Router as Routes;
 use linkgate_filter::Edges;
+use linkgate_filter::backend::Backends;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::StartError;
+use crate::outbox::Outlet;
 use crate::pipeline::Generations;
 use crate::push::{GrpcPush, HttpPush, PushConfig, Reporter, Router, TopicPush};
 
@@ -24,13 +26,11 @@ impl Pushes {
         config: &PushConfig,
         router: &Router,
         generations: &Arc<Generations>,
-        (edges, node): (&Edges, &str),
+        (edges, backends, node): (&Edges, &Backends, &str),
     ) -> Result<Self, StartError> {
-        let reports = config.reports.as_ref().map(|reports| &reports.kafka);
-        let reporter = reports.and_then(|reports| {
-            let broker = edges.broker(&reports.broker)?;
-            Some(Reporter::new(Arc::clone(broker), &reports.topic, node))
-        });
+        let reports = config.reports.as_ref();
+        let outlet = reports.and_then(|reports| Outlet::open(reports, edges, backends));
+        let reporter = outlet.map(|outlet| Reporter::new(outlet, node));
         let (mut calls, mut topics, mut routes) = (Vec::new(), Vec::new(), Routes::new());
         for source in &config.sources {
             if let Some(grpc) = &source.grpc {

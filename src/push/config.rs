@@ -3,7 +3,6 @@
 mod callers;
 mod grpc;
 mod http;
-mod reports;
 mod topic;
 
 use std::time::Duration;
@@ -13,10 +12,11 @@ use linkgate_filter::units::{ByteSize, HumanDuration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::outbox::Destination;
+
 pub use self::callers::GrpcCaller;
 pub use self::grpc::{GrpcSource, GrpcTls};
 pub use self::http::HttpSource;
-pub use self::reports::{ReportTopic, Reports};
 pub use self::topic::{OnExpired, Routing, TopicSource};
 
 /// Where pushes come from, and how many may be under way.
@@ -25,8 +25,9 @@ pub use self::topic::{OnExpired, Routing, TopicSource};
 pub struct PushConfig {
     /// Where pushes come from. Default: nowhere.
     pub sources: Vec<PushSource>,
-    /// What backends are told of pushes from a topic. Default: nothing.
-    pub reports: Option<Reports>,
+    /// Who is told what became of each push from a topic, for each receiver: `PushReport` of
+    /// `linkgate/v1/report.proto`, in a topic or by `PushReportService`. Default: nobody.
+    pub reports: Option<Destination>,
     /// How many pushes may be under way, and for how long.
     pub limits: PushLimits,
 }

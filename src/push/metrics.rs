@@ -20,7 +20,7 @@ pub struct PushMetrics {
     parked: Counter,
     dead: Counter,
     reported: Counter,
-    failed_writes: Counter,
+    pub(super) failed_writes: Counter,
     pub(super) held: Gauge,
 }
 
@@ -65,11 +65,6 @@ impl PushMetrics {
     /// Reports were written.
     pub(super) fn reported(&self, reports: usize) {
         self.reported.inc_by(reports as u64);
-    }
-
-    /// The broker did not take a record that is tried again.
-    pub(super) fn write_failed(&self) {
-        self.failed_writes.inc();
     }
 
     /// How many receivers' pushes have ended so.
@@ -132,7 +127,7 @@ impl PushMetrics {
         );
         registry.register(
             "push_writes_failed",
-            "Reports, parked pushes and dead letters that the broker did not take; they are tried again",
+            "Reports, parked pushes and dead letters that were not confirmed; they are sent again",
             self.failed_writes.clone(),
         );
     }

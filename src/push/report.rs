@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use linkgate_filter::broker::{Broker, Record};
-use linkgate_filter::{Bytes, Identity};
+use futures_util::future::BoxFuture;
+use linkgate_filter::Identity;
 use linkgate_proto::v1;
+use linkgate_proto::v1::push_report_service_client::PushReportServiceClient;
+use tonic::Status;
+use tonic::transport::Channel;
 
 use super::message::Push;
 use super::outcome::ReceiverOutcome;
 use super::requests;
+use crate::outbox::{Letter, Notice, Outlet};
 
-/// Where reports go.
+/// Writes reports.
 #[derive(Clone)]
 pub struct Reporter {
-    pub(super) broker: Arc<dyn Broker>,
-    topic: Arc<str>,
+    outlet: Outlet<v1::PushReport>,
     node: Arc<str>,
 }
 
@@ -29,24 +32,23 @@ pub(super) struct Course<'a> {
 }
 
 impl Reporter {
-    /// Reports of this node to a topic.
-    pub fn new(broker: Arc<dyn Broker>, topic: &str, node: &str) -> Self {
+    /// Reports of this node.
+    pub fn new(outlet: Outlet<v1::PushReport>, node: &str) -> Self {
         Self {
-            broker,
-            topic: topic.into(),
+            outlet,
             node: node.into(),
         }
     }
 
     /// The report of what became of a push for one receiver.
-    pub(super) fn record(
+    pub(super) fn letter(
         &self,
         push: &Push,
         receiver: &str,
         outcome: &ReceiverOutcome,
         course: &Course<'_>,
-    ) -> Record {
-        let report = v1::PushReport {
+    ) -> Letter {
+        self.outlet.letter(v1::PushReport {
             id: format!("{}/{receiver}", course.id),
             key: push.key.to_string(),
             biz_id: push.biz_id.to_string(),
@@ -58,13 +60,20 @@ impl Reporter {
             attempts: course.attempts,
             received_at: requests::unix_ms(course.received_at),
             settled_at: requests::unix_ms(course.settled_at),
-        };
-        Record {
-            topic: self.topic.to_string(),
-            key: Identity::new(&push.biz_id, receiver).to_string().into(),
-            // Texts and numbers can always be written as JSON.
-            payload: serde_json::to_vec(&report).map_or_else(|_| Bytes::new(), Bytes::from),
-            headers: Vec::new(),
-        }
+        })
+    }
+}
+
+impl Notice for v1::PushReport {
+    fn key(&self) -> String {
+        Identity::new(&self.biz_id, &self.receiver_id).to_string()
+    }
+
+    fn call(channel: Channel, reports: Vec<Self>) -> BoxFuture<'static, Result<(), Status>> {
+        Box::pin(async {
+            let mut service = PushReportServiceClient::new(channel);
+            let request = v1::OnReportsRequest { reports };
+            service.on_reports(request).await.map(|_| ())
+        })
     }
 }

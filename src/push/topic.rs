@@ -4,8 +4,7 @@
 //! record.rs   what a record says, and what is written of it
 //! ledger.rs   what of each partition is unsettled, and up to where it is done
 //! desk.rs     what becomes of a push: sent, held, parked, reported
-//! writer.rs   what has to be confirmed before an offset may pass
-//! ```
+//! //! ```
 //!
 //! # Sleeping phones
 //!
@@ -26,7 +25,6 @@ mod landed;
 mod ledger;
 mod record;
 mod task;
-mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +37,10 @@ use tokio_util::sync::CancellationToken;
 use self::desk::{Desk, Settings};
 use self::landed::Landed;
 use self::ledger::{Bounds, Ledger};
-use self::writer::Writer;
 use super::config::{OnExpired, Routing, TopicSource};
 use super::report::Reporter;
 use super::router::Router;
+use crate::outbox::Writer;
 
 /// Says whether a business is served here.
 pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -136,10 +134,10 @@ fn desk(
     Desk {
         settings,
         broker: Arc::clone(broker),
-        writer: Writer {
-            clock: Arc::clone(router.clock()),
-            metrics: router.metrics().clone(),
-        },
+        writer: Writer::new(
+            Arc::clone(router.clock()),
+            router.metrics().failed_writes.clone(),
+        ),
         router,
         businesses,
         reporter,

@@ -12,9 +12,12 @@ use linkgate_proto::v1::batch_backend_service_server::{
 };
 use linkgate_proto::v1::batch_result::Outcome as Said;
 use linkgate_proto::v1::fault::Effect;
+use linkgate_proto::v1::presence_service_server::{PresenceService, PresenceServiceServer};
+use linkgate_proto::v1::push_report_service_server::{PushReportService, PushReportServiceServer};
 use linkgate_proto::v1::{
-    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnReceiveRequest,
-    OnReceiveResponse,
+    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnPresenceRequest,
+    OnPresenceResponse, OnReceiveRequest, OnReceiveResponse, OnReportsRequest, OnReportsResponse,
+    PresenceEvent, PushReport,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -48,6 +51,8 @@ struct Desk {
     calls: Mutex<Vec<OnReceiveRequest>>,
     /// The keys of each batch so far.
     batches: Mutex<Vec<Vec<String>>>,
+    reports: Mutex<Vec<PushReport>>,
+    presence: Mutex<Vec<PresenceEvent>>,
     /// Calls are answered while this is true.
     open: watch::Sender<bool>,
     in_flight: Mutex<InFlight>,
@@ -74,6 +79,8 @@ impl Backend {
             script: Mutex::new(Box::new(|message| Reply::Answer(message.body.clone()))),
             calls: Mutex::default(),
             batches: Mutex::default(),
+            reports: Mutex::default(),
+            presence: Mutex::default(),
             open: watch::Sender::new(true),
             in_flight: Mutex::default(),
         });
@@ -131,10 +138,13 @@ impl Backend {
             .unwrap();
         let one = BackendServiceServer::from_arc(Arc::clone(&self.desk));
         let many = BatchBackendServiceServer::from_arc(Arc::clone(&self.desk));
+        let reports = PushReportServiceServer::from_arc(Arc::clone(&self.desk));
+        let presence = PresenceServiceServer::from_arc(Arc::clone(&self.desk));
         runtime.spawn(async move {
             let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
             let mut server = tonic::transport::Server::builder();
             let server = server.add_service(one).add_service(many);
+            let server = server.add_service(reports).add_service(presence);
             server.serve_with_incoming(incoming).await.unwrap();
         });
         self.runtime = Some(runtime);
@@ -143,6 +153,16 @@ impl Backend {
     /// The keys of each batch so far, in the order the batches came.
     pub(crate) fn batches(&self) -> Vec<Vec<String>> {
         self.desk.batches.lock().unwrap().clone()
+    }
+
+    /// All reports of pushes so far, in the order they came.
+    pub(crate) fn reports(&self) -> Vec<PushReport> {
+        self.desk.reports.lock().unwrap().clone()
+    }
+
+    /// All that it was told of users who came and went, in the order it was told.
+    pub(crate) fn presence(&self) -> Vec<PresenceEvent> {
+        self.desk.presence.lock().unwrap().clone()
     }
 
     /// All messages so far, in the order they came, those of batches too.
@@ -265,5 +285,31 @@ impl BatchBackendService for Desk {
             });
         }
         Ok(Response::new(BatchOnReceiveResponse { results }))
+    }
+}
+
+#[tonic::async_trait]
+impl PushReportService for Desk {
+    async fn on_reports(
+        &self,
+        request: Request<OnReportsRequest>,
+    ) -> Result<Response<OnReportsResponse>, Status> {
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+        let reports = request.into_inner().reports;
+        self.reports.lock().unwrap().extend(reports);
+        Ok(Response::new(OnReportsResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl PresenceService for Desk {
+    async fn on_presence(
+        &self,
+        request: Request<OnPresenceRequest>,
+    ) -> Result<Response<OnPresenceResponse>, Status> {
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+        let events = request.into_inner().events;
+        self.presence.lock().unwrap().extend(events);
+        Ok(Response::new(OnPresenceResponse {}))
     }
 }

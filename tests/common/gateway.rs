@@ -141,6 +141,12 @@ impl Gateway {
         Metrics::of(self.admin).await
     }
 
+    /// Stops it, in good time.
+    pub(crate) async fn stop(self) {
+        let left = self.node.stop(super::wait::PATIENCE).await;
+        assert_eq!(left, 0, "no link is left");
+    }
+
     /// Waits until it has counted so.
     pub(crate) async fn counts(&self, what: &str, holds: impl Fn(&Metrics) -> bool) {
         until(what, async || holds(&self.metrics().await)).await;

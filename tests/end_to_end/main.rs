@@ -13,6 +13,7 @@ mod batches;
 mod encrypted;
 mod hostile;
 mod in_front;
+mod notices;
 mod order;
 mod pushes;
 mod samples;

@@ -4,6 +4,7 @@
 mod memory;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -24,6 +25,25 @@ pub trait Broker: Send + Sync {
 
     /// Joins a group that reads topics. Nothing is read before [`Consumer::next`] is called.
     fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, EdgeError>;
+}
+
+/// Sends a record, after a wait for room if there is none.
+pub fn deliver(broker: &Arc<dyn Broker>, record: Record) -> Delivery {
+    match broker.send(record) {
+        Ok(delivery) => delivery,
+        Err(Full(mut record)) => {
+            let broker = Arc::clone(broker);
+            Box::pin(async move {
+                loop {
+                    broker.room().await;
+                    match broker.send(record) {
+                        Ok(delivery) => return delivery.await,
+                        Err(Full(back)) => record = back,
+                    }
+                }
+            })
+        }
+    }
 }
 
 /// What becomes of a record.
@@ -98,7 +118,7 @@ pub trait Consumer: Send {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
     /// The topic.
-    pub topic: std::sync::Arc<str>,
+    pub topic: Arc<str>,
     /// Its number.
     pub number: i32,
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use linkgate_filter::{Blame, Fault};
-use linkgate_grpc::chain;
+use linkgate_grpc::{chain, is_trouble};
 use tonic::{Code, Status};
 
 use crate::pushback::{self, Pushback};
@@ -50,17 +50,6 @@ impl Failure {
     pub(crate) fn is_of_connection(&self) -> bool {
         !self.timed_out && (self.unsent || self.lost)
     }
-}
-
-fn is_trouble(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Unknown
-            | Code::Internal
-            | Code::DataLoss
-    )
 }
 
 /// Makes out what a try has come to.

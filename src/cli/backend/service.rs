@@ -9,9 +9,12 @@ use linkgate_proto::v1::batch_backend_service_server::{
     BatchBackendService, BatchBackendServiceServer,
 };
 use linkgate_proto::v1::batch_result::Outcome;
+use linkgate_proto::v1::presence_service_server::{PresenceService, PresenceServiceServer};
+use linkgate_proto::v1::push_report_service_server::{PushReportService, PushReportServiceServer};
 use linkgate_proto::v1::{
-    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnReceiveRequest,
-    OnReceiveResponse, fault,
+    BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, Fault, OnPresenceRequest,
+    OnPresenceResponse, OnReceiveRequest, OnReceiveResponse, OnReportsRequest, OnReportsResponse,
+    fault,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -33,7 +36,7 @@ pub enum Mode {
     Chat(Chat),
 }
 
-/// A sample backend: `BackendService` and `BatchBackendService`.
+/// A sample backend: all services that a gateway calls.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// What is wrong with it.
@@ -54,7 +57,9 @@ impl Sample {
         let sample = Arc::new(self);
         tonic::transport::Server::builder()
             .add_service(BackendServiceServer::from_arc(sample.clone()))
-            .add_service(BatchBackendServiceServer::from_arc(sample))
+            .add_service(BatchBackendServiceServer::from_arc(sample.clone()))
+            .add_service(PushReportServiceServer::from_arc(sample.clone()))
+            .add_service(PresenceServiceServer::from_arc(sample))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
             .await
     }
@@ -104,6 +109,34 @@ impl BatchBackendService for Sample {
         Ok(Response::new(BatchOnReceiveResponse {
             results: results.collect(),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl PushReportService for Sample {
+    async fn on_reports(
+        &self,
+        request: Request<OnReportsRequest>,
+    ) -> Result<Response<OnReportsResponse>, Status> {
+        let reports = &request.get_ref().reports;
+        reports
+            .iter()
+            .for_each(|report| self.watch.see(Seen::Report(report)));
+        Ok(Response::new(OnReportsResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl PresenceService for Sample {
+    async fn on_presence(
+        &self,
+        request: Request<OnPresenceRequest>,
+    ) -> Result<Response<OnPresenceResponse>, Status> {
+        let events = &request.get_ref().events;
+        events
+            .iter()
+            .for_each(|event| self.watch.see(Seen::Presence(event)));
+        Ok(Response::new(OnPresenceResponse {}))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use linkgate_proto::v1::OnReceiveRequest;
+use linkgate_proto::v1::{OnReceiveRequest, PresenceEvent, PushReport};
 use tonic::Status;
 
 /// Something that happened in the backend.
@@ -11,6 +11,10 @@ use tonic::Status;
 pub enum Seen<'a> {
     /// A message came in; `Err` if it is answered with a failure.
     Message(&'a OnReceiveRequest, Result<(), &'a Status>),
+    /// The gateway reports what became of a push from a topic.
+    Report(&'a PushReport),
+    /// A user came or went.
+    Presence(&'a PresenceEvent),
     /// A push to a user ended.
     Pushed {
         /// The push's key.

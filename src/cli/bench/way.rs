@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use linkgate_filter::Clock;
-use linkgate_filter::broker::{Broker, Full, Record};
+use linkgate_filter::broker::{self, Broker, Record};
 use linkgate_proto::v1::receiver_outcome::Status;
 use linkgate_proto::v1::{PushRequest, PushResponse, ReceiverOutcome};
 use parking_lot::Mutex;
@@ -87,22 +87,13 @@ impl Topic {
         let (arriving, arrived) = oneshot::channel();
         self.arrivals.0.lock().insert(request.key.clone(), arriving);
         let user = request.receiver_ids.first().cloned().unwrap_or_default();
-        let mut record = Record {
+        let record = Record {
             topic: self.name.clone(),
             key: user.into(),
             payload: request.encode_to_vec().into(),
             headers: Vec::new(),
         };
-        let written = loop {
-            match self.broker.send(record) {
-                Ok(delivery) => break delivery.await,
-                Err(Full(back)) => {
-                    self.broker.room().await;
-                    record = back;
-                }
-            }
-        };
-        if let Err(error) = written {
+        if let Err(error) = broker::deliver(&self.broker, record).await {
             text::complain(format_args!("cannot write to the topic: {error}"));
             return None;
         }

@@ -10,7 +10,8 @@ use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::read::{known_part, report};
 use crate::config::source::Span;
 use crate::config::tree::Tree;
-use crate::push::{PushConfig, PushLimits, PushSource, Reports};
+use crate::outbox::Destination;
+use crate::push::{PushConfig, PushLimits, PushSource};
 
 pub(super) fn push(
     documents: &[Tree],
@@ -49,9 +50,9 @@ pub(super) fn push(
         }
         sources.push(source);
     }
-    let reports = only::<Reports>(&sections, "reports", Reports::check, diagnostics);
+    let reports = only::<Destination>(&sections, "reports", Destination::check, diagnostics);
     if let Some((tree, reports)) = &reports {
-        check_broker(&reports.kafka.broker, tree, names, diagnostics);
+        check_destination(reports, tree, names, diagnostics);
     }
     let limits = only::<PushLimits>(&sections, "limits", PushLimits::check, diagnostics);
     PushConfig {
@@ -93,6 +94,25 @@ fn check_http(tree: &Tree, has_admin: bool, other: Option<Span>, diagnostics: &m
         let problem = Diagnostic::at(key_of(tree), "there are two `http` sources");
         let problem = problem.also(other, "the other one is here");
         diagnostics.push(problem.hint("name all callers in the `auth` of one"));
+    }
+}
+
+/// Reports a broker or a backend that is not defined.
+pub(super) fn check_destination(
+    destination: &Destination,
+    tree: &Tree,
+    names: &Names<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    if let Some(kafka) = &destination.kafka {
+        check_broker(&kafka.broker, tree, names, diagnostics);
+    }
+    if let Some(grpc) = &destination.grpc
+        && !names.backends.contains_key(&*grpc.backend)
+    {
+        let span = tree.locate(&Path::from(["grpc", "backend"]), Mark::Value);
+        let known = names.backends.keys().copied();
+        diagnostics.push_undefined(undefined("backend", &grpc.backend, span, known));
     }
 }
 

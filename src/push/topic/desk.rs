@@ -13,7 +13,7 @@ use super::Businesses;
 use super::landed::Landed;
 use super::ledger::{Hold, Ledger, Place, Stage};
 use super::record::{self, History, Taken};
-use super::writer::{Letter, Writer};
+use crate::outbox::{Letter, Writer};
 use crate::push::config::OnExpired;
 use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
@@ -133,8 +133,8 @@ impl Desk {
             ..record.clone()
         };
         // Of a record that is too large, at least the reason stays.
-        let instead = vec![Letter::new(&self.broker, reason)];
-        Letter::new(&self.broker, record).or(instead)
+        let instead = vec![Letter::record(&self.broker, reason)];
+        Letter::record(&self.broker, record).or(instead)
     }
 
     fn write(&mut self, place: Place, letters: Vec<Letter>) {
@@ -320,7 +320,7 @@ impl Desk {
             ..history.clone()
         };
         let record = record::push(park, push, left, &history);
-        Some(Letter::new(&self.broker, record).or(instead))
+        Some(Letter::record(&self.broker, record).or(instead))
     }
 
     fn reports(
@@ -344,8 +344,7 @@ impl Desk {
         };
         let ended = ended.into_iter().filter(is_known);
         let letter = |(user, outcome): (String, ReceiverOutcome)| {
-            let record = reporter.record(push, &user, &outcome, &course);
-            Letter::new(&reporter.broker, record)
+            reporter.letter(push, &user, &outcome, &course)
         };
         let letters: Vec<_> = ended.map(letter).collect();
         self.router.metrics().reported(letters.len());

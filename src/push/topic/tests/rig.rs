@@ -14,6 +14,7 @@ use linkgate_proto::v1::PushReport;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::outbox::Outlet;
 use crate::push::config::{PushLimits, Routing, TopicSource};
 use crate::push::metrics::PushMetrics;
 use crate::push::report::Reporter;
@@ -94,7 +95,10 @@ impl Rig {
             broker: Arc::clone(&self.broker),
             fails: Arc::clone(&self.fails),
         });
-        let reporter = Reporter::new(Arc::clone(&broker) as _, "reports", "node");
+        let reporter = Reporter::new(
+            Outlet::topic(&(Arc::clone(&broker) as _), "reports"),
+            "node",
+        );
         let edges = Edges::new().with_broker("main", broker);
         let topic = TopicPush::subscribe(
             &self.config,

@@ -1,0 +1,106 @@
+//! Sends what has to be confirmed, for as long as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use linkgate_filter::broker::{self, Broker, Delivery, Record};
+use linkgate_filter::{Clock, EdgeError, EdgeFailure};
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+
+use crate::telemetry::limit::Every;
+
+/// Something that has to be confirmed, and where to.
+pub struct Letter {
+    /// For the log: the topic, or the service.
+    to: Arc<str>,
+    send: Box<dyn Fn() -> Delivery + Send + Sync>,
+    /// What is sent in place of a letter that will not be had, such as one that is too large.
+    instead: Vec<Letter>,
+}
+
+impl Letter {
+    /// A letter that is sent by `send`, as often as it takes.
+    pub(super) fn new(to: Arc<str>, send: impl Fn() -> Delivery + Send + Sync + 'static) -> Self {
+        Self {
+            to,
+            send: Box::new(send),
+            instead: Vec::new(),
+        }
+    }
+
+    /// A record for a topic.
+    pub fn record(broker: &Arc<dyn Broker>, record: Record) -> Self {
+        let broker = Arc::clone(broker);
+        Self::new(record.topic.as_str().into(), move || {
+            broker::deliver(&broker, record.clone())
+        })
+    }
+
+    /// Sends these in place of a letter that is refused.
+    #[must_use]
+    pub fn or(mut self, instead: Vec<Letter>) -> Self {
+        self.instead = instead;
+        self
+    }
+}
+
+/// Sends letters until they are confirmed. Who does not confirm is waited for, with pauses that grow to 5 s.
+#[derive(Clone)]
+pub struct Writer {
+    clock: Arc<dyn Clock>,
+    failed: Counter,
+    /// Letters that failed together are not sent again together: one that is never taken would hold up the others.
+    jitter: Arc<Mutex<fastrand::Rng>>,
+}
+
+impl Writer {
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+    /// `failed` counts the letters that were not confirmed and are sent again.
+    pub fn new(clock: Arc<dyn Clock>, failed: Counter) -> Self {
+        Self {
+            clock,
+            failed,
+            jitter: Arc::new(Mutex::new(fastrand::Rng::with_seed(0))),
+        }
+    }
+
+    /// Ends once all letters are confirmed.
+    pub async fn write(self, letters: Vec<Letter>) {
+        join_all(letters.into_iter().map(|letter| self.deliver(letter))).await;
+    }
+
+    async fn deliver(&self, mut letter: Letter) {
+        let mut pause = Self::FIRST_PAUSE;
+        loop {
+            let Err(error) = (letter.send)().await else {
+                return;
+            };
+            self.failed.inc();
+            log(&letter.to, &error);
+            if error.failure == EdgeFailure::Refused && !letter.instead.is_empty() {
+                let instead = std::mem::take(&mut letter.instead);
+                return Box::pin(self.clone().write(instead)).await;
+            }
+            let share = 0.5 + self.jitter.lock().f64() / 2.0;
+            let until = self.clock.now() + pause.mul_f64(share);
+            self.clock.sleep_until(until).await;
+            pause = (pause * 2).min(Self::LONGEST_PAUSE);
+        }
+    }
+}
+
+fn log(to: &str, error: &EdgeError) {
+    static FAILED: Every = Every::new(Duration::from_secs(1));
+    if let Some(held_back) = FAILED.pass() {
+        tracing::warn!(
+            to,
+            %error,
+            held_back,
+            "what a backend is to be told could not be sent; it is tried again"
+        );
+    }
+}

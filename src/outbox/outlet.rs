@@ -1,0 +1,74 @@
+//! From a notice to a letter, by the destination that is configured.
+
+use std::sync::Arc;
+
+use linkgate_filter::backend::Backends;
+use linkgate_filter::broker::{Broker, Record};
+use linkgate_filter::{Bytes, Edges};
+use linkgate_grpc::{Directory, Network, Pool};
+
+use super::calls::{Calls, Notice};
+use super::config::Destination;
+use super::letter::Letter;
+
+/// Where notices of one kind go.
+pub struct Outlet<N>(Way<N>);
+
+enum Way<N> {
+    Topic(Arc<dyn Broker>, Arc<str>),
+    Service(Arc<str>, Calls<N>),
+}
+
+impl<N> Clone for Outlet<N> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Way::Topic(broker, topic) => Way::Topic(Arc::clone(broker), Arc::clone(topic)),
+            Way::Service(name, calls) => Way::Service(Arc::clone(name), calls.clone()),
+        })
+    }
+}
+
+impl<N: Notice> Outlet<N> {
+    /// The way to `destination`, of which a checked configuration has just one. Nothing is connected yet.
+    pub fn open(destination: &Destination, edges: &Edges, backends: &Backends) -> Option<Self> {
+        if let Some(kafka) = &destination.kafka {
+            return Some(Self::topic(edges.broker(&kafka.broker)?, &kafka.topic));
+        }
+        let grpc = destination.grpc.as_ref()?;
+        let backend = &backends.get(&grpc.backend)?.grpc;
+        let pool = Pool::new(backend, Arc::new(Network), Arc::new(Directory::default()));
+        let most = grpc.max_notices as usize;
+        let calls = Calls::new(pool, *grpc.timeout, most);
+        Some(Self::service(&grpc.backend, calls))
+    }
+
+    /// The way to a service; the log calls it `name`.
+    pub(super) fn service(name: &str, calls: Calls<N>) -> Self {
+        Self(Way::Service(name.into(), calls))
+    }
+
+    /// The way to a topic.
+    pub fn topic(broker: &Arc<dyn Broker>, topic: &str) -> Self {
+        Self(Way::Topic(Arc::clone(broker), topic.into()))
+    }
+
+    /// A letter that tells this.
+    pub fn letter(&self, notice: N) -> Letter {
+        match &self.0 {
+            Way::Topic(broker, topic) => {
+                let record = Record {
+                    topic: topic.to_string(),
+                    key: notice.key().into(),
+                    // Texts and numbers can always be written as JSON.
+                    payload: serde_json::to_vec(&notice).map_or_else(|_| Bytes::new(), Bytes::from),
+                    headers: Vec::new(),
+                };
+                Letter::record(broker, record)
+            }
+            Way::Service(name, calls) => {
+                let calls = calls.clone();
+                Letter::new(Arc::clone(name), move || calls.tell(notice.clone()))
+            }
+        }
+    }
+}
