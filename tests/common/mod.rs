@@ -11,5 +11,6 @@ pub(crate) mod metrics;
 pub(crate) mod process;
 pub(crate) mod push;
 pub(crate) mod raw;
+pub(crate) mod sealed;
 pub(crate) mod tls;
 pub(crate) mod wait;

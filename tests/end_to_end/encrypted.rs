@@ -1,15 +1,14 @@
 //! The sample of sealed bodies, started as it is, with the other end of `decrypt` as its client.
 
-use std::sync::Arc;
-
-use linkgate_decrypt::{Cipher, Config, Part, Place};
-use linkgate_filter::{Direction, Identity};
+use linkgate_decrypt::{Cipher, Part};
+use linkgate_filter::Direction;
 use linkgate_proto::v1::receiver_outcome::Status;
 
 use crate::common::backend::Backend;
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::Gateway;
 use crate::common::push::{Caller, push};
+use crate::common::sealed::{self, place};
 
 const SAMPLE: &str = include_str!("../../examples/configs/encrypted.yaml");
 
@@ -19,20 +18,7 @@ fn cipher(key_id: &str, user: &str) -> Cipher {
         "2026-11" => "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
         _ => "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
     };
-    let config = format!("{{ keys: [{{ id: \"{key_id}\", key: {key} }}] }}");
-    let config: Config = serde_yaml::from_str(&config).unwrap();
-    Cipher::new(
-        Arc::new(config.ring().unwrap()),
-        Identity::new("chat", user),
-    )
-}
-
-fn place(direction: Direction, part: Part, key: &str) -> Place<'_> {
-    Place {
-        direction,
-        part,
-        key,
-    }
+    sealed::cipher(key_id, key, user)
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! The samples of `examples/configs` that need a service, at work on a real one.
 
+use std::net::SocketAddr;
+
+use linkgate_decrypt::Part;
+use linkgate_filter::Direction;
+use linkgate_proto::v1::presence_event::Kind;
 use linkgate_proto::v1::{Command, PushReport, receiver_outcome::Status};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::Message as _;
@@ -10,7 +15,8 @@ use tokio::net::TcpStream;
 use crate::common::backend::Backend;
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::Gateway;
-use crate::common::wait::within;
+use crate::common::sealed::{cipher, place};
+use crate::common::wait::{until, within};
 use crate::services::kafka::client;
 use crate::services::{Kafka, Redis};
 
@@ -27,6 +33,27 @@ async fn start(name: &str, places: &[(&str, String)]) -> Gateway {
         .iter()
         .fold(text, |text, (from, to)| text.replace(from, to));
     Gateway::start(&text).await
+}
+
+/// Writes a push with the key `1` and the body `hello` for ann.
+async fn write_push(kafka: SocketAddr, topic: &str) {
+    let producer: FutureProducer = client(kafka).create().unwrap();
+    let payload = r#"{"key":"1","biz_id":"chat","receiver_id":"ann","body":"aGVsbG8="}"#;
+    let record = FutureRecord::<(), _>::to(topic).payload(payload);
+    within("the push is written", producer.send(record, None))
+        .await
+        .unwrap();
+}
+
+async fn first_report(kafka: SocketAddr, topic: &str) -> PushReport {
+    let reports: StreamConsumer = client(kafka)
+        .set("group.id", topic)
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    reports.subscribe(&[topic]).unwrap();
+    let report = within("a report", reports.recv()).await.unwrap();
+    serde_json::from_slice(report.payload().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -72,26 +99,14 @@ async fn push_kafka_delivers_and_reports_and_takes_pushes_by_http() {
     let gateway = start("push_kafka", &places).await;
     let mut ann = Client::connect(&gateway.target("ann")).await;
 
-    let producer: FutureProducer = client(kafka).create().unwrap();
-    let payload = r#"{"key":"1","biz_id":"chat","receiver_id":"ann","body":"aGVsbG8="}"#;
-    let record = FutureRecord::<(), _>::to(topics[0]).payload(payload);
-    within("the push is written", producer.send(record, None))
-        .await
-        .unwrap();
+    write_push(kafka, topics[0]).await;
     let push = ann.next().await;
     assert_eq!(
         (push.cmd(), &*push.key, &*push.body),
         (Command::DownstreamMessage, "1", &b"hello"[..])
     );
     ann.ack("1").await;
-    let reports: StreamConsumer = client(kafka)
-        .set("group.id", "samples")
-        .set("auto.offset.reset", "earliest")
-        .create()
-        .unwrap();
-    reports.subscribe(&[topics[3]]).unwrap();
-    let report = within("a report", reports.recv()).await.unwrap();
-    let report: PushReport = serde_json::from_slice(report.payload().unwrap()).unwrap();
+    let report = first_report(kafka, topics[3]).await;
     assert_eq!((&*report.key, report.status()), ("1", Status::Delivered));
 
     let body = r#"{"key":"2","biz_id":"chat","receiver_id":"ann","body":"aGVsbG8="}"#;
@@ -109,4 +124,66 @@ async fn push_kafka_delivers_and_reports_and_takes_pushes_by_http() {
         .await
         .unwrap();
     assert!(answer.contains(r#""status":"DELIVERED""#), "{answer}");
+}
+
+#[tokio::test]
+async fn all_roads_lead_through_one_gateway() {
+    let (Some(redis), Some(kafka)) = (Redis::start().await, Kafka::shared().await) else {
+        return;
+    };
+    for topic in [
+        "all_push",
+        "all_parked",
+        "all_dead",
+        "all_report",
+        "upstream_orders",
+    ] {
+        Kafka::topic(kafka, topic, 1).await;
+    }
+    let backend = Backend::start().await;
+    let places = [
+        ("127.0.0.1:50051", backend.address().to_string()),
+        ("127.0.0.1:6379", redis.address().to_string()),
+        ("127.0.0.1:9092", kafka.to_string()),
+        ("push_message_event", "all_push".to_owned()),
+        ("push_parked", "all_parked".to_owned()),
+        ("push_dead", "all_dead".to_owned()),
+        ("push_report_event", "all_report".to_owned()),
+        ("group: linkgate", "group: all".to_owned()),
+    ];
+    let gateway = start("all", &places).await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let mut cipher = cipher("2026-11", key, "ann");
+
+    // Twice under one key: the service has it once, and both are answered.
+    for _ in 0..2 {
+        let up = place(Direction::Upstream, Part::Message, "m-1");
+        let Answer::Ack(answer) = ann.ask("m-1", cipher.seal(up, b"hello").unwrap()).await else {
+            panic!("the message is not taken");
+        };
+        let answered = place(Direction::Downstream, Part::Answer, "m-1");
+        assert_eq!(cipher.open(answered, &answer).unwrap().clear, b"hello");
+    }
+    assert_eq!(backend.batches(), [["m-1"]]);
+
+    let mut orders = gateway.target("eve");
+    orders.biz_id = Some("orders".into());
+    let mut eve = Client::connect(&orders).await;
+    assert_eq!(eve.ask("o-1", "an order").await, Answer::Ack("".into()));
+
+    write_push(kafka, "all_push").await;
+    let (key, sealed) = ann.push().await;
+    let down = place(Direction::Downstream, Part::Message, &key);
+    assert_eq!(cipher.open(down, &sealed).unwrap().clear, b"hello");
+    ann.ack(&key).await;
+    let report = first_report(kafka, "all_report").await;
+    assert_eq!((&*report.key, report.status()), ("1", Status::Delivered));
+
+    until("the service hears who is there", async || {
+        let events = backend.presence();
+        let online = events.iter().filter(|event| event.kind() == Kind::Online);
+        online.count() == 2
+    })
+    .await;
 }
