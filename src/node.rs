@@ -88,9 +88,9 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Arc::new(Host {
             clock: Arc::clone(&clock),
-            states: States::new(config.node.idle_users.into()),
+            states: Arc::new(States::new(config.node.idle_users.into())),
             edges: edges::open(&config.stores, &config.brokers, &clock)?,
-            seeds: Seeds::from_system(),
+            seeds: Arc::new(Seeds::from_system()),
         });
         let counted = Counted::default();
         let presence = presence(&config, &host, &counted.presence);
@@ -254,9 +254,10 @@ fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
 fn generation(host: &Arc<Host>, tasks: &TaskTracker, pipelines: Vec<PipelineConfig>) -> Generation {
     let mut generation = Generation::default();
     for config in pipelines {
-        let (pipeline, shards) = config
-            .plan
-            .start(&config.biz_id, config.limits.into(), host);
+        let (pipeline, shards) =
+            config
+                .plan
+                .start(&config.biz_id, config.limits.into(), host, None);
         for shard in shards {
             tasks.spawn(shard.run());
         }

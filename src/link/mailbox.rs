@@ -39,7 +39,7 @@ pub(super) struct Orders {
 #[derive(Debug)]
 pub struct PushBudget {
     bytes: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl PushBudget {
@@ -47,12 +47,18 @@ impl PushBudget {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             bytes: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
         })
     }
 
+    /// Changes the limit for what comes.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     fn take(&self, bytes: usize) -> bool {
-        let room = |held| (held < self.limit).then_some(held + bytes);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let room = |held| (held < limit).then_some(held + bytes);
         self.bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
             .is_ok()

@@ -77,8 +77,13 @@ impl Chains {
     }
 
     /// Changes over to another pipeline. What the old chain has not settled after `patience` settles as unknown. While a
-    /// change is at work or pushes stand in line, the last one asked for waits.
+    /// change is at work or pushes stand in line, the last one asked for waits. To change to the pipeline that frames
+    /// enter already takes back what waits.
     pub fn change(&mut self, pipeline: &Arc<Pipeline>, patience: Duration) {
+        if Arc::ptr_eq(self.pipeline(), pipeline) {
+            self.next = None;
+            return;
+        }
         self.next = Some(Box::new(Change {
             pipeline: Arc::clone(pipeline),
             patience,

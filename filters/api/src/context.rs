@@ -1,5 +1,7 @@
 //! What a filter can see and do: while it is prepared, while it is opened, while it is called.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::close::CloseCode;
 use crate::core::{Core, Emission};
-use crate::edges::Declared;
+use crate::edges::{Declared, EdgeName};
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
@@ -19,17 +21,36 @@ use crate::state::{Owned, OwnedScope, SharedScope};
 use crate::store::Store;
 
 /// While a filter is prepared: what else the configuration says.
-#[derive(Clone, Copy)]
 pub struct Prepare<'a> {
     /// The business whose pipeline it is.
     pub biz_id: &'a str,
     /// The entry's `id`.
     pub id: &'a str,
-    /// What the configuration declares beside its pipelines; whoever loaded it has checked that.
-    pub declared: &'a Declared,
+    declared: &'a Declared,
+    /// What was asked for: a change of it changes the filter.
+    named: RefCell<BTreeSet<EdgeName>>,
 }
 
 impl<'a> Prepare<'a> {
+    /// For the entry `id` of this business's pipeline. What is declared has been checked by whoever loaded it.
+    pub fn new(biz_id: &'a str, id: &'a str, declared: &'a Declared) -> Self {
+        Self {
+            biz_id,
+            id,
+            declared,
+            named: RefCell::default(),
+        }
+    }
+
+    /// What the filter has asked for.
+    pub(crate) fn named(self) -> BTreeSet<EdgeName> {
+        self.named.into_inner()
+    }
+
+    fn name(&self, edge: fn(String) -> EdgeName, name: &str) {
+        self.named.borrow_mut().insert(edge(name.to_owned()));
+    }
+
     /// The backend of this name, which the config's `key` gives; notes a problem if there is none.
     pub fn backend(
         &self,
@@ -37,6 +58,7 @@ impl<'a> Prepare<'a> {
         name: &str,
         problems: &mut Problems,
     ) -> Option<&'a GrpcBackend> {
+        self.name(EdgeName::Backend, name);
         let backends = &self.declared.backends;
         let known = backends.keys().map(String::as_str);
         check_declared("backend", key, name, known, problems);
@@ -45,12 +67,14 @@ impl<'a> Prepare<'a> {
 
     /// Notes a problem if there is no store of this name, which the config's `key` gives.
     pub fn store(&self, key: &'static str, name: &str, problems: &mut Problems) {
+        self.name(EdgeName::Store, name);
         let known = self.declared.stores.iter().map(String::as_str);
         check_declared("store", key, name, known, problems);
     }
 
     /// Notes a problem if there is no broker of this name, which the config's `key` gives.
     pub fn broker(&self, key: &'static str, name: &str, problems: &mut Problems) {
+        self.name(EdgeName::Broker, name);
         let known = self.declared.brokers.iter().map(String::as_str);
         check_declared("broker", key, name, known, problems);
     }

@@ -31,6 +31,17 @@ impl Declared {
     }
 }
 
+/// Something that a configuration declares outside its pipelines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EdgeName {
+    /// The service of a business.
+    Backend(String),
+    /// A store.
+    Store(String),
+    /// A broker.
+    Broker(String),
+}
+
 /// The edges of a running node.
 #[derive(Clone, Default)]
 pub struct Edges {

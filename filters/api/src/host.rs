@@ -9,15 +9,16 @@ use crate::edges::Edges;
 use crate::state::States;
 
 /// The parts of a node that chains work with.
+#[derive(Clone)]
 pub struct Host {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Shared state.
-    pub states: States,
+    pub states: Arc<States>,
     /// The way to outside systems.
     pub edges: Edges,
     /// Randomness.
-    pub seeds: Seeds,
+    pub seeds: Arc<Seeds>,
 }
 
 /// Seeds for random numbers: no two chains have one, and no two nodes, so what is made of them tells owners apart.

@@ -43,7 +43,7 @@ pub use chains::Chains;
 pub use clock::Clock;
 pub use close::CloseCode;
 pub use context::{Context, Open, Prepare};
-pub use edges::{Declared, EdgeError, EdgeFailure, Edges};
+pub use edges::{Declared, EdgeError, EdgeFailure, EdgeName, Edges};
 pub use fault::{Blame, Effect, Fault};
 pub use filter::{Filter, FilterType, Settle, Verdict};
 pub use host::{Host, Seeds};

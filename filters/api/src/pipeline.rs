@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_yaml::Value;
 
 use crate::context::{Open, Prepare};
-use crate::edges::Declared;
+use crate::edges::{Declared, EdgeName};
 use crate::filter::Filter;
 use crate::host::Host;
 use crate::link::LinkInfo;
@@ -83,6 +83,7 @@ pub struct Plan {
     slots: Vec<Slot>,
     own: usize,
     decodes_at: Option<usize>,
+    named: BTreeSet<EdgeName>,
 }
 
 /// One step of a prepared pipeline.
@@ -90,7 +91,7 @@ pub struct Slot {
     id: Arc<str>,
     uses: String,
     prepared: Arc<dyn Prepared>,
-    meter: Meter,
+    meter: Arc<Meter>,
 }
 
 impl Slot {
@@ -130,6 +131,7 @@ impl Plan {
         let mut problems = Vec::new();
         let mut slots = Vec::new();
         let mut ids = BTreeSet::new();
+        let mut named = BTreeSet::new();
         for (index, entry) in entries.iter().enumerate() {
             let mut report = |problem| {
                 problems.push(EntryProblem {
@@ -147,21 +149,17 @@ impl Plan {
                 report(unknown(registry, &entry.uses));
                 continue;
             };
-            match filter.prepare(
-                &entry.config,
-                &Prepare {
-                    biz_id,
-                    id: &entry.id,
-                    declared,
-                },
-            ) {
+            let cx = Prepare::new(biz_id, &entry.id, declared);
+            let prepared = filter.prepare(&entry.config, &cx);
+            named.extend(cx.named());
+            match prepared {
                 Ok(prepared) => slots.push((
                     index,
                     Slot {
                         id: entry.id.as_str().into(),
                         uses: entry.uses.clone(),
                         prepared,
-                        meter: Meter::default(),
+                        meter: Arc::default(),
                     },
                 )),
                 Err(found) => {
@@ -195,7 +193,13 @@ impl Plan {
             slots,
             own,
             decodes_at,
+            named,
         })
+    }
+
+    /// What the filters have asked for of what is declared outside.
+    pub fn named(&self) -> &BTreeSet<EdgeName> {
+        &self.named
     }
 }
 
@@ -301,20 +305,34 @@ struct Steps {
     decodes_at: Option<usize>,
     limits: Limits,
     host: Arc<Host>,
-    meter: Meter,
+    meter: Arc<Meter>,
     accepted: Counter,
 }
 
 impl Pipeline {
-    pub(crate) fn new(plan: Plan, biz_id: &str, limits: Limits, host: &Arc<Host>) -> Self {
+    pub(crate) fn new(
+        plan: Plan,
+        biz_id: &str,
+        limits: Limits,
+        host: &Arc<Host>,
+        predecessor: Option<&Self>,
+    ) -> Self {
         let Plan {
-            slots,
+            mut slots,
             own,
             decodes_at,
+            ..
         } = plan;
+        for slot in &mut slots {
+            let mut earlier = predecessor.into_iter().flat_map(Self::slots);
+            if let Some(same) = earlier.find(|old| old.id == slot.id && old.uses == slot.uses) {
+                slot.meter = Arc::clone(&same.meter);
+            }
+        }
         let trunk = (own < slots.len())
             .then(|| Arc::new(Trunk::new(limits.trunk_shards.max(1), limits.trunk_bytes)));
-        let meter = Meter::default();
+        let meter = predecessor.map(|old| Arc::clone(&old.steps.meter));
+        let meter = meter.unwrap_or_default();
         let accepted = meter.event("accepted");
         let (biz_id, host) = (biz_id.into(), Arc::clone(host));
         Self {

@@ -13,14 +13,16 @@ use crate::timer::Timer;
 use crate::trunk::{Entrance, Stage};
 
 impl Plan {
-    /// Starts the pipeline. Cannot fail. The shards of its trunk are to be run on a task each.
+    /// Starts the pipeline. Cannot fail. The shards of its trunk are to be run on a task each. It goes on counting where
+    /// its predecessor is, which links are to be changed over from.
     pub fn start(
         self,
         biz_id: &str,
         limits: Limits,
         host: &Arc<Host>,
+        predecessor: Option<&Pipeline>,
     ) -> (Arc<Pipeline>, Vec<Shard>) {
-        let pipeline = Arc::new(Pipeline::new(self, biz_id, limits, host));
+        let pipeline = Arc::new(Pipeline::new(self, biz_id, limits, host, predecessor));
         let inner = Arc::new(pipeline.without_trunk());
         let open = |(index, entrance)| Shard::open(&inner, index, entrance);
         let entrances = pipeline.trunk().map(|trunk| trunk.entrances());

@@ -45,7 +45,6 @@ use crate::link::{Identity, LinkInfo};
 use crate::message::Message;
 use crate::pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan};
 use crate::registry::Registry;
-use crate::state::States;
 
 /// Tokio's clock; the wall clock starts at 2026-01-01 and moves with it.
 struct VirtualClock(tokio::time::Instant);
@@ -127,9 +126,9 @@ impl Testkit {
         };
         let host = Arc::new(Host {
             clock: virtual_clock(),
-            states: States::default(),
+            states: Arc::default(),
             edges,
-            seeds: Seeds::fixed(nodes() << 32),
+            seeds: Arc::new(Seeds::fixed(nodes() << 32)),
         });
         let pipeline = start(&registry, &declared, limits, &host, entries);
         Self {
@@ -203,7 +202,7 @@ fn start(
     let plan = Plan::prepare(registry, Testkit::BIZ_ID, &parse(entries), declared);
     let (pipeline, shards) = plan
         .unwrap_or_else(|problems| panic!("{}", list(&problems)))
-        .start(Testkit::BIZ_ID, limits, host);
+        .start(Testkit::BIZ_ID, limits, host, None);
     for shard in shards {
         tokio::spawn(shard.run());
     }

@@ -15,11 +15,8 @@ fn backends(endpoints: &[&str]) -> Backends {
 /// The problems of an entry, one per line.
 fn problems(config: serde_json::Value, backends: &Backends) -> Vec<String> {
     let config: Config = serde_json::from_value(config).unwrap();
-    let cx = Prepare {
-        biz_id: "chat",
-        id: "out",
-        declared: &Declared::backends(backends.clone()),
-    };
+    let declared = Declared::backends(backends.clone());
+    let cx = Prepare::new("chat", "out", &declared);
     match GrpcUpstream::prepare(config, &cx) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(ToString::to_string).collect(),

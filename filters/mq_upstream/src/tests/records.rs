@@ -111,11 +111,7 @@ fn prepare(biz_id: &str, config: Value) -> Result<MqUpstream, Problems> {
         ..Declared::default()
     };
     let config: Config = serde_json::from_value(config).unwrap();
-    let cx = Prepare {
-        biz_id,
-        id: "out",
-        declared: &declared,
-    };
+    let cx = Prepare::new(biz_id, "out", &declared);
     MqUpstream::prepare(config, &cx)
 }
 
