@@ -28,7 +28,7 @@ impl fmt::Debug for Fact {
 pub struct Properties {
     /// Facts that a filter before it has to give.
     pub needs: Vec<Fact>,
-    /// Facts true from it on.
+    /// Facts true from it on. One that is true before it already is refused: such a filter stands in a pipeline once.
     pub gives: Vec<Fact>,
     /// Facts not true any more from it on.
     pub takes: Vec<Fact>,
