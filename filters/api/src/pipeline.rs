@@ -12,7 +12,7 @@ use crate::context::{Open, Prepare};
 use crate::edges::Declared;
 use crate::filter::Filter;
 use crate::host::Host;
-use crate::link::LinkInfo;
+use crate::link::{Form, LinkInfo};
 use crate::meter::{Counter, Meter};
 use crate::problem::{Path, Problem, nearest};
 use crate::properties::{Fact, Properties};
@@ -198,6 +198,12 @@ impl Plan {
             own,
             decodes_at,
         })
+    }
+
+    /// The filter that speaks one form whatever the client asks for, by its index, and that form.
+    pub fn speaks(&self) -> Option<(usize, Form)> {
+        let mut slots = self.slots.iter().enumerate();
+        slots.find_map(|(index, slot)| Some((index, slot.prepared.properties().speaks?)))
     }
 }
 
