@@ -1,0 +1,21 @@
+use super::*;
+
+/// What is said of a command line that is not taken. The exit code is 2.
+fn refused(line: &str) -> String {
+    let words = std::iter::once("linkgate").chain(line.split_whitespace());
+    let error = Cli::try_parse_from(words).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_refused() {
+    let said = refused("--log linkgate=loud schema");
+    assert!(
+        said.contains("--log") && said.contains("`linkgate=debug,warn`"),
+        "{said}"
+    );
+    for good in ["info", "linkgate=debug,warn", "off"] {
+        assert!(Cli::try_parse_from(["linkgate", "--log", good, "schema"]).is_ok());
+    }
+}
