@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     timeout: Option<HumanDuration>,
     /// The time between heartbeats; a gateway that is silent for two of them is left
-    #[arg(long, value_name = "TIME", default_value = "20s")]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = some_time)]
     heartbeat: HumanDuration,
     /// Send a message again at most so many times when the gateway asks for it
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -98,6 +98,13 @@ pub(super) async fn run(args: Args) -> ExitCode {
         args.timeout.map(|after| Instant::now() + *after),
     )
     .await
+}
+
+fn some_time(text: &str) -> Result<HumanDuration, String> {
+    match text.parse::<HumanDuration>() {
+        Ok(time) if time.is_zero() => Err("it has to be longer than 0s".to_owned()),
+        time => time.map_err(|error| error.to_string()),
+    }
 }
 
 fn target(args: &Args) -> Result<Target, String> {

@@ -19,3 +19,18 @@ fn a_log_filter_that_cannot_be_read_is_refused() {
         assert!(Cli::try_parse_from(["linkgate", "--log", good, "schema"]).is_ok());
     }
 }
+
+#[test]
+fn a_client_without_heartbeats_is_refused() {
+    let said = refused("client --heartbeat 0s");
+    assert!(said.contains("longer than 0s"), "{said}");
+}
+
+#[test]
+fn a_gateway_is_not_spoken_to_by_http() {
+    for tool in ["client", "bench"] {
+        let said = refused(&format!("{tool} http://127.0.0.1:8080/ws"));
+        assert!(said.contains("`ws://` or `wss://`"), "{said}");
+    }
+    assert!(Cli::try_parse_from(["linkgate", "client", "127.0.0.1:8080"]).is_ok());
+}
