@@ -23,7 +23,8 @@ use crate::client::{Event, Options, Session, Target};
 /// unless the close code says not to, and what was not answered is sent again under its key. At the end of the input
 /// (Ctrl-D) the client waits for the last answer and leaves.
 ///
-/// Exit code: 0 if every message was accepted, 1 if not, or if the gateway turned the client away.
+/// Exit code: 0 if every message was accepted, 1 if not, or if the gateway turned the client away, 2 if the command
+/// line is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -1,3 +1,5 @@
+use clap::CommandFactory;
+
 use super::*;
 
 /// What is said of a command line that is not taken. The exit code is 2.
@@ -33,4 +35,18 @@ fn a_gateway_is_not_spoken_to_by_http() {
         assert!(said.contains("`ws://` or `wss://`"), "{said}");
     }
     assert!(Cli::try_parse_from(["linkgate", "client", "127.0.0.1:8080"]).is_ok());
+}
+
+#[test]
+fn every_command_tells_its_exit_codes() {
+    for command in Cli::command().get_subcommands_mut() {
+        let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, codes) = help.split_once("Exit code: 0 if ").unwrap_or_default();
+        assert!(
+            codes.contains(", 1 if ") && codes.contains(", 2 if the command line is wrong."),
+            "{}: {help}",
+            command.get_name()
+        );
+    }
 }
