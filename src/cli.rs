@@ -32,7 +32,8 @@ struct Cli {
         global = true,
         env = "LINKGATE_LOG",
         default_value = "info",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        value_parser = log_filter
     )]
     log: String,
     /// How log lines look
@@ -83,6 +84,17 @@ pub fn main(registry: &Registry) -> ExitCode {
     }
 }
 
+/// Takes what tells which lines are logged.
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!(
+            "{error}; write a level (`error`, `warn`, `info`, `debug`, `trace` or `off`), or levels of modules with \
+             commas between, such as `linkgate=debug,warn`"
+        )),
+    }
+}
+
 fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     #[cfg(feature = "mimalloc")]
@@ -101,7 +113,7 @@ fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 fn start_logging(cli: &Cli) {
-    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(&cli.log);
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -112,3 +124,6 @@ fn start_logging(cli: &Cli) {
         LogFormat::Json => logs.json().init(),
     }
 }
+
+#[cfg(test)]
+mod tests;

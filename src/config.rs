@@ -13,6 +13,7 @@ mod fill;
 mod parse;
 mod read;
 pub mod schema;
+mod secrets;
 pub mod source;
 pub mod tree;
 
@@ -106,6 +107,10 @@ impl Invalid {
 pub fn load(paths: &[PathBuf], registry: &Registry) -> Result<Config, Box<Invalid>> {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
+    let filters = registry.names().filter_map(|name| registry.get(name));
+    for schema in filters.map(|filter| filter.schema()) {
+        diagnostics.learn_secrets(&schema.to_value());
+    }
     for path in paths {
         files::add(&mut sources, path, &mut diagnostics);
     }

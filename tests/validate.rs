@@ -21,6 +21,8 @@ fn validate(folder: &Path, paths: &[&str]) -> Output {
         .env_clear()
         .env("HOSTNAME", "gateway-1")
         .env("TEST_WORD", "word")
+        .env("TEST_SECRET", "hunter2-of-a-variable")
+        .env("TEST_NUMBER", "4711.5")
         .output()
         .unwrap()
 }
@@ -75,6 +77,22 @@ fn no_secret_from_a_file_is_shown() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("(secret)"), "{said}");
     assert!(!said.contains("horse"), "{said}");
+}
+
+#[test]
+fn no_secret_is_shown_wherever_it_was_written() {
+    for entry in fs::read_dir(root().join("tests/broken_configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "expected")
+        {
+            let said = fs::read_to_string(&path).unwrap();
+            for secret in ["hunter2", "4711"] {
+                assert!(!said.contains(secret), "{}: {said}", path.display());
+            }
+        }
+    }
 }
 
 #[test]

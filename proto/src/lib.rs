@@ -11,7 +11,7 @@
 //! - Written: field names in lowerCamelCase, enums by name, bytes as padded standard base64, 64-bit
 //!   integers as strings; fields at their default are left out.
 //! - Read: besides, original field names (`retry_after_ms`), enums by number, base64 in the URL-safe
-//!   alphabet and without padding, 64-bit integers as numbers, and `null` for a default.
+//!   alphabet and without padding, 64-bit integers as numbers, and, by [`from_json`], `null` for a default.
 //! - Unknown fields are skipped, as in the binary form, so a newer client can speak to an older
 //!   gateway. An unknown enum name or number, a field given twice and a wrong type are errors.
 //!
@@ -19,7 +19,7 @@
 //! use linkgate_proto::v1::{Command, Message};
 //!
 //! let message: Message =
-//!     serde_json::from_str(r#"{"cmd": "UPSTREAM_MESSAGE", "key": "m-1", "body": "aGk="}"#)?;
+//!     linkgate_proto::from_json(br#"{"cmd": "UPSTREAM_MESSAGE", "key": "m-1", "body": "aGk="}"#)?;
 //! assert_eq!(message.cmd(), Command::UpstreamMessage);
 //! assert_eq!(message.body, "hi");
 //! # Ok::<(), serde_json::Error>(())
@@ -39,6 +39,10 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/linkgate.v1.rs"));
     include!(concat!(env!("OUT_DIR"), "/linkgate.v1.serde.rs"));
 }
+
+mod json;
+
+pub use json::from_json;
 
 /// The encoded `FileDescriptorSet` of all files of [`v1`], for gRPC server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/linkgate.v1.bin"));

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::json;
 
-use super::FILE_DESCRIPTOR_SET;
 use super::v1::fault::{Effect, Source};
 use super::v1::{Command, Fault, Message, PushRequest, Redirect};
+use super::{FILE_DESCRIPTOR_SET, from_json};
 
 fn message(cmd: Command, key: &str, body: &'static [u8]) -> Message {
     Message {
@@ -137,6 +137,26 @@ fn json_is_read_generously() {
 }
 
 #[test]
+fn null_is_a_default() {
+    let read = |text: &str| from_json::<Message>(text.as_bytes()).unwrap();
+    let heartbeat = message(Command::Heartbeat, "", b"");
+    assert_eq!(
+        read(r#"{"cmd":1,"key":null,"body":null,"fault":null,"later":null}"#),
+        heartbeat
+    );
+    assert_eq!(
+        read(r#"{"cmd":null,"key":"null"}"#),
+        message(Command::Unspecified, "null", b"")
+    );
+    let inner =
+        read(r#"{"cmd":8,"key":"k","body":"aGk=","fault":{"code":null,"retryAfterMs":"300"}}"#);
+    assert_eq!(inner.body, "hi");
+    assert_eq!(inner.fault.unwrap().retry_after_ms, 300);
+    let push: PushRequest = from_json(br#"{"key":"p","receiverIds":null,"ack":null}"#).unwrap();
+    assert_eq!((push.key.as_str(), push.ack), ("p", None));
+}
+
+#[test]
 fn wrong_json_is_refused() {
     let wrong = [
         "",
@@ -149,9 +169,15 @@ fn wrong_json_is_refused() {
         r#"{"cmd":2,"body":"a b"}"#,
         r#"{"cmd":2,"body":[1]}"#,
         r#"{"cmd":1}{}"#,
+        "null",
+        "[null]",
+        r#"{"cmd":1,"key":null}{}"#,
+        r#"{"cmd":1,"cmd":1,"key":null}"#,
+        r#"{"cmd":2,"body":[null]}"#,
+        r#"{"cmd":1,"key":nul}"#,
     ];
     for text in wrong {
-        assert!(serde_json::from_str::<Message>(text).is_err(), "{text}");
+        assert!(from_json::<Message>(text.as_bytes()).is_err(), "{text}");
     }
 }
 

@@ -26,6 +26,8 @@ use crate::client::Pusher;
 pub(crate) const MAX_PUSHES: usize = 1024;
 
 /// Run a sample gRPC backend: it answers, and is slow, fails or hangs on demand.
+///
+/// Exit code: 0 if it ran until the end, 1 if it could not, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one

@@ -26,7 +26,7 @@ use super::text;
 /// Opens the links, warms up, measures, and closes them. With --server-pid the CPU time and the memory of the server,
 /// on the same machine, are read before and after.
 ///
-/// Exit code: 1 if no link could be opened or nothing was answered.
+/// Exit code: 0 if links were opened and messages answered, 1 if not, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -126,6 +126,10 @@ enum Wire {
 
 /// Runs the load and prints the report.
 pub(super) async fn run(args: Args) -> ExitCode {
+    if let Err(problem) = args.check() {
+        text::complain(problem);
+        return ExitCode::from(2);
+    }
     let report = match run::run(&args).await {
         Ok(report) => report,
         Err(problem) => {
@@ -146,6 +150,14 @@ pub(super) async fn run(args: Args) -> ExitCode {
 }
 
 impl Args {
+    /// What must be said together.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.mode == Mode::Push && (self.form == Wire::Raw || self.gateway.biz.is_none()) {
+            return Err("--mode push needs --biz, and --form proto or json");
+        }
+        Ok(())
+    }
+
     /// Between two messages of one link, with a rate.
     fn interval(&self, links: usize) -> Option<Duration> {
         #[allow(clippy::cast_precision_loss, reason = "a pace need not be exact")]

@@ -23,7 +23,8 @@ use crate::client::{Event, Options, Session, Target};
 /// unless the close code says not to, and what was not answered is sent again under its key. At the end of the input
 /// (Ctrl-D) the client waits for the last answer and leaves.
 ///
-/// Exit code: 0 if every message was accepted, 1 if not, or if the gateway turned the client away.
+/// Exit code: 0 if every message was accepted, 1 if not, or if the gateway turned the client away, 2 if the command
+/// line is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -59,7 +60,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     timeout: Option<HumanDuration>,
     /// The time between heartbeats; a gateway that is silent for two of them is left
-    #[arg(long, value_name = "TIME", default_value = "20s")]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = some_time)]
     heartbeat: HumanDuration,
     /// Send a message again at most so many times when the gateway asks for it
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -98,6 +99,13 @@ pub(super) async fn run(args: Args) -> ExitCode {
         args.timeout.map(|after| Instant::now() + *after),
     )
     .await
+}
+
+fn some_time(text: &str) -> Result<HumanDuration, String> {
+    match text.parse::<HumanDuration>() {
+        Ok(time) if time.is_zero() => Err("it has to be longer than 0s".to_owned()),
+        time => time.map_err(|error| error.to_string()),
+    }
 }
 
 fn target(args: &Args) -> Result<Target, String> {

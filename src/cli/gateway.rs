@@ -12,7 +12,7 @@ use crate::client::Target;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Gateway {
     /// Where the gateway listens; `ws://` and the path `/ws` may be left out
-    #[arg(default_value = "ws://127.0.0.1:8080/ws")]
+    #[arg(default_value = "ws://127.0.0.1:8080/ws", value_parser = Target::check_url)]
     pub(crate) url: String,
     /// The bizID, for a listener with `auth: insecure_query`
     #[arg(long, value_name = "BIZ_ID")]

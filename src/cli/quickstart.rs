@@ -30,6 +30,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Run a gateway, a small backend and a chat page on this machine, to see how it works.
 ///
 /// Ends with Ctrl-C. Addresses that are taken are replaced by free ones.
+///
+/// Exit code: 0 if it ran until the end, 1 if it could not, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Do not print what the backend receives

@@ -16,7 +16,8 @@ use crate::node::Node;
 /// Then it accepts no more, answers what its clients have sent, tells them to go, and waits for what is unsettled. A
 /// second signal ends it at once.
 ///
-/// Exit code: 0 if nothing was left when the time was over, 1 if something was, or if the node could not start.
+/// Exit code: 0 if nothing was left when the time was over, 1 if something was, or if the node could not start, 2 if
+/// the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, or directories whose `*.yaml` and `*.yml` files are read; together they are one configuration

@@ -11,6 +11,8 @@ use crate::config::schema::schema;
 ///
 /// Editors that speak to yaml-language-server use it where a document begins with
 /// `# yaml-language-server: $schema=PATH`.
+///
+/// Exit code: 0 if it was printed, 1 if not, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 
 /// Check a configuration and show every problem at its place.
 ///
-/// Exit code: 0 if there is none, 1 otherwise.
+/// Exit code: 0 if there is none, 1 if there are some, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, or directories whose `*.yaml` and `*.yml` files are read; together they are one configuration

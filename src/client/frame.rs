@@ -43,7 +43,7 @@ pub fn encode(form: Form, message: &Message) -> tungstenite::Message {
 pub fn decode(frame: tungstenite::Message) -> Result<Message, BadFrame> {
     match frame {
         tungstenite::Message::Binary(data) => Ok(Message::decode(data)?),
-        tungstenite::Message::Text(text) => Ok(serde_json::from_str(&text)?),
+        tungstenite::Message::Text(text) => Ok(linkgate_proto::from_json(text.as_bytes())?),
         _ => Err(BadFrame::Kind),
     }
 }

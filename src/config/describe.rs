@@ -39,7 +39,10 @@ fn step<'a>(root: &'a Value, here: &'a Value, segment: &Segment) -> Option<&'a V
 }
 
 /// A schema, what it refers to, and its alternatives. Schemas of the configuration refer to nothing that holds them.
-fn variants<'a>(root: &'a Value, schema: &'a Value) -> Box<dyn Iterator<Item = &'a Value> + 'a> {
+pub(super) fn variants<'a>(
+    root: &'a Value,
+    schema: &'a Value,
+) -> Box<dyn Iterator<Item = &'a Value> + 'a> {
     let reference = schema["$ref"]
         .as_str()
         .and_then(|reference| root["$defs"].get(reference.strip_prefix("#/$defs/")?));

@@ -1,8 +1,8 @@
 //! Problems with their places in the text, and how they are shown.
 //!
-//! What is wrong is found elsewhere. Secrets are blacked out here, once for all messages.
+//! What is wrong is found elsewhere. Secrets are left out here, once for all messages and lines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use linkgate_filter::problem::MOST;
 
-use super::source::{Sources, Span};
+use super::secrets::{Hidden, Masked, Names};
+use super::source::{FileId, Sources, Span};
+use super::tree::Tree;
 
 /// One thing that is wrong with the configuration.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,12 +72,27 @@ impl Diagnostic {
         &self.message
     }
 
+    /// The places in texts that it has to do with, its own first.
+    fn spans(&self) -> impl Iterator<Item = Span> {
+        let own = match &self.place {
+            Place::File(_) => None,
+            Place::Text(span) => Some(*span),
+        };
+        own.into_iter()
+            .chain(self.also.iter().map(|(span, _)| *span))
+    }
+
     /// Whether it says the same of the same place, if only with other places beside it.
     fn repeats(&self, other: &Self) -> bool {
         self.place == other.place && self.message == other.message && self.hint == other.hint
     }
 
-    fn render(&self, sources: &Sources, renderer: &Renderer) -> String {
+    fn render(
+        &self,
+        sources: &Sources,
+        shown: &BTreeMap<FileId, Masked>,
+        renderer: &Renderer,
+    ) -> String {
         let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
         let mut places: Vec<(Span, Option<&str>)> = Vec::new();
         match &self.place {
@@ -89,6 +106,7 @@ impl Diagnostic {
         );
         while let Some((Span { file, .. }, _)) = places.first().copied() {
             let source = sources.get(file);
+            let masked = shown.get(&file);
             let here = places
                 .extract_if(.., |(span, _)| span.file == file)
                 .map(|(span, label)| {
@@ -96,9 +114,12 @@ impl Diagnostic {
                         None => AnnotationKind::Primary,
                         Some(_) => AnnotationKind::Context,
                     };
-                    kind.span(first_line(&source.text, span)).label(label)
+                    let place = first_line(&source.text, span);
+                    let place = masked.map_or(place.clone(), |masked| masked.at(place));
+                    kind.span(place).label(label)
                 });
-            let snippet = Snippet::source(source.text.as_str())
+            let text = masked.map_or("", |masked| masked.text.as_str());
+            let snippet = Snippet::source(text)
                 .path(source.path.to_string_lossy())
                 .annotations(here);
             group = group.element(snippet);
@@ -106,8 +127,39 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint.as_str()));
         }
-        renderer.render(&[group])
+        let mut rendered = renderer.render(&[group]);
+        for span in self.spans() {
+            let source = sources.get(span.file);
+            if let Some(masked) = shown.get(&span.file) {
+                let place = masked.at(first_line(&source.text, span));
+                let (line, column) = position(&masked.text, place.start);
+                let path = format!("{}:{line}:", source.path.display());
+                let (_, true_column) = position(&source.text, span.start);
+                put_column(&mut rendered, &path, column, true_column);
+            }
+        }
+        rendered
     }
+}
+
+/// Says where a problem is in the file: the renderer knows only the line as it is shown, in which masks move the rest.
+fn put_column(rendered: &mut String, path_and_line: &str, shown: usize, column: usize) {
+    let from = format!("{path_and_line}{shown}");
+    let found = rendered.find(&from).filter(|at| {
+        let behind = rendered[at + from.len()..].chars().next();
+        shown != column && !behind.is_some_and(|c| c.is_ascii_digit())
+    });
+    if let Some(at) = found {
+        let column = format!("{path_and_line}{column}");
+        rendered.replace_range(at..at + from.len(), &column);
+    }
+}
+
+/// Line and column of a place, both from 1.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rfind('\n').map_or(before, |at| &before[at + 1..]);
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 /// The part of the span on its first line; at least one character, so that there is something to point at.
@@ -125,7 +177,8 @@ fn first_line(text: &str, span: Span) -> Range<usize> {
 #[derive(Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    secrets: BTreeSet<String>,
+    secrets: Names,
+    hidden: Hidden,
     closed: BTreeSet<Span>,
     incomplete: bool,
     cut_short: bool,
@@ -188,16 +241,19 @@ impl Diagnostics {
         }
     }
 
-    /// A text that is never to be shown.
-    pub(super) fn hide(&mut self, secret: &str) {
-        for form in [secret, secret.trim()] {
-            let quoted = format!("{form:?}");
-            for form in [form, &quoted[1..quoted.len() - 1]] {
-                if !form.is_empty() {
-                    self.secrets.insert(form.to_owned());
-                }
-            }
-        }
+    /// Learns from a JSON Schema which keys hold secrets.
+    pub(super) fn learn_secrets(&mut self, schema: &serde_json::Value) {
+        self.secrets.learn(schema);
+    }
+
+    /// Hides the secrets that a document has in place.
+    pub(super) fn hide_secrets_in(&mut self, tree: &Tree) {
+        self.secrets.hide_in(tree, &mut self.hidden);
+    }
+
+    /// A text that is never to be shown, and what is shown in its place.
+    pub(super) fn hide(&mut self, text: &str, shown: &str) {
+        self.hidden.hide(text, shown);
     }
 
     /// Every problem with its source line, file by file, and how many there are.
@@ -213,9 +269,15 @@ impl Diagnostics {
             .map(|diagnostic| self.clean(diagnostic))
             .collect();
         list.sort_by(|a, b| a.place.cmp(&b.place));
+        let mut shown = BTreeMap::new();
+        for Span { file, .. } in list.iter().take(MOST).flat_map(Diagnostic::spans) {
+            shown
+                .entry(file)
+                .or_insert_with(|| Masked::new(&sources.get(file).text, &self.secrets));
+        }
         let mut out = String::new();
         for diagnostic in list.iter().take(MOST) {
-            let _ = writeln!(out, "{}\n", diagnostic.render(sources, &renderer));
+            let _ = writeln!(out, "{}\n", diagnostic.render(sources, &shown, &renderer));
         }
         let files: BTreeSet<_> = list
             .iter()
@@ -232,7 +294,7 @@ impl Diagnostics {
 
     /// The diagnostic as it may be shown: without secrets, and without characters that steer a terminal.
     fn clean(&self, diagnostic: &Diagnostic) -> Diagnostic {
-        let clean = |text: &String| self.black_out(text);
+        let clean = |text: &String| self.hidden.clean(text);
         Diagnostic {
             message: clean(&diagnostic.message),
             hint: diagnostic.hint.as_ref().map(clean),
@@ -243,33 +305,6 @@ impl Diagnostics {
                 .map(|(span, label)| (*span, clean(label)))
                 .collect(),
         }
-    }
-
-    fn black_out(&self, text: &str) -> String {
-        // The longest first, so that no secret survives as the rest of another.
-        let mut secrets: Vec<&String> = self.secrets.iter().collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        let mut text = text.to_owned();
-        for secret in secrets {
-            if secret.chars().count() >= 4 {
-                text = text.replace(secret.as_str(), "(secret)");
-                continue;
-            }
-            // A few letters stand in other words too: they are blacked out where they are quoted.
-            for quote in ["`", "\"", "'"] {
-                let quoted = format!("{quote}{secret}{quote}");
-                text = text.replace(&quoted, &format!("{quote}(secret){quote}"));
-            }
-        }
-        text.chars()
-            .flat_map(|c| {
-                if c.is_control() && c != '\n' {
-                    c.escape_default().collect()
-                } else {
-                    vec![c]
-                }
-            })
-            .collect()
     }
 }
 

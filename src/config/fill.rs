@@ -10,6 +10,7 @@ use serde_yaml::Value;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::files::{LARGEST, TooLarge, read_bounded};
 use super::parse::plain_scalar;
+use super::secrets::Hidden;
 use super::source::Span;
 use super::tree::{Node, Tree};
 
@@ -24,7 +25,7 @@ pub(super) struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    /// Fills in every reference of the tree. Texts that come from files are noted as secrets.
+    /// Fills in every reference of the tree. What is filled in is hidden from messages: it may be a secret.
     pub(super) fn fill(&self, tree: &mut Tree, diagnostics: &mut Diagnostics) {
         let span = tree.span;
         match &mut tree.node {
@@ -40,15 +41,22 @@ impl Filler<'_> {
                 };
                 match self.filled(text, span) {
                     Ok(filled) => {
-                        filled
-                            .secrets
-                            .iter()
-                            .for_each(|secret| diagnostics.hide(secret));
+                        if !filled.parts.is_empty() {
+                            diagnostics.hide(&filled.text, text);
+                        }
+                        for (part, shown) in &filled.parts {
+                            diagnostics.hide(part, shown);
+                        }
                         // Written without quotes, the value is what it would be had it been written in place.
-                        *value = match *plain && filled.changed && filled.secrets.is_empty() {
+                        *value = match *plain && filled.changed && !filled.from_file {
                             true => plain_scalar(&filled.text),
                             false => Value::String(filled.text),
                         };
+                        if let (Value::Number(number), Some((_, shown))) =
+                            (&*value, filled.parts.first())
+                        {
+                            diagnostics.hide(&number.to_string(), shown);
+                        }
                     }
                     Err(problem) => diagnostics.push_last(span, problem),
                 }
@@ -90,7 +98,8 @@ impl Filler<'_> {
         if let Some(path) = reference.strip_prefix("file:") {
             let text = self.file(path, span)?;
             filled.text.push_str(&text);
-            filled.secrets.push(text);
+            filled.parts.push((text, Hidden::SECRET.to_owned()));
+            filled.from_file = true;
             return Ok(());
         }
         let (name, default) = match reference.split_once(":-") {
@@ -104,7 +113,10 @@ impl Filler<'_> {
         // As in a shell, `:-` also stands in for a variable that is empty.
         let value = (self.variable)(name).filter(|value| default.is_none() || !value.is_empty());
         match (value, default) {
-            (Some(value), _) => filled.text.push_str(&value),
+            (Some(value), _) => {
+                filled.text.push_str(&value);
+                filled.parts.push((value, format!("${{{name}}}")));
+            }
             (None, Some(default)) => filled.text.push_str(default),
             (None, None) => return Err(self.unset(name, span)),
         }
@@ -146,8 +158,10 @@ impl Filler<'_> {
 #[derive(Default)]
 struct Filled {
     text: String,
-    /// The parts that came from files.
-    secrets: Vec<String>,
+    /// The parts that came from variables and files, and what is shown of them.
+    parts: Vec<(String, String)>,
+    /// One of them came from a file.
+    from_file: bool,
     /// There was a reference.
     changed: bool,
 }

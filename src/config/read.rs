@@ -23,6 +23,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
         .filter_map(|(name, _)| name.into_string().ok())
         .collect();
     let schema = schemars::schema_for!(Document).to_value();
+    diagnostics.learn_secrets(&schema);
     let mut documents = Vec::new();
     let mut done = 0;
     // A document may name a directory, whose files then come after those that are there.
@@ -41,6 +42,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
         };
         for mut tree in parse::parse(sources, file, diagnostics) {
             filler.fill(&mut tree, diagnostics);
+            diagnostics.hide_secrets_in(&tree);
             if !has_known_schema(&mut tree, diagnostics) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! A business's ordered filters: checked, prepared, running.
 
+mod places;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use crate::context::{Open, Prepare};
 use crate::edges::{Declared, EdgeName};
 use crate::filter::Filter;
 use crate::host::Host;
-use crate::link::LinkInfo;
+use crate::link::{Form, LinkInfo};
 use crate::meter::{Counter, Meter};
 use crate::problem::{Path, Problem, nearest};
 use crate::properties::{Fact, Properties};
@@ -176,7 +178,7 @@ impl Plan {
                 .iter()
                 .map(|(_, slot)| slot.prepared.properties())
                 .collect();
-            problems = check_places(entries, &properties);
+            problems = places::check(entries, &properties);
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -201,6 +203,12 @@ impl Plan {
     pub fn named(&self) -> &BTreeSet<EdgeName> {
         &self.named
     }
+
+    /// The filter that speaks one form whatever the client asks for, by its index, and that form.
+    pub fn speaks(&self) -> Option<(usize, Form)> {
+        let mut slots = self.slots.iter().enumerate();
+        slots.find_map(|(index, slot)| Some((index, slot.prepared.properties().speaks?)))
+    }
 }
 
 fn unknown(registry: &Registry, name: &str) -> Problem {
@@ -211,85 +219,6 @@ fn unknown(registry: &Registry, name: &str) -> Problem {
         None => problem.hint(format!("this program has: {}", names.join(", "))),
     };
     problem
-}
-
-/// Checks that each filter finds what it needs and that the pipeline has one end.
-fn check_places(entries: &[Entry], properties: &[Properties]) -> Vec<EntryProblem> {
-    let mut problems = Vec::new();
-    let mut facts = BTreeSet::from([Fact::CLEAR]);
-    let mut joined_by = None;
-    for (index, (entry, own)) in entries.iter().zip(properties).enumerate() {
-        // Bodies are clear where no filter has yet to open them.
-        if properties[index..]
-            .iter()
-            .any(|p| p.gives.contains(&Fact::CLEAR))
-        {
-            facts.remove(&Fact::CLEAR);
-        }
-        let name = &entry.uses;
-        let mut report = |message: String, hint: String| {
-            let mut problem = Problem::new("use", message);
-            problem.hint(hint);
-            problems.push(EntryProblem {
-                entry: Some(index),
-                problem,
-            });
-        };
-        for need in own.needs.iter().filter(|need| !facts.contains(need)) {
-            let giver = entries
-                .iter()
-                .zip(properties)
-                .skip(index)
-                .find(|(_, p)| p.gives.contains(need));
-            let hint = match (giver, *need) {
-                (Some((giver, _)), _) => format!("put `{}` before it", giver.id),
-                (None, Fact::DECODED) => "put `codec` before it".to_owned(),
-                (None, Fact::ANSWERED) => "put `ack_retry` before it".to_owned(),
-                (None, _) => "add a filter that gives them before it".to_owned(),
-            };
-            report(format!("`{name}` needs {}", need.0), hint);
-        }
-        if let (true, Some(joiner)) = (own.needs_link, joined_by) {
-            report(
-                format!("`{name}` works for one link, but `{joiner}` before it joins links"),
-                format!("put it before `{joiner}`"),
-            );
-        }
-        if let (true, Some(joiner)) = (own.joins_links, joined_by) {
-            report(
-                format!("`{name}` joins links, but `{joiner}` before it has joined them"),
-                "remove one of the two".to_owned(),
-            );
-        }
-        if own.terminal && index + 1 < entries.len() {
-            report(
-                format!("`{name}` ends a pipeline, but filters follow it"),
-                "put it last".to_owned(),
-            );
-        }
-        if !own.terminal && index + 1 == entries.len() {
-            let hint =
-                "end the pipeline with one that does, such as `grpc_upstream` or `echo`".to_owned();
-            report(
-                format!("the last filter, `{name}`, does not end the pipeline"),
-                hint,
-            );
-        }
-        if own.joins_links && joined_by.is_none() {
-            joined_by = Some(&entry.id);
-        }
-        facts.extend(&own.gives);
-        facts.retain(|fact| !own.takes.contains(fact));
-    }
-    if entries.is_empty() {
-        let mut problem = Problem::new(Path::root(), "the pipeline has no filters");
-        problem.hint("list at least one that ends it, such as `{ use: echo }`");
-        problems.push(EntryProblem {
-            entry: None,
-            problem,
-        });
-    }
-    problems
 }
 
 /// A running pipeline. When the last link has let go of it, its trunk finishes what it has and ends.

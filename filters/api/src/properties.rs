@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::link::Form;
+
 /// Something that is true of messages from a slot on, by the name that error messages use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fact(pub &'static str);
@@ -28,7 +30,7 @@ impl fmt::Debug for Fact {
 pub struct Properties {
     /// Facts that a filter before it has to give.
     pub needs: Vec<Fact>,
-    /// Facts true from it on.
+    /// Facts true from it on. One that is true before it already is refused: such a filter stands in a pipeline once.
     pub gives: Vec<Fact>,
     /// Facts not true any more from it on.
     pub takes: Vec<Fact>,
@@ -38,6 +40,8 @@ pub struct Properties {
     pub needs_link: bool,
     /// It is the end of the pipeline: nothing stands behind it.
     pub terminal: bool,
+    /// The one form that it speaks with clients, whatever they ask for. A listener that is fixed to another is refused.
+    pub speaks: Option<Form>,
 }
 
 impl Properties {
@@ -78,6 +82,13 @@ impl Properties {
     #[must_use]
     pub fn needs_link(mut self) -> Self {
         self.needs_link = true;
+        self
+    }
+
+    /// It speaks this form with clients, whatever they ask for.
+    #[must_use]
+    pub fn speaks(mut self, form: Form) -> Self {
+        self.speaks = Some(form);
         self
     }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How messages look on the wire. Links that are open keep the form they began with.
+    /// How messages look on the wire. Links that are open keep the form they began with. A listener that is fixed to
+    /// another form cannot serve the pipeline.
     pub format: Format,
     /// The longest key, in bytes: `1B` to `4KiB`.
     pub max_key: ByteSize,
@@ -72,12 +73,17 @@ pub enum Format {
 }
 
 impl Format {
-    pub(crate) fn form(self, negotiated: Form) -> Form {
+    /// The form of every link, if it is not for the client to choose.
+    pub(crate) fn fixed(self) -> Option<Form> {
         match self {
-            Self::Protobuf => Form::Protobuf,
-            Self::Json => Form::Json,
-            Self::Negotiated => negotiated,
+            Self::Protobuf => Some(Form::Protobuf),
+            Self::Json => Some(Form::Json),
+            Self::Negotiated => None,
         }
+    }
+
+    pub(crate) fn form(self, negotiated: Form) -> Form {
+        self.fixed().unwrap_or(negotiated)
     }
 }
 

@@ -31,7 +31,10 @@ impl FilterType for Codec {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().gives(Fact::DECODED).needs_link()
+        Properties {
+            speaks: self.0.format.fixed(),
+            ..Properties::new().gives(Fact::DECODED).needs_link()
+        }
     }
 
     fn filter(&self, cx: &Open<'_>) -> CodecFilter {

@@ -107,6 +107,17 @@ async fn a_heartbeat_comes_back_and_goes_no_further() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn null_is_as_good_as_nothing() {
+    let kit = kit("{}");
+    let mut link = open(&kit, Form::Json);
+    let frame = br#"{"cmd":"UPSTREAM_MESSAGE","key":"k","body":null,"fault":null}"#;
+    link.frame(Bytes::from_static(frame), true);
+    let [m] = kit.taken().try_into().unwrap();
+    assert_eq!((m.key.as_str(), m.body.len()), ("k", 0));
+    m.settle(Outcome::accepted(""));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fixed_format_overrides_what_was_negotiated() {
     for (config, form) in [
         ("{ format: protobuf }", Form::Protobuf),

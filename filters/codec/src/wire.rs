@@ -42,7 +42,7 @@ pub fn decode(form: Form, frame: &Bytes) -> Result<Decoded, Unreadable> {
     let message = match form {
         Form::Protobuf => v1::Message::decode(frame.clone())
             .map_err(|_| Unreadable::Garbage { key: String::new() })?,
-        Form::Json => serde_json::from_slice(frame).map_err(|_| salvage(frame))?,
+        Form::Json => linkgate_proto::from_json(frame).map_err(|_| salvage(frame))?,
     };
     let v1::Message { cmd, key, body, .. } = message;
     match command(cmd) {

@@ -34,7 +34,7 @@ struct Moment {
 }
 
 pub(super) async fn run(args: &Args) -> Result<Report, String> {
-    check(args)?;
+    check_files(args)?;
     let shared = Shared::new(args.messages).map_err(|e| format!("no histogram: {e}"))?;
     let shared = Arc::new(shared);
     let opening = opening(args)?;
@@ -78,10 +78,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, String> {
     ))
 }
 
-fn check(args: &Args) -> Result<(), String> {
-    if args.mode == Mode::Push && (args.form == Wire::Raw || args.gateway.biz.is_none()) {
-        return Err("--mode push needs --biz, and --form proto or json".into());
-    }
+fn check_files(args: &Args) -> Result<(), String> {
     let needed = args.links as u64 + 64;
     match server::open_files() {
         Some(most) if most < needed => Err(format!(

@@ -45,7 +45,21 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
+    /// Refuses the URL of another protocol.
+    ///
+    /// # Errors
+    /// Says what to write.
+    pub fn check_url(url: &str) -> Result<String, String> {
+        match url.split_once("://") {
+            Some((scheme, _)) if !["ws", "wss"].contains(&&*scheme.to_lowercase()) => Err(format!(
+                "a gateway is not spoken to by `{scheme}://`: write `ws://` or `wss://`"
+            )),
+            _ => Ok(url.to_owned()),
+        }
+    }
+
     pub(super) fn request(&self) -> Result<Request<()>, ConnectError> {
+        Self::check_url(&self.url).map_err(|e| unusable(&format!("the URL {}", self.url), e))?;
         let uri: Uri = self
             .full_url()
             .parse()
@@ -126,6 +140,16 @@ mod tests {
         assert_eq!(full("127.0.0.1:8080"), "ws://127.0.0.1:8080/ws");
         assert_eq!(full("wss://gate.example/"), "wss://gate.example/");
         assert_eq!(full("ws://gate/chat?x=1"), "ws://gate/chat?x=1");
+    }
+
+    #[test]
+    fn another_protocol_is_refused() {
+        let target = Target {
+            url: "http://127.0.0.1:8080/ws".into(),
+            ..Target::default()
+        };
+        let error = target.request().unwrap_err().to_string();
+        assert!(error.contains("`ws://` or `wss://`"), "{error}");
     }
 
     #[test]

@@ -65,13 +65,16 @@ impl Builder<'_, '_> {
         let steps = self.steps(&pipeline, tree)?;
         let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
         match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.declared) {
-            Ok(plan) => Some(PipelineConfig {
-                biz_id: pipeline.biz_id,
-                listeners: pipeline.listeners,
-                entries,
-                limits: pipeline.limits,
-                plan,
-            }),
+            Ok(plan) => {
+                self.check_form(&plan, &steps, &pipeline, tree);
+                Some(PipelineConfig {
+                    biz_id: pipeline.biz_id,
+                    listeners: pipeline.listeners,
+                    entries,
+                    limits: pipeline.limits,
+                    plan,
+                })
+            }
             Err(problems) => {
                 for problem in problems {
                     self.show(problem, &steps, tree);
@@ -116,6 +119,25 @@ impl Builder<'_, '_> {
                     .push(problem.hint("keep one of them, or serve them on different listeners"));
             } else {
                 self.served.insert(key, biz);
+            }
+        }
+    }
+
+    /// Whether the listeners speak the form that a filter is fixed to, if one is.
+    fn check_form(&mut self, plan: &Plan, steps: &[Step], pipeline: &Pipeline, tree: &Tree) {
+        let fixed = plan
+            .speaks()
+            .and_then(|(index, form)| Some((steps.get(index)?, form)));
+        let Some((step, form)) = fixed else {
+            return;
+        };
+        let place = step.tree.locate(&Path::from("use"), Mark::Value);
+        let written = tree.get("listeners").map(Tree::items).unwrap_or_default();
+        for (name, named) in pipeline.listeners.iter().zip(written) {
+            let mut listeners = self.listeners.iter();
+            if let Some(listener) = listeners.find(|listener| listener.name == *name) {
+                let fixed = (step.id.as_str(), form, place);
+                fit::check_form(fixed, listener, named.span, self.diagnostics);
             }
         }
     }

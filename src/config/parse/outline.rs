@@ -1,6 +1,7 @@
 //! The shape of a text: lists, mappings, keys and leaves with their places, but without the leaves' values.
 
 use std::collections::HashMap;
+use std::ops::{Add, Sub};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput};
 use serde_yaml::Value;
@@ -13,6 +14,8 @@ use crate::config::tree::{Node, Tree};
 const DEEPEST: usize = 64;
 /// Values in one file, those that aliases repeat included.
 const MOST_VALUES: usize = 100_000;
+/// Bytes of the keys and texts in one file, likewise. A file itself may have far less: only repeating leads here.
+const MOST_BYTES: usize = 8 << 20;
 
 /// Reads the shape of each document; empty ones give an empty leaf.
 pub(super) fn outline(text: &str, file: FileId) -> Result<Vec<Tree>, Diagnostic> {
@@ -26,7 +29,8 @@ pub(super) fn outline(text: &str, file: FileId) -> Result<Vec<Tree>, Diagnostic>
             .chain([text.len()])
             .collect(),
         anchors: HashMap::new(),
-        values: 0,
+        read: Size::default(),
+        kept: Size::default(),
     };
     let mut trees = Vec::new();
     loop {
@@ -49,9 +53,59 @@ struct Outliner<'a> {
     file: FileId,
     /// The byte at which each character begins.
     bytes: Vec<usize>,
-    /// What each anchor names, and how many values that is.
-    anchors: HashMap<usize, (Tree, usize)>,
+    /// What each anchor names, and how much that is.
+    anchors: HashMap<usize, (Tree, Size)>,
+    /// What was read, with what aliases repeat.
+    read: Size,
+    /// What `anchors` holds: where anchors stand in each other, the inner is in each of the outer once more.
+    kept: Size,
+}
+
+/// How much memory a part of a document takes.
+#[derive(Clone, Copy, Default)]
+struct Size {
     values: usize,
+    /// Of keys and texts.
+    bytes: usize,
+}
+
+impl Size {
+    /// Refuses what is too much; `span` is where it became so.
+    fn check(self, span: Span) -> Result<(), Diagnostic> {
+        let what = if self.values > MOST_VALUES {
+            format!("{MOST_VALUES} values")
+        } else if self.bytes > MOST_BYTES {
+            format!("{} MiB of text", MOST_BYTES >> 20)
+        } else {
+            return Ok(());
+        };
+        let problem = format!(
+            "with this there are more than {what} in the file, anchors and aliases counted"
+        );
+        Err(Diagnostic::at(span, problem).hint("split the file, or use fewer aliases"))
+    }
+}
+
+impl Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            values: self.values + other.values,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl Sub for Size {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            values: self.values - other.values,
+            bytes: self.bytes - other.bytes,
+        }
+    }
 }
 
 impl<'a> Outliner<'a> {
@@ -68,8 +122,12 @@ impl<'a> Outliner<'a> {
         if depth > DEEPEST {
             return Err(too_deep(span));
         }
-        let before = self.values;
-        self.count(1, span)?;
+        let before = self.read;
+        let bytes = match &event {
+            Event::Scalar(text, ..) => text.len(),
+            _ => 0,
+        };
+        self.count(Size { values: 1, bytes }, span)?;
         let (anchor, node, end) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span),
             Event::Scalar(_, style, anchor, tag) => {
@@ -98,8 +156,10 @@ impl<'a> Outliner<'a> {
             node,
         };
         if anchor > 0 {
-            self.anchors
-                .insert(anchor, (tree.clone(), self.values - before));
+            let size = self.read - before;
+            self.kept = self.kept + size;
+            self.kept.check(span)?;
+            self.anchors.insert(anchor, (tree.clone(), size));
         }
         Ok(tree)
     }
@@ -127,6 +187,8 @@ impl<'a> Outliner<'a> {
                     );
                 }
             };
+            let bytes = key.len();
+            self.count(Size { values: 0, bytes }, key_span)?;
             let (event, span) = self.next()?;
             let mut value = self.tree(event, span, depth + 1)?;
             value.key = Some(key_span);
@@ -135,27 +197,20 @@ impl<'a> Outliner<'a> {
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Tree, Diagnostic> {
-        let Some((tree, values)) = self.anchors.get(&anchor) else {
-            return Err(Diagnostic::at(
-                span,
-                "this alias stands inside the value that it names",
-            ));
-        };
-        let (mut tree, values) = (tree.clone(), *values);
-        self.count(values, span)?;
-        tree.span = span;
-        Ok(tree)
+        let unknown = || Diagnostic::at(span, "this alias stands inside the value that it names");
+        let (_, size) = self.anchors.get(&anchor).ok_or_else(unknown)?;
+        self.count(*size, span)?;
+        let (tree, _) = self.anchors.get(&anchor).ok_or_else(unknown)?;
+        Ok(Tree {
+            span,
+            ..tree.clone()
+        })
     }
 
-    fn count(&mut self, values: usize, span: Span) -> Result<(), Diagnostic> {
-        self.values += values;
-        if self.values > MOST_VALUES {
-            let problem = format!(
-                "with this there are more than {MOST_VALUES} values in the file, aliases counted"
-            );
-            return Err(Diagnostic::at(span, problem).hint("split the file, or use fewer aliases"));
-        }
-        Ok(())
+    /// Counts what is about to be read or repeated.
+    fn count(&mut self, size: Size, span: Span) -> Result<(), Diagnostic> {
+        self.read = self.read + size;
+        self.read.check(span)
     }
 
     fn span(&self, start: usize, end: usize) -> Span {

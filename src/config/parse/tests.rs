@@ -90,6 +90,35 @@ fn depth_and_size_are_bounded() {
 }
 
 #[test]
+fn anchors_and_aliases_count_by_what_they_hold() {
+    let too_much = |text: &str| {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("with this there are more than"),
+            "{found:?}"
+        );
+    };
+    // Each of the anchors holds all that is within.
+    let nested: String = (0..60).map(|i| format!("&a{i} [")).collect();
+    let values = "x,".repeat(40_000);
+    too_much(&format!("a: {nested}{values}{}", "]".repeat(60)));
+    // A long text, or a long key, over and over.
+    let long = "x".repeat(200_000);
+    let again = "*a,".repeat(10_000);
+    too_much(&format!("a: &a {long}\nb: [{again}]"));
+    too_much(&format!("a: &a {{ ? {long} : 1 }}\nb: [{again}]"));
+    // Few values, over and over, each level ten times the one below.
+    let mut levels = "l0: &l0 [x]\n".to_owned();
+    for i in 1..12 {
+        let below = format!("*l{},", i - 1).repeat(10);
+        levels += &format!("l{i}: &l{i} [{below}]\n");
+    }
+    too_much(&levels);
+    assert!(problems("a: &a [&b [1, 2], *b]\nc: [*a, *a, *b]\n").is_empty());
+}
+
+#[test]
 fn unquoted_scalars_have_the_type_yaml_gives_them() {
     assert_eq!(plain_scalar("8080"), serde_yaml::Value::from(8080));
     assert_eq!(plain_scalar("true"), serde_yaml::Value::from(true));

@@ -56,11 +56,12 @@ async fn commands_that_are_not_a_clients_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn commands_of_a_later_version_are_refused_by_their_key() {
-    let cases: [(Form, &[u8]); 4] = [
+    let cases: [(Form, &[u8]); 5] = [
         (Form::Protobuf, b"\x08\x63\x12\x01k"),
         (Form::Json, br#"{"cmd":"SING","key":"k"}"#),
         (Form::Json, br#"{"key":"k","cmd":99}"#),
         (Form::Json, br#"{"key":"k"}"#),
+        (Form::Json, br#"{"cmd":null,"key":"k","body":null}"#),
     ];
     for (form, frame) in cases {
         let text = form == Form::Json;

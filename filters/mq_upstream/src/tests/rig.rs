@@ -37,7 +37,7 @@ impl FilterType for Answers {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().gives(Fact::DECODED)
+        Properties::new().gives(Fact::ANSWERED)
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
@@ -126,7 +126,7 @@ pub(super) fn kit_of(
         ..Limits::default()
     };
     let before = match before {
-        JOINED => format!("{{ use: joins, config: {{ count: {count} }} }}"),
+        JOINED => format!("{PLAIN}, {{ use: joins, config: {{ count: {count} }} }}"),
         other => other.to_owned(),
     };
     let entries = format!(

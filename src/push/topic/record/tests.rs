@@ -50,8 +50,36 @@ fn json_is_read_as_backends_write_it() {
 }
 
 #[test]
+fn null_is_as_good_as_nothing() {
+    let taken = read(
+        r#"{"key":"k","biz_id":"chat","receiver_id":null,"receiver_ids":["a"],"body":null,"device_id":null,
+            "expires_at":null,"ack":null,"all":null}"#,
+    )
+    .unwrap();
+    assert_eq!(taken.receivers, ["a"]);
+    assert!(taken.push.body.is_empty() && taken.push.ack && !taken.push.all);
+    assert_eq!((taken.push.device_id, taken.push.expires_at), (None, None));
+}
+
+#[test]
 fn what_is_no_push_says_why() {
     for (payload, why) in [
+        (
+            r#"{"key":null,"biz_id":"chat","receiver_id":"a"}"#,
+            "`key` is empty",
+        ),
+        (
+            r#"{"key":"k","biz_id":null,"receiver_id":"a"}"#,
+            "`biz_id` is empty",
+        ),
+        (
+            r#"{"key":"k","biz_id":"chat","receiver_id":null}"#,
+            "`receiver_id` or",
+        ),
+        (
+            r#"{"key":"k","biz_id":"chat","receiver_ids":[null]}"#,
+            "not a push in JSON",
+        ),
         ("", "the record is empty"),
         ("hello", "neither JSON nor"),
         ("{", "not a push in JSON"),

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use linkgate_filter::{
-    Command, Context, Deserialize, Fact, Fault, Filter, JsonSchema, Message, Open, Outcome,
-    Properties, Settle, Token, Verdict,
+    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Open, Outcome, Properties,
+    Settle, Token, Verdict,
 };
 
 use super::filter_type;
@@ -86,12 +86,7 @@ pub struct Tracking {
     config: Track,
     keys: Vec<Option<String>>,
 }
-filter_type!(
-    Track,
-    "track",
-    Tracking,
-    Properties::new().gives(Fact::ANSWERED)
-);
+filter_type!(Track, "track", Tracking, Properties::new());
 
 impl Tracking {
     fn open(config: &Track, cx: &Open<'_>) -> Self {
