@@ -4,6 +4,7 @@
 mod accept;
 mod admission;
 mod auth;
+mod check;
 pub mod config;
 mod door;
 mod forwarded;

@@ -1,8 +1,7 @@
-//! What can be said about a listener in the config, and what of it makes no sense. The doc comments of the fields are
-//! the user docs. Nothing here opens a socket.
+//! What can be said about a listener in the config. The doc comments of the fields are the user docs. Nothing here
+//! opens a socket, and nothing here knows the rooms that are configured.
 
 mod auth;
-mod check;
 mod network;
 
 use std::net::SocketAddr;
