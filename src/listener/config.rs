@@ -202,7 +202,8 @@ pub struct AdmissionConfig {
     pub per_ip: Option<u32>,
     /// How many new links a second. No limit by default.
     pub links_per_second: Option<LinksPerSecond>,
-    /// Handshakes in progress; `1024` by default. While so many are, no further connection is accepted.
+    /// Handshakes in progress; `1024` by default. While so many are, no further connection is accepted: it waits in the
+    /// kernel's queue. Besides them up to a quarter as many refused connections are seen off, for up to a second each.
     pub max_handshakes: u32,
     /// What `Retry-After` says, `5s` by default. Each client is told a time between this and twice this, so that they do
     /// not all come back at once.
@@ -218,6 +219,13 @@ impl Default for AdmissionConfig {
             max_handshakes: 1024,
             retry_after: Duration::from_secs(5).into(),
         }
+    }
+}
+
+impl AdmissionConfig {
+    /// Refused connections that are seen off at once.
+    pub fn farewells(&self) -> u32 {
+        (self.max_handshakes / 4).max(1)
     }
 }
 
