@@ -178,6 +178,7 @@ impl AdmissionConfig {
         positive("max_links", Some(self.max_links));
         positive("per_ip", self.per_ip);
         positive("max_handshakes", Some(self.max_handshakes));
+        positive("handshakes_per_ip", self.handshakes_per_ip);
         if let Some(pace) = &self.links_per_second {
             pace.check(problems);
         }

@@ -65,7 +65,7 @@ impl Door {
         let admission = Admission::new(&config.admission, counters.open_links.clone());
         let held = Held {
             admission: Arc::new(admission),
-            handshakes: PerIp::new(config.admission.per_ip),
+            handshakes: PerIp::new(Some(config.admission.handshakes_of_one())),
             farewells: Quota::new(config.admission.farewells()),
         };
         Self::build(config, counters, held)
@@ -81,7 +81,8 @@ impl Door {
         };
         let door = Self::build(config, counters, held)?;
         door.admission.change(&config.admission);
-        door.handshakes.set_limit(config.admission.per_ip);
+        let of_one = config.admission.handshakes_of_one();
+        door.handshakes.set_limit(Some(of_one));
         Ok(Self {
             name: Arc::clone(&self.name),
             ..door

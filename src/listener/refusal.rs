@@ -14,7 +14,7 @@ pub enum Refusal {
     ProxyHeader,
     /// The TLS handshake failed.
     Tls,
-    /// Too many handshakes in progress from one address.
+    /// `admission.handshakes_per_ip` is reached.
     HandshakesPerIp,
     /// The request head is larger than `websocket.max_header`.
     HeadTooLarge,

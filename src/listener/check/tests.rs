@@ -61,7 +61,7 @@ origins: [chat.example.com]
 websocket: { path: ws, max_message: 1GiB, max_header: 10B }
 timeouts: { handshake: 0s, idle: 10s, ping: 10s }
 second_login: { allow: 0 }
-admission: { max_links: 0, per_ip: 0, max_handshakes: 0, links_per_second: { initial: 10, max: 5, every: 0s } }
+admission: { max_links: 0, per_ip: 0, max_handshakes: 0, handshakes_per_ip: 0, links_per_second: { initial: 10, max: 5, every: 0s } }
 tls: { cert: /nowhere/cert.pem, key: /nowhere/key.pem }
 "#;
     for path in [
@@ -78,6 +78,7 @@ tls: { cert: /nowhere/cert.pem, key: /nowhere/key.pem }
         "admission.max_links",
         "admission.per_ip",
         "admission.max_handshakes",
+        "admission.handshakes_per_ip",
         "admission.links_per_second.max",
         "admission.links_per_second.every",
         "tls.cert",

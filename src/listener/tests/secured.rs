@@ -158,7 +158,7 @@ async fn a_slow_proxy_header_is_cut() {
 #[tokio::test]
 async fn who_has_too_many_handshakes_is_told_so_behind_tls_too() {
     let (cert, key, connector) = certificate();
-    let admission = "\nadmission: { per_ip: 1 }";
+    let admission = "\nadmission: { handshakes_per_ip: 1 }";
     let site = Site::open(&(tls_yaml(&cert, &key) + admission)).await;
     let _idle = site.connect().await;
     let name = ServerName::try_from("localhost").unwrap();
