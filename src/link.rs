@@ -25,5 +25,5 @@ pub use self::mailbox::PushBudget;
 pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;
 pub use self::open::NewLink;
-pub use self::settings::{LinkSettings, SecondLogin};
+pub use self::settings::{Grace, LinkSettings, SecondLogin};
 pub use self::watch::{Change, Watch};

@@ -4,8 +4,10 @@
 mod accept;
 mod admission;
 mod auth;
+mod check;
 pub mod config;
 mod door;
+mod farewell;
 mod forwarded;
 mod handshake;
 mod metrics;
@@ -35,6 +37,7 @@ pub use self::admission::{Permit, Quota, QuotaPermit};
 use self::config::ListenerConfig;
 use self::door::Door;
 pub use self::handshake::Accepted;
+use self::handshake::Refused;
 pub use self::metrics::ListenerMetrics;
 pub use self::refusal::Refusal;
 pub use self::stream::Stream;
@@ -186,7 +189,7 @@ impl Listener {
 async fn welcome<H: Handler>(
     door: Arc<Door>,
     (stream, peer): (TcpStream, SocketAddr),
-    _slot: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
     handler: Arc<H>,
     stop: CancellationToken,
 ) {
@@ -200,21 +203,24 @@ async fn welcome<H: Handler>(
                 .observe(started.elapsed().as_secs_f64());
             tokio::spawn(handler.link(accepted));
         }
-        Err(refusal) => {
-            door.counters.refused(refusal).inc();
-            log_refusal(&door.name, peer.ip(), refusal);
+        Err(refused) => {
+            door.counters.refused(refused.refusal).inc();
+            log_refusal(&door.name, peer.ip(), &refused);
+            drop(slot);
+            refused.farewell.say(&door, refused.refusal).await;
         }
     }
 }
 
-fn log_refusal(listener: &str, peer: IpAddr, refusal: Refusal) {
+fn log_refusal(listener: &str, peer: IpAddr, refused: &Refused) {
     // Whoever checks that a port is open does no more than this.
-    if refusal == Refusal::Gone {
+    if refused.refusal == Refusal::Gone {
         return;
     }
     static LINE: Every = Every::new(Duration::from_secs(1));
     if let Some(held_back) = LINE.pass() {
-        tracing::info!(listener, %peer, reason = refusal.reason(), held_back, "refused a connection");
+        let (client, reason) = (refused.client, refused.refusal.reason());
+        tracing::info!(listener, %client, %peer, reason, held_back, "refused a connection");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, PipelineConfig, document};
 use crate::edges;
-use crate::link::{LinkManager, LinkMetrics, PushBudget, Watch};
+use crate::link::{Grace, LinkManager, LinkMetrics, PushBudget, Watch};
 use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
 use crate::outbox::Outlet;
 use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
@@ -76,7 +76,8 @@ pub struct Node {
 /// How often the state of users without links is looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// The part of a stop's patience that is kept for saying goodbye to clients whose answers do not come.
+/// The part of a stop's patience that is kept for clients whose answers do not come: in its first half they are told which
+/// of their messages have gone nowhere, then goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Node {
@@ -191,15 +192,19 @@ impl Node {
     /// unsettled; all that for up to `patience`. Gives the number of links that were not done by then.
     pub async fn stop(self, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
-        let answers_until = deadline - (patience / 10).min(GOODBYE);
+        let goodbye = (patience / 10).min(GOODBYE);
+        let grace = Grace {
+            answers: deadline - goodbye,
+            refusals: deadline - goodbye / 2,
+        };
         self.admin.set(Readiness::Stopping);
         self.stop_accepting.cancel();
         self.accepting.close();
-        self.gateway.shut_down(answers_until);
+        self.gateway.shut_down(grace);
         let settled = async {
             self.accepting.wait().await;
             // A handshake that was under way may have brought one more link.
-            self.gateway.shut_down(answers_until);
+            self.gateway.shut_down(grace);
             self.gateway.finished().await;
         };
         let _ = timeout_at(deadline, settled).await;

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
-use tokio::time::Instant;
 
 use super::mailbox::{Mailbox, PushBudget};
-use super::settings::LinkSettings;
+use super::settings::{Grace, LinkSettings};
 
 /// What other tasks hold of a link: who it is, and a way to its mailbox.
 pub struct LinkHandle {
@@ -98,11 +97,11 @@ impl LinkHandle {
     }
 
     /// Closes the link because the node stops: nobody will take its session up here. What the client has sent is answered
-    /// before, as far as that is done by `until`; what it still sends is refused.
-    pub fn shut_down(&self, until: Instant) {
+    /// before, as far as that is done within the grace; what it still sends is refused.
+    pub fn shut_down(&self, grace: Grace) {
         self.mailbox.order(|orders| {
             orders.close = Some(CloseCode::SHUTDOWN);
-            orders.answer_until = Some(until);
+            orders.grace = Some(grace);
             orders.fenced = true;
         });
     }

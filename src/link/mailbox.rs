@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use linkgate_filter::{CloseCode, Fault, Message, Pipeline};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+
+use super::settings::Grace;
 
 /// What is in a mailbox. Orders are few and the latest counts; pushes stand in line, bounded by their bytes.
 #[derive(Default)]
@@ -25,8 +26,8 @@ struct Inner {
 pub(super) struct Orders {
     /// Tell the client why and close.
     pub(super) close: Option<CloseCode>,
-    /// Answer what the client has sent before that, until then at the most.
-    pub(super) answer_until: Option<Instant>,
+    /// Answer what the client has sent before that, as far as there is time.
+    pub(super) grace: Option<Grace>,
     /// The session is not this link's to keep any more: a later link has it, or the node stops.
     pub(super) fenced: bool,
     /// Change over to another pipeline, giving the old one this long.

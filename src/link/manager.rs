@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use linkgate_filter::{Identity, LinkInfo, StateTable};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
-use super::settings::{LinkSettings, SecondLogin};
+use super::settings::{Grace, LinkSettings, SecondLogin};
 use super::watch::{Change, Watch};
 
 /// The identity has as many links as it may have.
@@ -184,12 +183,12 @@ impl LinkManager {
         self.len() == 0
     }
 
-    /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
-    pub fn shut_down(&self, until: Instant) {
+    /// Closes every link because the node stops, once what its client has sent is answered, or when the grace ends.
+    pub fn shut_down(&self, grace: Grace) {
         for shard in &self.shards {
             let links: Vec<_> = shard.lock().values().flatten().cloned().collect();
             for link in links {
-                link.shut_down(until);
+                link.shut_down(grace);
             }
         }
     }

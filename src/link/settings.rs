@@ -5,6 +5,7 @@ use std::time::Duration;
 use linkgate_filter::Nacks;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 /// What happens when an identity that has a link opens another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -60,4 +61,13 @@ impl Default for LinkSettings {
             nacks: Nacks::default(),
         }
     }
+}
+
+/// How long a link goes on when its node stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Grace {
+    /// Until then what the client has sent is answered. What has not even been sent on by then is refused.
+    pub answers: Instant,
+    /// Until then the client is told what has been refused, should a filter take its time over that.
+    pub refusals: Instant,
 }

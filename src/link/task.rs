@@ -25,11 +25,21 @@ pub(super) struct Link<S, P> {
     entered: Entered,
     /// Why the link is to be closed, once everything for the client is on its way.
     close: Option<CloseCode>,
-    /// What the client has sent is answered before that; nothing new is taken of it, but it hears that, and its
-    /// heartbeats are answered.
-    answers: bool,
+    answers: Answers,
     /// A later link has taken the session over.
     fenced: bool,
+}
+
+/// What a link that is to be closed still does for its client before that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    /// Nothing, or it is not to be closed.
+    None,
+    /// What the client has sent is answered; nothing new is taken of it, but it hears that, and its heartbeats are
+    /// answered.
+    All,
+    /// That has taken too long: what has not been sent on has been refused, and it hears that.
+    Refusals,
 }
 
 /// What a link has of its client.
@@ -85,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             connection: Some(connection),
             entered,
             close: None,
-            answers: false,
+            answers: Answers::None,
             fenced: false,
         }
     }
@@ -128,12 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             self.chains.downstream(notice);
         }
         self.close = self.close.or(orders.close);
-        if let Some(until) = orders.answer_until
+        if let Some(grace) = orders.grace
             && let Some(connection) = &mut self.connection
         {
-            self.answers = true;
+            self.answers = Answers::All;
             self.chains.refuse_business();
-            connection.timing.answers(until);
+            connection.timing.ends(grace);
         }
         if orders.fenced {
             self.fenced = true;
@@ -151,7 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             match due {
                 Due::Ping => self.ping(cx),
                 Due::TokenExpired => self.close = self.close.or(Some(CloseCode::TOKEN_EXPIRED)),
-                Due::Answers => self.answers = false,
+                Due::Answers => {
+                    self.answers = Answers::Refusals;
+                    self.chains.refuse_waiting();
+                }
+                Due::Refusals => self.answers = Answers::None,
                 Due::Idle => self.give_up_silent(),
                 Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
                 Due::Unanswered => {
@@ -167,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
 
     /// The client may still be there to read why, unless it takes nothing either.
     fn give_up_silent(&mut self) {
-        if self.connection.as_ref().is_some_and(|c| c.blocked) || self.answers {
+        if self.connection.as_ref().is_some_and(|c| c.blocked) || self.answers != Answers::None {
             self.disconnect(CloseCode::IDLE.name());
         } else {
             self.close = self.close.or(Some(CloseCode::IDLE));
@@ -206,7 +220,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             connection.intake.charge(read.payload(), now);
             match read {
                 Read::Frame(_, _)
-                    if connection.closing.is_some() || (self.close.is_some() && !self.answers) => {}
+                    if connection.closing.is_some()
+                        || (self.close.is_some() && self.answers == Answers::None) => {}
                 Read::Frame(body, text) => {
                     self.entered.metrics.received(body.len());
                     let link = Arc::clone(self.entered.handle.info());
@@ -284,10 +299,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         let Some(code) = self.close.or_else(|| self.chains.close_wanted()) else {
             return;
         };
-        if self.answers && self.chains.load().messages > 0 {
+        let waits = match self.answers {
+            Answers::None => false,
+            Answers::All => self.chains.load().messages > 0,
+            Answers::Refusals => self.chains.is_settling(),
+        };
+        if waits {
             return;
         }
-        self.answers = false;
+        self.answers = Answers::None;
         let Some(connection) = &mut self.connection else {
             return;
         };

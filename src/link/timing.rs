@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::settings::LinkSettings;
+use super::settings::{Grace, LinkSettings};
 
 /// What has come due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Due {
     Stalled,
     /// What it has sent has been given time enough to be answered.
     Answers,
+    /// What has been refused for that has been given time enough to be told.
+    Refusals,
     /// Its token has expired.
     TokenExpired,
     /// It does not answer the close frame.
@@ -36,6 +38,7 @@ pub(super) struct Timing {
     pinged: bool,
     stalled: Option<Instant>,
     answers_until: Option<Instant>,
+    refusals_until: Option<Instant>,
     closing: Option<Instant>,
     token_expires_at: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
@@ -53,17 +56,17 @@ impl Timing {
         } = *settings;
         let first = token_expires_at.map_or(now + ping, |at| at.min(now + ping));
         let sleep = Box::pin(tokio::time::sleep_until(first));
-        let (heard, pinged, stalled, answers_until, closing) = (now, false, None, None, None);
         Self {
             ping,
             idle,
             write_stall,
             close,
-            heard,
-            pinged,
-            stalled,
-            answers_until,
-            closing,
+            heard: now,
+            pinged: false,
+            stalled: None,
+            answers_until: None,
+            refusals_until: None,
+            closing: None,
             token_expires_at,
             sleep,
         }
@@ -88,10 +91,11 @@ impl Timing {
         self.stalled = None;
     }
 
-    /// What the client has sent is given until then to be answered.
-    pub(super) fn answers(&mut self, until: Instant) {
-        self.answers_until = Some(until);
-        self.sooner(until);
+    /// The node stops, and this is how long the client is served.
+    pub(super) fn ends(&mut self, grace: Grace) {
+        self.answers_until = Some(grace.answers);
+        self.refusals_until = Some(grace.refusals);
+        self.sooner(grace.answers);
     }
 
     /// The close frame is on its way.
@@ -120,6 +124,7 @@ impl Timing {
                     Due::Ping => self.pinged = true,
                     Due::TokenExpired => self.token_expires_at = None,
                     Due::Answers => self.answers_until = None,
+                    Due::Refusals => self.refusals_until = None,
                     Due::Idle | Due::Stalled | Due::Unanswered => {}
                 }
                 let (at, _) = self.next();
@@ -146,7 +151,8 @@ impl Timing {
             .map(|since| (since + self.write_stall, Due::Stalled));
         let token = self.token_expires_at.map(|at| (at, Due::TokenExpired));
         let answers = self.answers_until.map(|at| (at, Due::Answers));
-        [stall, token, answers]
+        let refusals = self.refusals_until.map(|at| (at, Due::Refusals));
+        [stall, token, answers, refusals]
             .into_iter()
             .flatten()
             .fold(

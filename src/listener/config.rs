@@ -1,8 +1,7 @@
-//! What can be said about a listener in the config, and what of it makes no sense. The doc comments of the fields are
-//! the user docs. Nothing here opens a socket.
+//! What can be said about a listener in the config. The doc comments of the fields are the user docs. Nothing here
+//! opens a socket, and nothing here knows the rooms that are configured.
 
 mod auth;
-mod check;
 mod network;
 
 use std::net::SocketAddr;
@@ -198,13 +197,18 @@ impl Default for Timeouts {
 pub struct AdmissionConfig {
     /// Links of this listener in all; `100000` by default.
     pub max_links: u32,
-    /// Links, and besides handshakes in progress, from one client address. No limit by default. An IPv6 client counts
-    /// by its /64 network; a trusted proxy that names no client is not limited.
+    /// Links from one client address. No limit by default. An IPv6 client counts by its /64 network; a trusted proxy that
+    /// names no client is not limited.
     pub per_ip: Option<u32>,
     /// How many new links a second. No limit by default.
     pub links_per_second: Option<LinksPerSecond>,
-    /// Handshakes in progress; `1024` by default. While so many are, no further connection is accepted.
+    /// Handshakes in progress; `1024` by default. While so many are, no further connection is accepted: it waits in the
+    /// kernel's queue. Besides them up to a quarter as many refused connections are seen off, for up to a second each.
     pub max_handshakes: u32,
+    /// Handshakes in progress from one client address; a quarter of `max_handshakes` by default, and no more than
+    /// `per_ip`. Addresses count as for `per_ip`: a client behind a proxy that speaks the PROXY protocol counts by its own;
+    /// a trusted proxy that names no client before its request is not limited.
+    pub handshakes_per_ip: Option<u32>,
     /// What `Retry-After` says, `5s` by default. Each client is told a time between this and twice this, so that they do
     /// not all come back at once.
     pub retry_after: HumanDuration,
@@ -217,8 +221,23 @@ impl Default for AdmissionConfig {
             per_ip: None,
             links_per_second: None,
             max_handshakes: 1024,
+            handshakes_per_ip: None,
             retry_after: Duration::from_secs(5).into(),
         }
+    }
+}
+
+impl AdmissionConfig {
+    /// Handshakes that one address may have in progress.
+    pub fn handshakes_of_one(&self) -> u32 {
+        let share = (self.max_handshakes / 4).max(1);
+        let usual = self.per_ip.map_or(share, |links| share.min(links));
+        self.handshakes_per_ip.unwrap_or(usual)
+    }
+
+    /// Refused connections that are seen off at once.
+    pub fn farewells(&self) -> u32 {
+        (self.max_handshakes / 4).max(1)
     }
 }
 

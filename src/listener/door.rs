@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::admission::{Admission, PerIp};
+use super::admission::{Admission, IpPermit, PerIp, Quota};
 use super::auth::Authenticator;
 use super::config::{FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
 use super::forwarded::TrustedProxies;
@@ -44,7 +44,16 @@ pub(super) struct Door {
     proxy_protocol: ProxyProtocol,
     tls: Option<Arc<ServerConfig>>,
     /// Handshakes in progress, of clients that are no trusted proxies.
-    pub(super) handshakes: Arc<PerIp>,
+    handshakes: Arc<PerIp>,
+    /// Refused connections that are seen off.
+    pub(super) farewells: Arc<Quota>,
+}
+
+/// What connections hold of a listener's limits, whatever its config is changed to.
+struct Held {
+    admission: Arc<Admission>,
+    handshakes: Arc<PerIp>,
+    farewells: Arc<Quota>,
 }
 
 impl Door {
@@ -54,32 +63,41 @@ impl Door {
     ) -> Result<Self, Problems> {
         let counters = metrics.of(&config.name);
         let admission = Admission::new(&config.admission, counters.open_links.clone());
-        let handshakes = PerIp::new(config.admission.per_ip);
-        Self::build(config, counters, Arc::new(admission), handshakes)
+        let held = Held {
+            admission: Arc::new(admission),
+            handshakes: PerIp::new(Some(config.admission.handshakes_of_one())),
+            farewells: Quota::new(config.admission.farewells()),
+        };
+        Self::build(config, counters, held)
     }
 
     /// A door with another config in the same place: what is held of the limits stays held.
     pub(super) fn changed(&self, config: &ListenerConfig) -> Result<Self, Problems> {
         let counters = self.counters.clone();
-        let (admission, handshakes) = (Arc::clone(&self.admission), Arc::clone(&self.handshakes));
-        let door = Self::build(config, counters, admission, handshakes)?;
+        let held = Held {
+            admission: Arc::clone(&self.admission),
+            handshakes: Arc::clone(&self.handshakes),
+            farewells: Arc::clone(&self.farewells),
+        };
+        let door = Self::build(config, counters, held)?;
         door.admission.change(&config.admission);
-        door.handshakes.set_limit(config.admission.per_ip);
+        let of_one = config.admission.handshakes_of_one();
+        door.handshakes.set_limit(Some(of_one));
         Ok(Self {
             name: Arc::clone(&self.name),
             ..door
         })
     }
 
-    fn build(
-        config: &ListenerConfig,
-        counters: Counters,
-        admission: Arc<Admission>,
-        handshakes: Arc<PerIp>,
-    ) -> Result<Self, Problems> {
+    fn build(config: &ListenerConfig, counters: Counters, held: Held) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         config.check(&mut problems);
         problems.into_result(())?;
+        let Held {
+            admission,
+            handshakes,
+            farewells,
+        } = held;
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
         Ok(Self {
             name: config.name.as_str().into(),
@@ -97,31 +115,46 @@ impl Door {
             proxy_protocol: config.proxy_protocol,
             tls,
             handshakes,
+            farewells,
         })
     }
 
-    /// What stands in front of the request: a proxy's header, and TLS.
-    pub(super) async fn secured(
+    /// Whose connection it is: a trusted proxy's header says so, where there is one.
+    pub(super) async fn named(
         &self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         peer: IpAddr,
-        behind_proxy: bool,
-    ) -> Result<(Stream, IpAddr), Refusal> {
+    ) -> Result<IpAddr, Refusal> {
         stream.set_nodelay(true).map_err(|_| Refusal::Gone)?;
-        let peer = if behind_proxy && self.proxy_protocol != ProxyProtocol::Off {
-            let client = proxy_protocol::read(&mut stream, self.proxy_protocol).await;
-            client.map_err(|_| Refusal::ProxyHeader)?.unwrap_or(peer)
-        } else {
-            peer
+        if self.proxy_protocol == ProxyProtocol::Off || !self.trusted.contains(peer) {
+            return Ok(peer);
+        }
+        let client = proxy_protocol::read(stream, self.proxy_protocol).await;
+        Ok(client.map_err(|_| Refusal::ProxyHeader)?.unwrap_or(peer))
+    }
+
+    /// One of the handshakes that `client` may have in progress.
+    ///
+    /// A trusted proxy has no share: it stands for many. One that speaks the PROXY protocol names the client before this
+    /// is asked. One that speaks HTTP names it in the request, which it sends in one piece: from there on a handshake
+    /// waits for nobody, and there is nothing left to share out.
+    pub(super) fn share(&self, client: IpAddr) -> Result<Option<IpPermit>, Refusal> {
+        if self.trusted.contains(client) {
+            return Ok(None);
+        }
+        let permit = self.handshakes.take(client);
+        permit.map(Some).ok_or(Refusal::HandshakesPerIp)
+    }
+
+    /// TLS, where the listener speaks it.
+    pub(super) async fn secured(&self, stream: TcpStream) -> Result<Stream, Refusal> {
+        let Some(tls) = &self.tls else {
+            return Ok(Stream::Plain(stream));
         };
-        let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            Some(tls) => match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
-                Ok(stream) => Stream::Tls(Box::new(stream)),
-                Err(_) => return Err(Refusal::Tls),
-            },
-        };
-        Ok((stream, peer))
+        match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Err(_) => Err(Refusal::Tls),
+        }
     }
 }
 

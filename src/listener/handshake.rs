@@ -19,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Permit;
 use super::auth::Authenticated;
 use super::door::Door;
+use super::farewell::Farewell;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Handler, Offer, subprotocol};
+
+pub(super) use self::answer::refuse;
 
 /// An open link, before its first frame.
 #[derive(Debug)]
@@ -48,29 +51,52 @@ pub struct Accepted<P, S = Stream> {
 struct Admitted<P> {
     answer: Vec<u8>,
     form: Form,
-    peer: IpAddr,
     authenticated: Authenticated,
     permit: Permit,
     pipeline: P,
 }
 
-/// Takes a connection through its handshake, within the handshake timeout. One that is refused has got its answer
-/// when this returns.
+/// A connection that becomes no link.
+#[derive(Debug)]
+pub(super) struct Refused<S = Stream> {
+    pub(super) refusal: Refusal,
+    /// The client's address, as far as trusted proxies have told.
+    pub(super) client: IpAddr,
+    pub(super) farewell: Farewell<S>,
+}
+
+impl<S> Refused<S> {
+    /// One that gets no answer.
+    fn silently(refusal: Refusal, client: IpAddr) -> Self {
+        Self {
+            refusal,
+            client,
+            farewell: Farewell::Close,
+        }
+    }
+}
+
+/// Takes a connection through its handshake, within the handshake timeout.
 pub(super) async fn open<H: Handler>(
     door: &Door,
     handler: &H,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: IpAddr,
     stop: &CancellationToken,
-) -> Result<Accepted<H::Pipeline>, Refusal> {
+) -> Result<Accepted<H::Pipeline>, Refused> {
     let deadline = Instant::now() + door.handshake_timeout;
-    let behind_proxy = door.trusted.contains(peer);
-    let _in_progress = match behind_proxy {
-        true => None,
-        false => Some(door.handshakes.take(peer).ok_or(Refusal::HandshakesPerIp)?),
+    let named = within(deadline, door.named(&mut stream, peer)).await;
+    let client = named.map_err(|refusal| Refused::silently(refusal, peer))?;
+    let Ok(_in_progress) = door.share(client) else {
+        return Err(Refused {
+            refusal: Refusal::HandshakesPerIp,
+            client,
+            farewell: Farewell::Answer(stream),
+        });
     };
-    let (stream, peer) = within(deadline, door.secured(stream, peer, behind_proxy)).await?;
-    upgrade(door, handler, stream, peer, deadline, stop).await
+    let secured = within(deadline, door.secured(stream)).await;
+    let stream = secured.map_err(|refusal| Refused::silently(refusal, client))?;
+    upgrade(door, handler, stream, client, deadline, stop).await
 }
 
 /// Reads the request and answers it. A refusal has been sent, if its kind is sent at all.
@@ -81,23 +107,32 @@ pub(super) async fn upgrade<S, H>(
     peer: IpAddr,
     deadline: Instant,
     stop: &CancellationToken,
-) -> Result<Accepted<H::Pipeline, S>, Refusal>
+) -> Result<Accepted<H::Pipeline, S>, Refused<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
     let request = within(deadline, head::read(&mut stream, door.max_header)).await;
-    let admitted = match request.and_then(|request| admit(door, handler, &request, peer, stop)) {
+    let client = match &request {
+        Ok(request) => door.trusted.client(peer, request.headers()),
+        Err(_) => peer,
+    };
+    let admitted = match request.and_then(|request| admit(door, handler, &request, client, stop)) {
         Ok(admitted) => admitted,
         Err(refusal) => {
-            answer::refuse(&mut stream, refusal, door.retry_after).await;
-            return Err(refusal);
+            let answered = refuse(&mut stream, refusal, door.retry_after).await;
+            return Err(Refused {
+                refusal,
+                client,
+                farewell: answered.map_or(Farewell::Close, |()| Farewell::Linger(stream)),
+            });
         }
     };
-    within(deadline, answer::send(&mut stream, &admitted.answer)).await?;
+    within(deadline, answer::send(&mut stream, &admitted.answer))
+        .await
+        .map_err(|refusal| Refused::silently(refusal, client))?;
     let Admitted {
         form,
-        peer,
         authenticated,
         permit,
         pipeline,
@@ -109,7 +144,7 @@ where
         socket,
         identity: authenticated.identity,
         form,
-        peer,
+        peer: client,
         permit,
         token_expires_at: authenticated.expires_at,
         pipeline,
@@ -121,7 +156,7 @@ fn admit<H: Handler>(
     door: &Door,
     handler: &H,
     request: &Request<()>,
-    peer: IpAddr,
+    client: IpAddr,
     stop: &CancellationToken,
 ) -> Result<Admitted<H::Pipeline>, Refusal> {
     if stop.is_cancelled() {
@@ -135,10 +170,9 @@ fn admit<H: Handler>(
         return Err(Refusal::Origin);
     }
     let (form, named) = subprotocol::choose(request.headers(), door.form)?;
-    let peer = door.trusted.client(peer, request.headers());
     let seat = door
         .admission
-        .seat((!door.trusted.contains(peer)).then_some(peer))?;
+        .seat((!door.trusted.contains(client)).then_some(client))?;
     let authenticated = door.auth.authenticate(request)?;
     let Offer { pipeline, links } = handler
         .find(&door.name, &authenticated.identity.biz_id)
@@ -148,7 +182,6 @@ fn admit<H: Handler>(
     Ok(Admitted {
         answer,
         form,
-        peer,
         authenticated,
         permit,
         pipeline,

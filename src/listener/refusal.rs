@@ -14,7 +14,7 @@ pub enum Refusal {
     ProxyHeader,
     /// The TLS handshake failed.
     Tls,
-    /// Too many handshakes in progress from one address.
+    /// `admission.handshakes_per_ip` is reached.
     HandshakesPerIp,
     /// The request head is larger than `websocket.max_header`.
     HeadTooLarge,
@@ -142,9 +142,7 @@ impl Refusal {
     /// The HTTP status of the answer and its one line of text; `None` where the connection is just closed.
     pub fn answer(self) -> Option<(StatusCode, &'static str)> {
         Some(match self {
-            Self::Timeout | Self::Gone | Self::ProxyHeader | Self::Tls | Self::HandshakesPerIp => {
-                return None;
-            }
+            Self::Timeout | Self::Gone | Self::ProxyHeader | Self::Tls => return None,
             Self::HeadTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the request head is too large",
@@ -180,6 +178,10 @@ impl Refusal {
             Self::MaxLinks | Self::PerIp | Self::BizLinks | Self::Pace => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many links: try again later",
+            ),
+            Self::HandshakesPerIp => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many handshakes: try again later",
             ),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "going away: try again"),
         })

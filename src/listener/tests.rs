@@ -1,5 +1,6 @@
 //! The listener over real sockets: what each kind of client gets, and what is left afterwards.
 
+mod handshakes;
 mod limits;
 mod refusals;
 mod secured;
@@ -112,6 +113,18 @@ async fn answer_to(mut stream: TcpStream, bytes: &[u8]) -> String {
     let mut answer = Vec::new();
     // A listener that only closes may do so by a reset.
     drop(stream.read_to_end(&mut answer).await);
+    String::from_utf8(answer).unwrap()
+}
+
+/// The first line of the answer to a good client with these header lines.
+async fn status(site: &Site, more: &[&str]) -> String {
+    let mut stream = site.connect().await;
+    stream
+        .write_all(handshake(GOOD, more).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
     String::from_utf8(answer).unwrap()
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::link::{LinkManager, LinkMetrics, LinkSettings, NewLink};
+use crate::link::{Grace, LinkManager, LinkMetrics, LinkSettings, NewLink};
 use crate::listener::config::ListenerConfig;
 use crate::listener::{Accepted, Handler, Offer};
 use crate::pipeline::{Generations, Served};
@@ -40,11 +39,11 @@ impl Gateway {
     }
 
     /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
-    pub(super) fn shut_down(&self, until: Instant) {
+    pub(super) fn shut_down(&self, grace: Grace) {
         for pipeline in self.generations.load().pipelines() {
             pipeline.retire();
         }
-        self.manager.shut_down(until);
+        self.manager.shut_down(grace);
     }
 
     /// Waits until every link's task has ended.

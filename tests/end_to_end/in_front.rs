@@ -1,11 +1,13 @@
 //! What stands in front of a link: TLS, and proxies that say whom they speak for.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use linkgate::client::{ConnectError, Target};
 
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Gateway, Setup};
+use crate::common::process::Process;
 use crate::common::raw::{Raw, handshake};
 use crate::common::tls::Authority;
 
@@ -169,4 +171,33 @@ async fn nobody_else_is_believed() {
     assert_eq!(first, SWITCHED);
     let (_, first) = asks(&gateway, b"", "bob", "x-forwarded-for: 198.51.100.8\r\n").await;
     assert_eq!(first, TOO_MANY, "both come from loopback");
+}
+
+#[tokio::test]
+async fn the_log_names_the_client_behind_the_proxy_and_the_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup {
+        listener: "trusted_proxies: [127.0.0.0/8]",
+        ..Setup::default()
+    };
+    std::fs::write(folder.path().join("gateway.yaml"), setup.yaml()).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_linkgate"));
+    let mut process = Process::start(program, folder.path(), &["run", "gateway.yaml"]);
+    let address = process.address("accepting links").await;
+    let mut raw = Raw::connect(address).await;
+    let request = handshake("/other", "x-forwarded-for: 198.51.100.7\r\n");
+    raw.write(request.as_bytes()).await;
+    assert_eq!(
+        raw.head().await.lines().next(),
+        Some("HTTP/1.1 404 Not Found")
+    );
+    process.terminate();
+    let (_, log) = process.exit().await;
+    let line = log
+        .iter()
+        .find(|line| line.contains("refused a connection"));
+    let line = line.unwrap_or_else(|| panic!("{log:#?}"));
+    for part in ["client=198.51.100.7", "peer=127.0.0.1", "reason=\"path\""] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
 }

@@ -234,6 +234,39 @@ async fn a_backend_that_hangs_does_not_keep_the_gateway_beyond_its_grace() {
 }
 
 #[tokio::test]
+async fn what_has_not_been_sent_on_within_the_grace_is_refused_before_the_goodbye() {
+    let backend = Backend::start().await;
+    let setup = Setup {
+        backend: Some(backend.address()),
+        upstream: "try_timeout: 60s, deadline: 60s",
+        ..Setup::default()
+    };
+    let gateway = run(setup, "2s").await;
+    backend.does(|_| Reply::Hang);
+    let mut ann = Client::connect(&target(gateway.clients, "ann")).await;
+    for key in 1..=5 {
+        ann.send(&key.to_string(), "").await;
+    }
+    ann.heartbeat("there").await;
+    backend.has(1).await;
+    gateway.process.terminate();
+    let mut refused = Vec::new();
+    for _ in 2..=5 {
+        let (key, answer) = ann.answer().await;
+        let fault = answer.nack();
+        assert_eq!((&*fault.code, fault.retryable), ("link.closing", true));
+        assert_eq!(fault.effect(), Effect::None);
+        refused.push(key);
+    }
+    refused.sort();
+    assert_eq!(refused, ["2", "3", "4", "5"]);
+    assert_eq!(ann.ended().await.code, CloseCode::SHUTDOWN);
+    let (code, log) = gateway.process.exit().await;
+    assert_eq!(code, Some(1), "the first one is not settled: {log:#?}");
+    assert_eq!(backend.calls().len(), 1, "nothing else is sent on later");
+}
+
+#[tokio::test]
 async fn pushes_that_are_not_acknowledged_do_not_hold_a_stop_up() {
     let setup = Setup {
         ack: "retry: { initial: 60s }",

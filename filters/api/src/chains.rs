@@ -170,6 +170,20 @@ impl Chains {
         self.current.refuse_business();
     }
 
+    /// The link does not wait any longer: business messages that have not been sent on are refused as well, likewise.
+    /// Their outcomes have come through once [`Chains::is_settling`] says no.
+    pub fn refuse_waiting(&mut self) {
+        if let Some(old) = &mut self.retiring {
+            old.chain.refuse_waiting();
+        }
+        self.current.refuse_waiting();
+    }
+
+    /// Whether filters still work on outcomes that they have heard, such as by freeing a key in a store.
+    pub fn is_settling(&self) -> bool {
+        self.all().any(Chain::is_settling)
+    }
+
     /// The socket is gone. The chains live on until nothing is unsettled: see [`Chains::is_finished`]. What comes down
     /// to the socket from now on settles as failed, `link.gone`.
     pub fn disconnect(&mut self) {

@@ -129,6 +129,17 @@ impl Core {
         }
     }
 
+    /// Takes business messages that somebody wants to hear of from the slots that wait with them. Their entries have new
+    /// numbers then, so that the loss of the messages themselves is not taken for their outcome.
+    pub(crate) fn take_waiting(&mut self) -> Vec<u64> {
+        let entries = &mut self.entries;
+        self.tasks.drop_waits(|number| {
+            let entry = entries.get_mut(number)?;
+            let heard = !entry.stack.is_empty() || entry.parent.is_some();
+            (heard && entry.is_business()).then(|| entries.renumber(number))?
+        })
+    }
+
     pub(crate) fn settle(&mut self, mut message: Message, outcome: Outcome) {
         for part in message.take_parts() {
             self.settle(part, outcome.clone());

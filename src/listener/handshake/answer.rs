@@ -5,16 +5,15 @@ use std::time::Duration;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Request;
 use http::{Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
 
 use crate::listener::refusal::Refusal;
 
-/// How long sending a refusal may take, and listening to the client behind it.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 64 * 1024;
+/// How long sending a refusal may take: it is small, and the first that goes out.
+const SENDING: Duration = Duration::from_secs(1);
 
 /// The accepting answer to a sound WebSocket handshake.
 pub(super) fn upgrade(request: &Request<()>) -> Result<Response<()>, Refusal> {
@@ -55,26 +54,23 @@ where
     stream.flush().await.map_err(|_| Refusal::Gone)
 }
 
-/// Sends the refusal, if its kind is sent at all, and sees the connection off. `retry_after` is the least time that a
-/// client is told to stay away; each is told another, up to twice that.
-pub(super) async fn refuse<S>(stream: &mut S, refusal: Refusal, retry_after: Duration)
+/// Sends the refusal, if its kind is sent at all, and nothing after it. `None` if there is nobody to see off.
+/// `retry_after` is the least time that a client is told to stay away; each is told another, up to twice that.
+pub(in crate::listener) async fn refuse<S>(
+    stream: &mut S,
+    refusal: Refusal,
+    retry_after: Duration,
+) -> Option<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncWrite + Unpin,
 {
-    let Some((status, text)) = refusal.answer() else {
-        return;
-    };
+    let (status, text) = refusal.answer()?;
     let bytes = refusing(refusal, status, text, retry_after);
-    let farewell = async {
+    let sending = async {
         send(stream, &bytes).await.ok()?;
-        stream.shutdown().await.ok()?;
-        // What the client still sends would turn the closing into a reset, which may overtake the answer.
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink())
-            .await
-            .ok()
+        stream.shutdown().await.ok()
     };
-    // Whatever comes of it, the connection ends here.
-    drop(tokio::time::timeout(LINGER, farewell).await);
+    tokio::time::timeout(SENDING, sending).await.ok()?
 }
 
 fn refusing(refusal: Refusal, status: StatusCode, text: &str, retry_after: Duration) -> Vec<u8> {

@@ -2,17 +2,6 @@
 
 use super::*;
 
-async fn status(site: &Site, more: &[&str]) -> String {
-    let mut stream = site.connect().await;
-    stream
-        .write_all(handshake(GOOD, more).as_bytes())
-        .await
-        .unwrap();
-    let mut answer = vec![0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
 #[tokio::test]
 async fn too_many_links_are_told_to_come_back_later() {
     let mut site = Site::open("admission: { max_links: 1, retry_after: 10s }").await;
@@ -139,28 +128,8 @@ async fn in_memory(door: &Door, desk: &Desk, path: &str) -> Result<(), Refusal> 
     };
     let peer = IpAddr::from([192, 0, 2, 1]);
     let upgrade = super::super::handshake::upgrade(door, desk, server, peer, deadline, &stop);
-    tokio::join!(upgrade, ask).0.map(drop)
-}
-
-#[tokio::test]
-async fn handshakes_in_progress_are_bounded_and_the_rest_waits() {
-    let site = Site::open("admission: { max_handshakes: 1 }\ntimeouts: { handshake: 300ms }").await;
-    let idle = site.connect().await;
-    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
-    assert_eq!(
-        site.refused(Refusal::Timeout),
-        1,
-        "it waited until the idle one was cut"
-    );
-    drop(idle);
-}
-
-#[tokio::test]
-async fn one_address_cannot_hold_all_handshakes() {
-    let site = Site::open("admission: { per_ip: 2 }").await;
-    let _idle = (site.connect().await, site.connect().await);
-    assert_eq!(site.ask(b"").await, "", "closed at once");
-    site.until_refused(Refusal::HandshakesPerIp, 1).await;
+    let upgraded = tokio::join!(upgrade, ask).0;
+    upgraded.map(drop).map_err(|refused| refused.refusal)
 }
 
 #[tokio::test]

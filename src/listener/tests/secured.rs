@@ -154,3 +154,17 @@ async fn a_slow_proxy_header_is_cut() {
     assert_eq!(site.ask(b"PROXY TCP4 198.51").await, "");
     site.until_refused(Refusal::Timeout, 1).await;
 }
+
+#[tokio::test]
+async fn who_has_too_many_handshakes_is_told_so_behind_tls_too() {
+    let (cert, key, connector) = certificate();
+    let admission = "\nadmission: { handshakes_per_ip: 1 }";
+    let site = Site::open(&(tls_yaml(&cert, &key) + admission)).await;
+    let _idle = site.connect().await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = connector.connect(name, site.connect().await).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: "), "{answer}");
+}

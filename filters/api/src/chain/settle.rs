@@ -1,10 +1,11 @@
 //! The way of an outcome through the receipts of a message, last to first, and the end of a chain by force.
 
+use super::walk::closing;
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
 use crate::core::entries::Entry;
 use crate::core::tasks::Task;
-use crate::core::work::Work;
+use crate::core::work::{Step, Work};
 use crate::fault::Fault;
 use crate::filter::Settle;
 use crate::message::Direction;
@@ -68,6 +69,32 @@ impl Chain {
         if entry.is_business() || dropped {
             self.pipeline.count(outcome);
         }
+    }
+
+    /// Refuses the business messages that stand in line, and those that a slot waits with: the link closes before it is
+    /// their turn, and they have had no effect. What has been sent on is settled as ever.
+    pub(crate) fn refuse_waiting(&mut self) {
+        for number in self.core.take_waiting() {
+            let outcome = Outcome::Failed(closing());
+            self.start(Work::Settle { number, outcome });
+        }
+        let slot = self.last_step();
+        for message in self.core.lanes.take(Direction::Upstream) {
+            match message.command {
+                // A frame that nobody has decoded cannot be answered.
+                None => self.core.settle(message, Outcome::Failed(closing())),
+                Some(_) => {
+                    let step = Step::of(&message, Direction::Upstream, slot);
+                    self.refuse(step, message, closing());
+                }
+            }
+            self.run();
+        }
+    }
+
+    /// Whether filters still work on outcomes that they have heard.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.core.tasks.settle()
     }
 
     /// Ends the chain's messages now. What stands in line has had no effect and is refused; everything else that is

@@ -29,7 +29,7 @@ impl Chain {
                 Direction::Downstream if at == 0 => return self.put_out(message),
                 Direction::Downstream => at - 1,
             };
-            let step = Step::of(&message, direction, slot);
+            let step = self.step(&message, direction, slot);
             if step.ordered
                 && (self.core.lanes.blocked(direction, slot) || self.shut(direction, slot))
             {
@@ -43,6 +43,13 @@ impl Chain {
                 verdict => return self.judge(step, verdict),
             }
             at = step.next();
+        }
+    }
+
+    fn step(&self, message: &Message, direction: Direction, slot: usize) -> Step {
+        Step {
+            number: self.core.number(message),
+            ..Step::of(message, direction, slot)
         }
     }
 
@@ -120,8 +127,7 @@ impl Chain {
         if self.given_up {
             Some(Fault::gateway("link.retired").retryable())
         } else if self.closing {
-            let fault = Fault::gateway("link.closing").retryable();
-            Some(fault.detail("this link is about to be closed: send it on the next one"))
+            Some(closing())
         } else if self.place == Place::Link && self.is_full(message) {
             let fault = Fault::gateway("link.overloaded").retryable();
             Some(fault.detail("too many unsettled messages on this link: wait for answers"))
@@ -207,7 +213,7 @@ impl Chain {
             };
         }
         self.core.work.push_front(Work::Drain { direction, slot });
-        let step = Step::of(&message, direction, slot);
+        let step = self.step(&message, direction, slot);
         let verdict = self.visit(step, message);
         self.judge(step, verdict);
     }
@@ -258,7 +264,7 @@ impl Chain {
 
     /// Settles a refused message as failed. A business message that nobody tracks is answered with a NACK, through the
     /// slot that decodes; before that slot nobody can be answered, so the link is closed.
-    fn refuse(&mut self, step: Step, mut message: Message, fault: Fault) {
+    pub(super) fn refuse(&mut self, step: Step, mut message: Message, fault: Fault) {
         self.meter(step.slot).fault(&fault.code);
         if let Some(code) = fault.close {
             self.core.close_link(code);
@@ -310,4 +316,10 @@ impl Chain {
             .get(offset + slot)
             .map_or(self.pipeline.meter(), |slot| slot.meter())
     }
+}
+
+/// What is said of a message that the link has no time for any more.
+pub(super) fn closing() -> Fault {
+    let fault = Fault::gateway("link.closing").retryable();
+    fault.detail("this link is about to be closed: send it on the next one")
 }

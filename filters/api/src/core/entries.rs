@@ -134,6 +134,16 @@ impl Entries {
         self.free.len() == self.places.len()
     }
 
+    /// Gives an entry another number: whatever comes for the old one finds nothing.
+    pub(crate) fn renumber(&mut self, number: u64) -> Option<u64> {
+        self.get_mut(number)?;
+        self.inserted = self.inserted.wrapping_add(1);
+        let place = number as u32;
+        let renewed = u64::from(self.inserted) << 32 | u64::from(place);
+        self.places[place as usize].number = renewed;
+        Some(renewed)
+    }
+
     /// The numbers of all entries.
     pub(crate) fn numbers(&self) -> Vec<u64> {
         let taken = self.places.iter().filter(|place| place.entry.is_some());

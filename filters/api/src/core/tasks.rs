@@ -106,6 +106,30 @@ impl Tasks {
         self.0 = None;
     }
 
+    /// Whether outcomes are held by filters that still work on them.
+    pub(crate) fn settle(&self) -> bool {
+        let mut tasks = self.0.iter().flatten();
+        tasks.any(|task| matches!(task, Task::Settle { .. }))
+    }
+
+    /// Drops the waits on the way upstream whose entries `renumber` gives another number. Says the new numbers.
+    pub(crate) fn drop_waits(&mut self, mut renumber: impl FnMut(u64) -> Option<u64>) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        for task in self.0.take().into_iter().flatten() {
+            let renewed = match &task {
+                Task::Wait { step, .. } if step.direction == Direction::Upstream => {
+                    step.number.and_then(&mut renumber)
+                }
+                _ => None,
+            };
+            match renewed {
+                Some(number) => numbers.push(number),
+                None => self.push(task),
+            }
+        }
+        numbers
+    }
+
     /// Drops all but the waits on the way to the client. Says how many of the others held a frame on its way upstream.
     pub(crate) fn keep_downstream(&mut self) -> usize {
         let mut frames = 0;

@@ -26,6 +26,8 @@ pub(crate) struct Step {
     pub(crate) ordered: bool,
     /// It came as a whole frame.
     pub(crate) raw: bool,
+    /// Its entry, where that is known.
+    pub(crate) number: Option<u64>,
 }
 
 impl Step {
@@ -35,6 +37,7 @@ impl Step {
             slot,
             ordered: message.is_ordered(direction),
             raw: message.command.is_none(),
+            number: None,
         }
     }
 

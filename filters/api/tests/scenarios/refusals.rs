@@ -111,3 +111,61 @@ async fn a_message_lost_in_a_filter_settles_as_unknown_and_is_counted() {
     );
     assert_eq!(outcome(&pushed), "unknown gateway.dropped");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_waits_no_longer_refuses_what_has_not_been_sent_on() {
+    let desk = Desk::fresh();
+    let kit = kit(
+        "[{ id: ack, use: track, config: { answer: true } }, { id: keep, use: track, config: { confirm: true } }, \
+         { id: gate, use: wait, config: { up: true, mark: slow } }, { id: out, use: call }]",
+    );
+    let mut link = kit.link("alice");
+    for key in ["1", "slow", "3"] {
+        link.business(key, "");
+    }
+    link.run().await;
+    link.chains().refuse_business();
+    link.chains().refuse_waiting();
+    link.business("4", "");
+    link.run().await;
+    assert_eq!(received(&mut link), ["nack 4 link.closing"]);
+    assert!(link.chains().is_settling());
+    let log = desk.log();
+    for key in ["slow", "3"] {
+        assert!(log.contains(&format!("keep settled {key} failed link.closing")));
+        desk.go(&format!("keep {key}"), Go::On);
+    }
+    link.run().await;
+    assert!(!link.chains().is_settling());
+    let mut told = received(&mut link);
+    told.sort();
+    assert_eq!(told, ["nack 3 link.closing", "nack slow link.closing"]);
+    assert_eq!(link.chains().load().messages, 1);
+    // What has been sent on is answered as ever, and nothing comes a second time.
+    desk.go("out 1", Go::On);
+    link.run().await;
+    desk.go("keep 1", Go::On);
+    link.run().await;
+    assert_eq!(received(&mut link), ["ack 1 re 1"]);
+    assert_eq!(link.chains().load(), Default::default());
+    assert_eq!(kit.own().meter().faults(), [("link.closing".to_owned(), 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_anybody_who_tracks_it_what_stands_in_line_is_refused_by_the_runner() {
+    let _desk = Desk::fresh();
+    let kit = kit(
+        "[{ use: codec }, { id: gate, use: wait, config: { up: true, mark: slow } }, { id: out, use: call }]",
+    );
+    let mut link = kit.link("alice");
+    for key in ["B slow", "B 2", "B 3"] {
+        link.frame(key, false);
+    }
+    link.run().await;
+    link.chains().refuse_waiting();
+    link.run().await;
+    assert_eq!(
+        received(&mut link),
+        ["raw nack 2 link.closing", "raw nack 3 link.closing"]
+    );
+}

@@ -1,17 +1,17 @@
-//! What of a listener's config makes no sense, all of it at once.
+//! What of a listener's config makes no sense, all of it at once. It stands beside the config, which knows nothing of
+//! the rooms that prepare its parts.
 
 use linkgate_filter::problem::{Path, Problems};
 use linkgate_filter::units::ByteSize;
 
-use crate::link::SecondLogin;
-
-use super::{
+use super::auth::Authenticator;
+use super::config::{
     AdmissionConfig, AuthConfig, LinksPerSecond, ListenerConfig, ProxyProtocol, Timeouts,
     WebSocketOptions,
 };
-use crate::listener::auth::Authenticator;
-use crate::listener::origin::Origins;
-use crate::listener::tls;
+use super::origin::Origins;
+use super::tls;
+use crate::link::SecondLogin;
 
 impl ListenerConfig {
     /// Notes everything that is wrong with this listener, each at its path from the listener's own root.
@@ -178,6 +178,7 @@ impl AdmissionConfig {
         positive("max_links", Some(self.max_links));
         positive("per_ip", self.per_ip);
         positive("max_handshakes", Some(self.max_handshakes));
+        positive("handshakes_per_ip", self.handshakes_per_ip);
         if let Some(pace) = &self.links_per_second {
             pace.check(problems);
         }
@@ -225,3 +226,6 @@ fn gather(problems: &mut Problems, key: &str, part: Result<(), Problems>) {
         problems.extend_under(&key.into(), part);
     }
 }
+
+#[cfg(test)]
+mod tests;
