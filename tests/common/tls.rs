@@ -41,6 +41,11 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
+    /// A file of the server's: `cert.pem` or `key.pem`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
     /// A client that trusts nobody else.
     pub(crate) fn trusting(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
@@ -55,8 +60,7 @@ impl Authority {
 
     /// The listener's `tls`.
     pub(crate) fn listener(&self) -> String {
-        let file = |name| self.folder.path().join(name).display().to_string();
-        let (cert, key) = (file("cert.pem"), file("key.pem"));
+        let (cert, key) = (self.file("cert.pem"), self.file("key.pem"));
         format!("tls: {{ cert: \"{cert}\", key: \"{key}\" }}")
     }
 }

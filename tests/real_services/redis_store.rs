@@ -1,5 +1,7 @@
 //! A store on a real Redis, as filters see it.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +11,18 @@ use linkgate::edges::{self, config::StoreConfig};
 use linkgate_filter::store::Store;
 use linkgate_filter::{Clock, EdgeFailure};
 
+use crate::common::quiet::Quiet;
 use crate::common::wait::until;
 use crate::services::Redis;
 
 const KEEP: Duration = Duration::from_secs(60);
 
 fn open(redis: &Redis) -> Arc<dyn Store> {
-    let yaml = format!(
-        "{{ redis: {{ url: 'redis://{}', timeout: 1s }} }}",
-        redis.address()
-    );
+    open_at(&format!("url: 'redis://{}'", redis.address()))
+}
+
+fn open_at(place: &str) -> Arc<dyn Store> {
+    let yaml = format!("{{ redis: {{ {place}, timeout: 1s }} }}");
     let config: StoreConfig = serde_yaml::from_str(&yaml).unwrap();
     let stores = BTreeMap::from([("main".to_owned(), config)]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -86,4 +90,21 @@ async fn a_redis_that_was_away_is_found_again() {
         found.is_ok_and(|found| found.as_deref() == Some(b"v"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_went_dead_in_silence_is_replaced() {
+    let Some(redis) = Redis::start().await else {
+        return;
+    };
+    let way = Quiet::before(redis.address()).await;
+    let store = open_at(&format!("url: 'redis://{}'", way.address()));
+    insert(&store, "k", "v").await;
+    way.hush();
+    let silent = store
+        .insert("k".into(), "w".into(), KEEP)
+        .await
+        .unwrap_err();
+    assert_eq!(silent.failure, EdgeFailure::TimedOut);
+    assert_eq!(insert(&store, "k", "w").await.as_deref(), Some("v"));
 }

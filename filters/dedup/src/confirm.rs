@@ -60,10 +60,13 @@ impl Confirmer {
         let until = self.clock.now() + *self.config.confirm_within;
         let mut pause = Self::FIRST_PAUSE;
         loop {
-            if self.try_record(&done).await.is_ok() {
-                return true;
+            match self.try_record(&done).await {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(_) => {
+                    self.counters.store_failed.inc();
+                }
             }
-            self.counters.store_failed.inc();
             let next = self.clock.now() + pause;
             if next >= until {
                 return false;
@@ -73,22 +76,30 @@ impl Confirmer {
         }
     }
 
-    async fn try_record(&self, done: &Bytes) -> Result<(), EdgeError> {
-        let keep = *self.config.remember_for;
-        let (key, value) = (self.key.clone(), self.value.clone());
-        if self.store.replace(key, value, done.clone(), keep).await? {
-            return Ok(());
+    /// `false`: somebody was quicker, and it is to be tried once more.
+    async fn try_record(&self, done: &Bytes) -> Result<bool, EdgeError> {
+        if self.replace(&self.value, done).await? {
+            return Ok(true);
         }
         // The reservation is gone: it had run out, or an earlier try of this one has done it.
-        let found = self
-            .store
-            .insert(self.key.clone(), done.clone(), keep)
-            .await?;
-        if found.is_some_and(|found| found != *done) {
-            // Somebody else works on the message again. What became of it here is true all the same.
-            self.counters.lost.inc();
+        let (key, keep) = (self.key.clone(), *self.config.remember_for);
+        let found = self.store.insert(key, done.clone(), keep).await?;
+        let Some(found) = found.filter(|found| found != done) else {
+            return Ok(true);
+        };
+        self.counters.lost.inc();
+        // Somebody else works on the message again. If that fails it frees the key, so what is known of it now must stand
+        // there; unless more is known already.
+        if record::read(done).says_more_than(&record::read(&found)) {
+            return self.replace(&found, done).await;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    async fn replace(&self, expected: &Bytes, done: &Bytes) -> Result<bool, EdgeError> {
+        let (key, keep) = (self.key.clone(), *self.config.remember_for);
+        let (expected, done) = (expected.clone(), done.clone());
+        self.store.replace(key, expected, done, keep).await
     }
 
     /// Frees the key. One that cannot be freed ends by itself.

@@ -11,11 +11,12 @@
 //!
 //! A reservation ends by itself after `reserve_for`, and is renewed while its message is unsettled. When the message
 //! settles, the store hears of it before the client does: accepted is recorded for `remember_for`, failed frees the key,
-//! unknown frees it too or keeps it, by `on_unknown`.
+//! unknown frees it too or keeps it, by `on_unknown`. Accepted stands even if the reservation had run out and another node
+//! has reserved the key since: what that one comes to does not take an acknowledged key back.
 //!
 //! # When the store fails
 //!
-//! Before the message has gone: by `on_store_failure`. After it was accepted, recording is tried for `confirm_within`;
+//! Before the message has gone: by `on_store_failure`; a reservation that may have been written is freed. After it was accepted, recording is tried for `confirm_within`;
 //! then the client gets NACK `dedup.unconfirmed`, with unknown effect and retryable, as an ACK that is not on record could
 //! not be kept. With `on_store_failure: pass` it gets its ACK. A key that cannot be freed frees itself.
 //!
@@ -37,8 +38,8 @@ use futures_util::future::join_all;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::store::Store;
 use linkgate_filter::{
-    Bytes, Command, Context, Counter, EdgeError, Fact, Fault, Filter, FilterType, Message, Open,
-    Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
+    Bytes, Command, Context, Counter, EdgeError, Effect, Fact, Fault, Filter, FilterType, Message,
+    Open, Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
 };
 
 pub use self::config::{Class, Config, OnStoreFailure, OnUnknown, Scope};
@@ -149,6 +150,7 @@ struct Asked {
 /// Timers; the tokens of receipts are counted from 0.
 const RENEW: Token = Token(u64::MAX);
 const RENEWED: Token = Token(u64::MAX - 1);
+const FREED: Token = Token(u64::MAX - 2);
 
 impl Filter for Deduplicator {
     fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
@@ -250,10 +252,11 @@ impl Deduplicator {
             Ok(found) => found.filter(|found| *found != value),
             Err(error) => {
                 self.counters.store_failed.inc();
+                self.free_unheard(&flight, value, &error, cx);
                 if self.config.on_store_failure == OnStoreFailure::Reject {
                     let fault = Fault {
                         // The message itself has gone nowhere.
-                        effect: linkgate_filter::Effect::None,
+                        effect: Effect::None,
                         ..error.fault("dedup.store")
                     };
                     return refuse(m, flight, fault.retryable());
@@ -283,6 +286,17 @@ impl Deduplicator {
                 let fault = fault.detail("what became of this message is not known");
                 refuse(m, flight, fault)
             }
+        }
+    }
+
+    /// Frees a key that may have been reserved although the store did not say so: nobody else would.
+    fn free_unheard(&self, flight: &Flight, value: Bytes, error: &EdgeError, cx: &mut Context<'_>) {
+        if let (Some(store), Effect::Unknown) = (&self.store, error.effect) {
+            let freeing = store.remove(flight.key().to_owned(), value);
+            cx.spawn(FREED, async move {
+                // Should that be lost too, the reservation ends by itself.
+                let _ = freeing.await;
+            });
         }
     }
 

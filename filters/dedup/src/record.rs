@@ -17,6 +17,17 @@ pub(crate) enum Record {
     Unknown,
 }
 
+impl Record {
+    /// Whether it is to stand in place of the other.
+    pub(crate) fn says_more_than(&self, other: &Self) -> bool {
+        match other {
+            Self::Reserved => !matches!(self, Self::Reserved),
+            Self::Unknown => matches!(self, Self::Accepted(_)),
+            Self::Accepted(_) => false,
+        }
+    }
+}
+
 /// Names its owner: a second try of the same owner finds its own.
 pub(crate) fn reserved(owner: [u64; 2]) -> Bytes {
     let mut value = vec![RESERVED];

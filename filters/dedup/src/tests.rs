@@ -237,3 +237,40 @@ async fn an_answer_too_large_to_remember_is_left_out_of_the_retry() {
     assert_eq!(ann.answers().await, ["k ACK far too large"]);
     assert_eq!(ann.retry("k").await, ["k ACK "]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_on_record_even_if_somebody_has_reserved_the_key_since() {
+    let rig = Rig::new("reserve_for: 30s");
+    let (node, other) = (rig.node(), rig.node());
+    let (mut ann, mut far) = (node.link("ann"), other.link("ann"));
+    ann.send("k").await;
+    // The node is held up for longer than its reservation lasts, and another one takes the key.
+    tokio::time::sleep(SECOND * 31).await;
+    far.send("k").await;
+    assert_eq!(other.taken(), ["k"]);
+    node.settle("k", Outcome::accepted("hi"));
+    assert_eq!(ann.answers().await, ["k ACK hi"]);
+    let failed = Fault::client("backend.full").retryable();
+    other.settle("k", Outcome::Failed(failed));
+    assert_eq!(far.answers().await, ["k NACK backend.full retry"]);
+    assert_eq!(far.retry("k").await, ["k ACK hi"], "the key was acked");
+    assert!(other.taken().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_that_may_have_been_written_does_not_stay_behind() {
+    let rig = Rig::new("reserve_for: 30s");
+    let node = rig.node();
+    let mut ann = node.link("ann");
+    rig.store_loses_answers(true);
+    assert_eq!(ann.retry("k").await, ["k NACK dedup.store.timed_out retry"]);
+    rig.store_loses_answers(false);
+    tokio::time::sleep(SECOND).await;
+    ann.run().await;
+    ann.send("k").await;
+    assert_eq!(
+        node.taken(),
+        ["k"],
+        "no retry waits for the reservation to end"
+    );
+}

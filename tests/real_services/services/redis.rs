@@ -14,12 +14,19 @@ use crate::common::wait::{until, within};
 pub(crate) struct Redis {
     address: SocketAddr,
     folder: TempDir,
+    /// Of the command line, beside what all have.
+    args: Vec<String>,
     guard: Option<Guard>,
 }
 
 impl Redis {
     /// Starts one, and waits until it answers.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with("").await
+    }
+
+    /// Starts one with more arguments, separated by spaces.
+    pub(crate) async fn start_with(args: &str) -> Option<Self> {
         if !is_there("redis-server") {
             left_out("Redis", "there is no `redis-server`");
             return None;
@@ -27,10 +34,35 @@ impl Redis {
         let mut redis = Self {
             address: free_address(),
             folder: tempfile::tempdir().unwrap(),
+            args: args.split_whitespace().map(str::to_owned).collect(),
             guard: None,
         };
         redis.resume().await;
         Some(redis)
+    }
+
+    /// A sentinel that watches this one under the name `main`.
+    pub(crate) async fn sentinel(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let watched = format!(
+            "sentinel monitor main 127.0.0.1 {} 1\n",
+            self.address.port()
+        );
+        let rules =
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n";
+        let file = folder.path().join("sentinel.conf");
+        std::fs::write(&file, watched + rules).unwrap();
+        let mut sentinel = Self {
+            address: free_address(),
+            folder,
+            args: Vec::new(),
+            guard: None,
+        };
+        let port = sentinel.address.port().to_string();
+        let file = file.display().to_string();
+        let args = [&*file, "--sentinel", "--bind", "127.0.0.1", "--port", &port];
+        sentinel.run(&args.map(str::to_owned)).await;
+        sentinel
     }
 
     /// Where it is.
@@ -60,8 +92,13 @@ impl Redis {
             "--appendfsync",
             "always",
         ];
-        let args = args.map(str::to_owned);
-        self.guard = Some(Guard::start(self.folder.path(), "redis-server", &args));
+        let mut args = args.map(str::to_owned).to_vec();
+        args.extend_from_slice(&self.args);
+        self.run(&args).await;
+    }
+
+    async fn run(&mut self, args: &[String]) {
+        self.guard = Some(Guard::start(self.folder.path(), "redis-server", args));
         until("Redis answers", async || {
             self.call("PING").await.as_deref() == Some("+PONG")
         })

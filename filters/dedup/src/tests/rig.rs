@@ -26,6 +26,7 @@ impl Rig {
             store: Arc::new(Failing {
                 store,
                 fails: AtomicBool::new(false),
+                loses_answers: AtomicBool::new(false),
             }),
             config: config.to_owned(),
         }
@@ -48,6 +49,11 @@ impl Rig {
     /// Every operation of the store fails, or none does.
     pub(super) fn store_fails(&self, fails: bool) {
         self.store.fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// What is inserted is in the store, and nobody is told.
+    pub(super) fn store_loses_answers(&self, loses: bool) {
+        self.store.loses_answers.store(loses, Ordering::Relaxed);
     }
 
     /// Keys in the store.
@@ -161,6 +167,7 @@ fn line(m: &Message) -> String {
 struct Failing {
     store: MemoryStore,
     fails: AtomicBool,
+    loses_answers: AtomicBool,
 }
 
 type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
@@ -177,6 +184,11 @@ impl Failing {
 
 impl Store for Failing {
     fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+        if self.loses_answers.load(Ordering::Relaxed) {
+            drop(self.store.insert(key, value, keep));
+            let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
+            return Box::pin(ready(Err(error)));
+        }
         self.or_fail(|| self.store.insert(key, value, keep))
     }
 
