@@ -30,6 +30,7 @@ use source::Sources;
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
+use crate::pipeline::Share;
 use crate::presence::PresenceConfig;
 use crate::push::PushConfig;
 
@@ -59,26 +60,38 @@ pub struct Config {
 }
 
 /// A pipeline whose filters are prepared.
+#[derive(Debug)]
 pub struct PipelineConfig {
     /// The business.
     pub biz_id: String,
     /// The names of the listeners it is served on.
     pub listeners: Vec<String>,
-    /// Its filters, as the profile and the overrides together say.
-    pub entries: Vec<Entry>,
     /// What the business may use of a node.
     pub limits: Limits,
+    /// Its filters.
+    pub standard: VersionConfig,
+    /// Other versions of them, each for a share of its users.
+    pub trials: Vec<VersionConfig>,
+}
+
+/// A version of a pipeline's filters, prepared.
+pub struct VersionConfig {
+    /// Its name.
+    pub name: String,
+    /// Whom it serves.
+    pub share: Share,
+    /// Its filters, as the profile and the overrides together say.
+    pub entries: Vec<Entry>,
     /// The prepared filters.
     pub plan: Plan,
 }
 
-impl fmt::Debug for PipelineConfig {
+impl fmt::Debug for VersionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PipelineConfig")
-            .field("biz_id", &self.biz_id)
-            .field("listeners", &self.listeners)
+        f.debug_struct("VersionConfig")
+            .field("name", &self.name)
+            .field("share", &self.share)
             .field("entries", &self.entries)
-            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

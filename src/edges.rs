@@ -12,12 +12,13 @@ mod redis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use linkgate_filter::backend::{Backend, Backends};
 use linkgate_filter::broker::{Broker, MemoryBroker};
 #[cfg(not(feature = "kafka"))]
 use linkgate_filter::problem::Path;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::store::{MemoryStore, Store};
-use linkgate_filter::{Clock, Edges};
+use linkgate_filter::{Clock, EdgeName, Edges};
 
 use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};
 
@@ -30,33 +31,101 @@ pub struct OpenError {
     reason: String,
 }
 
-/// Opens all that is configured. Nothing is connected yet: a system that is away does not keep the node from starting.
-///
-/// # Errors
-/// A library refuses what the configuration says.
-pub fn open(
-    stores: &BTreeMap<String, StoreConfig>,
-    brokers: &BTreeMap<String, BrokerConfig>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Edges, OpenError> {
-    let mut edges = Edges::new();
-    for (name, config) in stores {
-        let failed = |reason| OpenError {
-            kind: "store",
-            name: name.clone(),
-            reason,
-        };
-        edges = edges.with_store(name, open_store(config, clock).map_err(failed)?);
+/// The edges of a running node, each with what it was opened from.
+#[derive(Default)]
+pub struct OpenEdges {
+    stores: BTreeMap<String, (StoreConfig, Arc<dyn Store>)>,
+    brokers: BTreeMap<String, (BrokerConfig, Arc<dyn Broker>)>,
+}
+
+impl OpenEdges {
+    /// What is configured, with those that are open and have not changed. Nothing is connected yet: a system that is away
+    /// does not keep the node from starting.
+    ///
+    /// # Errors
+    /// A library refuses what the configuration says.
+    pub fn next(
+        &self,
+        stores: &BTreeMap<String, StoreConfig>,
+        brokers: &BTreeMap<String, BrokerConfig>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let store = |config: &StoreConfig| open_store(config, clock);
+        let broker = |config: &BrokerConfig| open_broker(config, clock);
+        Ok(Self {
+            stores: next("store", &self.stores, stores, store)?,
+            brokers: next("broker", &self.brokers, brokers, broker)?,
+        })
     }
-    for (name, config) in brokers {
-        let failed = |reason| OpenError {
-            kind: "broker",
-            name: name.clone(),
-            reason,
-        };
-        edges = edges.with_broker(name, open_broker(config, clock).map_err(failed)?);
+
+    /// For those who use them.
+    pub fn edges(&self) -> Edges {
+        let mut edges = Edges::new();
+        for (name, (_, store)) in &self.stores {
+            edges = edges.with_store(name, Arc::clone(store));
+        }
+        for (name, (_, broker)) in &self.brokers {
+            edges = edges.with_broker(name, Arc::clone(broker));
+        }
+        edges
     }
-    Ok(edges)
+}
+
+fn next<C: Clone + PartialEq, E: ?Sized>(
+    kind: &'static str,
+    open: &BTreeMap<String, (C, Arc<E>)>,
+    configs: &BTreeMap<String, C>,
+    begin: impl Fn(&C) -> Result<Arc<E>, String>,
+) -> Result<BTreeMap<String, (C, Arc<E>)>, OpenError> {
+    let next = |(name, config): (&String, &C)| {
+        let edge = match open.get(name) {
+            Some((known, edge)) if known == config => Arc::clone(edge),
+            _ => begin(config).map_err(|reason| OpenError {
+                kind,
+                name: name.clone(),
+                reason,
+            })?,
+        };
+        Ok((name.clone(), (config.clone(), edge)))
+    };
+    configs.iter().map(next).collect()
+}
+
+/// Something outside, as whoever uses it sees it: equal ones are the same and reached in the same way.
+#[derive(Clone)]
+pub enum Edge {
+    /// The service of a business, by how it is reached.
+    Backend(Backend),
+    /// A store.
+    Store(Arc<dyn Store>),
+    /// A broker.
+    Broker(Arc<dyn Broker>),
+    /// There is none of that name.
+    Missing(EdgeName),
+}
+
+impl Edge {
+    /// What `name` means here.
+    pub fn find(name: &EdgeName, edges: &Edges, backends: &Backends) -> Self {
+        let found = match name {
+            EdgeName::Backend(name) => backends.get(name).cloned().map(Self::Backend),
+            EdgeName::Store(name) => edges.store(name).cloned().map(Self::Store),
+            EdgeName::Broker(name) => edges.broker(name).cloned().map(Self::Broker),
+        };
+        found.unwrap_or_else(|| Self::Missing(name.clone()))
+    }
+}
+
+impl PartialEq for Edge {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Backend(one), Self::Backend(other)) => one == other,
+            (Self::Store(one), Self::Store(other)) => Arc::ptr_eq(one, other),
+            (Self::Broker(one), Self::Broker(other)) => Arc::ptr_eq(one, other),
+            (Self::Missing(one), Self::Missing(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 fn open_store(config: &StoreConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Store>, String> {

@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use self::accept::Patience;
 pub use self::admission::{Permit, Quota, QuotaPermit};
-use self::config::ListenerConfig;
+use self::config::{AdmissionConfig, ListenerConfig};
 use self::door::Door;
 pub use self::handshake::Accepted;
 use self::handshake::Refused;
@@ -104,15 +104,38 @@ pub struct Listener {
 pub struct Control(Arc<ArcSwap<Door>>);
 
 impl Control {
-    /// Takes a changed config for what comes; open links and handshakes in progress keep theirs. Name, address,
+    /// Prepares a changed config for what comes; open links and handshakes in progress keep theirs. Name, address,
     /// `reuse_port`, `backlog` and `max_handshakes` stay as they are: a change of those wants a new listener.
     ///
     /// # Errors
-    /// All problems of the config; then nothing has changed.
-    pub fn change(&self, config: &ListenerConfig) -> Result<(), Problems> {
-        let door = self.0.load().changed(config)?;
-        self.0.store(Arc::new(door));
-        Ok(())
+    /// All problems of the config.
+    pub fn prepare(&self, config: &ListenerConfig) -> Result<Change, ListenError> {
+        let door = self.0.load().changed(config);
+        let door = door.map_err(|problems| ListenError::Config {
+            listener: config.name.clone(),
+            problems,
+        })?;
+        Ok(Change {
+            control: self.clone(),
+            door,
+            admission: config.admission.clone(),
+        })
+    }
+}
+
+/// A prepared change of a listener.
+#[derive(Debug)]
+pub struct Change {
+    control: Control,
+    door: Door,
+    admission: AdmissionConfig,
+}
+
+impl Change {
+    /// Makes the change.
+    pub fn make(self) {
+        self.door.limit(&self.admission);
+        self.control.0.store(Arc::new(self.door));
     }
 }
 

@@ -1,14 +1,20 @@
 //! A node: the rooms put together, started from a configuration, and stopped without losing what is under way.
 
 mod gateway;
+mod generation;
+mod links;
+mod listeners;
+mod presence;
 mod pushes;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, EdgeError, Host, Seeds, States};
+use linkgate_filter::{Clock, EdgeError, Edges, Host, Seeds, States};
+use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::time::{Instant, timeout_at};
@@ -16,17 +22,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::gateway::Gateway;
-use self::pushes::Pushes;
+use self::listeners::Listeners;
+use self::presence::Teller;
+use self::pushes::{Around, Pushes};
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
-use crate::config::{Config, PipelineConfig, document};
-use crate::edges;
-use crate::link::{Grace, LinkManager, LinkMetrics, PushBudget, Watch};
-use crate::listener::{ListenError, Listener, ListenerMetrics, Quota};
-use crate::outbox::Outlet;
-use crate::pipeline::{Generation, Generations, PipelineMetrics, Served};
-use crate::presence::{Presence, PresenceMetrics};
-use crate::push::{GrpcPushError, PushMetrics, Router};
+use crate::config::{Config, document};
+use crate::edges::{self, OpenEdges};
+use crate::link::{Grace, LinkManager, LinkMetrics};
+use crate::listener::{ListenError, ListenerMetrics};
+use crate::pipeline::{Generation, Generations, PipelineMetrics};
+use crate::presence::PresenceMetrics;
+use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,9 @@ pub enum StartError {
         /// Why.
         source: EdgeError,
     },
+    /// The address of a push source cannot be handed on.
+    #[error("the address of a push source cannot be handed on: {0}")]
+    Descriptor(io::Error),
     /// The admin address cannot be bound.
     #[error("the admin address cannot be {address}: {source}")]
     Admin {
@@ -58,19 +68,53 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    fn admin(address: SocketAddr, source: io::Error) -> Self {
+        Self::Admin { address, source }
+    }
+}
+
 /// A running node.
 pub struct Node {
     admin: Arc<Admin>,
     admin_address: Option<SocketAddr>,
-    listeners: Vec<(String, SocketAddr)>,
-    push_sources: Vec<SocketAddr>,
+    base: Base,
+    running: Mutex<Running>,
+}
+
+/// What a node has from its start to its end.
+struct Base {
+    /// Who it is.
+    id: String,
     gateway: Arc<Gateway>,
+    generations: Arc<Generations>,
+    links: Arc<LinkManager>,
+    router: Router,
+    counted: Counted,
     /// Tasks that accept: listeners and push sources.
     accepting: TaskTracker,
     stop_accepting: CancellationToken,
     /// Tasks that end when nothing else is left.
     background: TaskTracker,
     stop_background: CancellationToken,
+}
+
+/// What a configuration has made of the node.
+struct Running {
+    host: Arc<Host>,
+    edges: OpenEdges,
+    listeners: Listeners,
+    pushes: Pushes,
+    presence: Teller,
+}
+
+/// What a change has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Links that change over to other filters.
+    pub links: usize,
+    /// Links that nothing serves any more: they are closed at their listener's pace.
+    pub leaving: usize,
 }
 
 /// How often the state of users without links is looked through.
@@ -87,100 +131,85 @@ impl Node {
     /// An address cannot be bound.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let host = Arc::new(Host {
+        let host = Host {
             clock: Arc::clone(&clock),
             states: Arc::new(States::new(config.node.idle_users.into())),
-            edges: edges::open(&config.stores, &config.brokers, &clock)?,
+            edges: Edges::new(),
             seeds: Arc::new(Seeds::from_system()),
-        });
+        };
         let counted = Counted::default();
-        let presence = presence(&config, &host, &counted.presence);
-        let (presence, watch) = presence.unzip();
-        let background = TaskTracker::new();
-        let own_limits: Vec<_> = config.pipelines.iter().map(unsettled_pushes).collect();
-        let generation = generation(&host, &background, config.pipelines);
-        let generations = Arc::new(Generations::from_pointee(generation));
+        let generations = Arc::new(Generations::default());
+        let links = Arc::new(LinkManager::new());
         let admin = Arc::new(Admin::new(counted.register(&config.node, &generations)));
-
-        let stop_background = CancellationToken::new();
-        background.spawn(sweep(Arc::clone(&host), stop_background.clone()));
-        let links = Arc::new(watch.map_or_else(LinkManager::new, LinkManager::watched));
-
-        // Bind everything before anything is accepted.
-        let listen = |config| Listener::bind(config, &counted.listeners);
-        let bound: Vec<_> = config
-            .listeners
-            .iter()
-            .map(listen)
-            .collect::<Result<_, _>>()?;
         let router = Router::new(
             Arc::clone(&links) as _,
             clock,
             &config.push.limits,
-            counted.pushes,
+            counted.pushes.clone(),
         );
-        for (biz_id, limit) in own_limits {
-            router.limit(&biz_id, limit);
-        }
-        let outside = (&host.edges, &config.backends, config.node.id.as_str());
-        let pushes = Pushes::open(&config.push, &router, &generations, outside).await?;
-
-        let admin_address = match config.admin {
-            None => None,
-            Some(config) => {
-                let failed = |source| StartError::Admin {
-                    address: config.address,
-                    source,
-                };
-                let server = AdminServer::bind(config.address).await.map_err(failed)?;
-                let address = server.local_address().map_err(failed)?;
-                let (admin, stop) = (Arc::clone(&admin), stop_background.clone());
-                background.spawn(server.run(admin, pushes.routes(), stop));
-                Some(address)
-            }
-        };
-
-        let gateway = Arc::new(Gateway::new(
-            &config.listeners,
+        let base = Base {
+            id: config.node.id.clone(),
+            gateway: Arc::new(Gateway::new(&generations, &links, counted.links.clone())),
             generations,
             links,
-            counted.links,
-        ));
-        let (accepting, stop_accepting) = (TaskTracker::new(), CancellationToken::new());
-        let push_sources = pushes.serve(&accepting, &stop_accepting);
-        let mut listeners = Vec::new();
-        for (config, listener) in config.listeners.iter().zip(bound) {
-            listeners.push((
-                config.name.clone(),
-                listener.local_address().unwrap_or(config.address),
-            ));
-            accepting.spawn(listener.run(Arc::clone(&gateway), stop_accepting.clone()));
+            router,
+            counted,
+            accepting: TaskTracker::new(),
+            stop_accepting: CancellationToken::new(),
+            background: TaskTracker::new(),
+            stop_background: CancellationToken::new(),
+        };
+        let mut running = Running {
+            host: Arc::new(host),
+            edges: OpenEdges::default(),
+            listeners: Listeners::default(),
+            pushes: Pushes::default(),
+            presence: Teller::default(),
+        };
+        let server = match &config.admin {
+            Some(config) => {
+                let bound = AdminServer::bind(config.address).await;
+                Some(bound.map_err(|source| StartError::admin(config.address, source))?)
+            }
+            None => None,
+        };
+        let admin_address = server
+            .as_ref()
+            .and_then(|server| server.local_address().ok());
+        let swept = sweep(Arc::clone(&running.host), base.stop_background.clone());
+        running.change(config, &base)?;
+        if let Some(server) = server {
+            let routes = HttpPush::routes(Arc::clone(&running.pushes.http));
+            let (admin, stop) = (Arc::clone(&admin), base.stop_background.clone());
+            base.background.spawn(server.run(admin, routes, stop));
         }
-        if let Some(presence) = presence {
-            background.spawn(presence.run(stop_background.clone()));
-        }
+        base.background.spawn(swept);
         admin.set(Readiness::Ready);
         Ok(Self {
             admin,
             admin_address,
-            listeners,
-            push_sources,
-            gateway,
-            accepting,
-            stop_accepting,
-            background,
-            stop_background,
+            base,
+            running: Mutex::new(running),
         })
     }
 
+    /// Changes over to another configuration. What has not changed goes on as it is, and nothing that can fail happens
+    /// after the first change.
+    ///
+    /// # Errors
+    /// An address cannot be bound, or an edge not opened: nothing has changed.
+    pub fn change(&self, config: Config) -> Result<Changed, StartError> {
+        self.running.lock().change(config, &self.base)
+    }
+
     /// The listeners' names and the addresses they have bound.
-    pub fn listeners(&self) -> &[(String, SocketAddr)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        self.running.lock().listeners.addresses()
     }
 
     /// The addresses at which backends push.
-    pub fn push_sources(&self) -> &[SocketAddr] {
-        &self.push_sources
+    pub fn push_sources(&self) -> Vec<SocketAddr> {
+        self.running.lock().pushes.addresses()
     }
 
     /// The admin address, if there is one.
@@ -191,34 +220,112 @@ impl Node {
     /// Accepts no more, answers what clients have sent, closes their links with `shutdown`, and waits for what is
     /// unsettled; all that for up to `patience`. Gives the number of links that were not done by then.
     pub async fn stop(self, patience: Duration) -> usize {
+        let Self {
+            admin,
+            base,
+            running,
+            ..
+        } = self;
         let deadline = Instant::now() + patience;
         let goodbye = (patience / 10).min(GOODBYE);
         let grace = Grace {
             answers: deadline - goodbye,
             refusals: deadline - goodbye / 2,
         };
-        self.admin.set(Readiness::Stopping);
-        self.stop_accepting.cancel();
-        self.accepting.close();
-        self.gateway.shut_down(grace);
+        admin.set(Readiness::Stopping);
+        base.stop_accepting.cancel();
+        base.accepting.close();
+        // With it go the addresses that push sources keep for their successors.
+        drop(running);
+        base.gateway.shut_down(grace);
         let settled = async {
-            self.accepting.wait().await;
+            base.accepting.wait().await;
             // A handshake that was under way may have brought one more link.
-            self.gateway.shut_down(grace);
-            self.gateway.finished().await;
+            base.gateway.shut_down(grace);
+            base.gateway.finished().await;
         };
         let _ = timeout_at(deadline, settled).await;
-        let left = self.gateway.links();
-        self.gateway.let_go();
-        drop(self.gateway);
-        self.stop_background.cancel();
-        self.background.close();
+        let left = base.gateway.links();
+        base.gateway.let_go();
+        drop(base.gateway);
+        base.stop_background.cancel();
+        base.background.close();
         let _ = timeout_at(
             deadline.max(Instant::now() + Duration::from_secs(1)),
-            self.background.wait(),
+            base.background.wait(),
         )
         .await;
         left
+    }
+}
+
+impl Running {
+    fn change(&mut self, mut config: Config, base: &Base) -> Result<Changed, StartError> {
+        // What can fail, and changes nothing.
+        let clock = &self.host.clock;
+        let edges = self.edges.next(&config.stores, &config.brokers, clock)?;
+        let host = Arc::new(Host {
+            edges: edges.edges(),
+            ..(*self.host).clone()
+        });
+        let listeners = self
+            .listeners
+            .next(&config.listeners, &base.counted.listeners)?;
+        let around = Around {
+            router: &base.router,
+            generations: &base.generations,
+            edges: &host.edges,
+            backends: &config.backends,
+            node: &base.id,
+        };
+        let pushes = self.pushes.next(&config.push, &around)?;
+
+        // What cannot.
+        let own_limits = generation::push_limits(&config.pipelines);
+        base.router.set_limits(&config.push.limits, own_limits);
+        let before = base.generations.load_full();
+        let (next, shards) = generation::next(&before, &mut config, &host);
+        for shard in shards {
+            base.background.spawn(shard.run());
+        }
+        let next = Arc::new(next);
+        base.generations.store(Arc::clone(&next));
+        let (links, leaving) = links::change_over(&base.links, &before, &next);
+        retire(&before, &next);
+        let changed = Changed {
+            links,
+            leaving: leaving.len(),
+        };
+        let generations = Arc::clone(&base.generations);
+        let let_go = links::let_go(leaving, generations, base.stop_accepting.clone());
+        if changed.leaving > 0 {
+            base.accepting.spawn(let_go);
+        }
+        let accepting = (&base.accepting, &base.stop_accepting);
+        self.listeners.make(listeners, &base.gateway, accepting);
+        self.pushes.make(pushes, accepting);
+        self.presence.change(
+            config.presence.as_ref(),
+            (&base.id, &host, &config.backends),
+            (&base.links, &base.counted.presence),
+            (&base.background, &base.stop_background),
+        );
+        self.edges = edges;
+        self.host = host;
+        Ok(changed)
+    }
+}
+
+/// Has the trunks of pipelines that are no more gather no more.
+fn retire(before: &Generation, next: &Generation) {
+    let kept: HashSet<_> = next
+        .versions()
+        .map(|version| Arc::as_ptr(&version.pipeline))
+        .collect();
+    for version in before.versions() {
+        if !kept.contains(&Arc::as_ptr(&version.pipeline)) {
+            version.pipeline.retire();
+        }
     }
 }
 
@@ -254,42 +361,6 @@ fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
         ("location", node.location.clone()),
         ("weight", node.weight.to_string()),
     ]
-}
-
-fn generation(host: &Arc<Host>, tasks: &TaskTracker, pipelines: Vec<PipelineConfig>) -> Generation {
-    let mut generation = Generation::default();
-    for config in pipelines {
-        let (pipeline, shards) =
-            config
-                .plan
-                .start(&config.biz_id, config.limits.into(), host, None);
-        for shard in shards {
-            tasks.spawn(shard.run());
-        }
-        let served = Served {
-            pipeline,
-            links: Quota::new(config.limits.links),
-            pushes: PushBudget::new(config.limits.queued.as_usize()),
-        };
-        generation.serve(config.listeners.iter().map(String::as_str), &served);
-    }
-    generation
-}
-
-/// Who tells of users who come and go, and how the table of links tells it, if that is wanted.
-fn presence(config: &Config, host: &Host, metrics: &PresenceMetrics) -> Option<(Presence, Watch)> {
-    let presence = config.presence.as_ref()?;
-    let outlet = Outlet::open(&presence.destination(), &host.edges, &config.backends)?;
-    let here = (config.node.id.as_str(), &host.clock);
-    let most = presence.max_queued as usize;
-    Some(Presence::new(outlet, most, here, metrics))
-}
-
-fn unsettled_pushes(config: &PipelineConfig) -> (String, Option<usize>) {
-    (
-        config.biz_id.clone(),
-        config.limits.unsettled_pushes.map(|limit| limit as usize),
-    )
 }
 
 async fn sweep(host: Arc<Host>, stop: CancellationToken) {

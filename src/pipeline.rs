@@ -1,61 +1,117 @@
-//! Running pipelines: which one serves a business on a listener, as one generation that is published at once.
+//! Running pipelines: which one serves a user on a listener, as one generation that is published at once.
 //!
 //! What may not enter: how a pipeline came to be configured, and what its filters do.
 
 mod metrics;
+mod version;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use linkgate_filter::Pipeline;
+use linkgate_filter::{Identity, Pipeline};
 
 pub use self::metrics::PipelineMetrics;
-use crate::link::PushBudget;
+pub use self::version::{MadeOf, Share, Version};
+use crate::link::{LinkSettings, PushBudget};
 use crate::listener::Quota;
 
 /// What serves a business.
 #[derive(Clone)]
 pub struct Served {
-    /// The filters.
-    pub pipeline: Arc<Pipeline>,
+    /// The business.
+    pub biz_id: Arc<str>,
+    /// Its filters.
+    pub standard: Version,
+    /// Other versions, each for a share of its users; the first that covers a user is the user's.
+    pub trials: Arc<[Version]>,
     /// The business's links on the node.
     pub links: Arc<Quota>,
     /// The business's budget for pushes that wait.
     pub pushes: Arc<PushBudget>,
+    /// How long a link that changes over has to settle what it has.
+    pub change_over: Duration,
+}
+
+impl Served {
+    /// The filters of this user's links.
+    pub fn pipeline(&self, user: &Identity) -> &Arc<Pipeline> {
+        let mut trials = self.trials.iter();
+        let trial = trials.find(|version| version.covers(user));
+        &trial.unwrap_or(&self.standard).pipeline
+    }
+
+    /// All versions of its filters.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        std::iter::once(&self.standard).chain(&*self.trials)
+    }
+}
+
+/// A listener, as the links that it has let in see it.
+#[derive(Clone)]
+pub struct Entrance {
+    /// What it lays down for its links.
+    pub settings: Arc<LinkSettings>,
+    /// Links closed per second of those that nothing serves any more.
+    pub drain: f64,
+    /// What serves the businesses on it.
+    businesses: BTreeMap<Arc<str>, Served>,
 }
 
 /// One complete, running configuration of pipelines.
 #[derive(Default)]
 pub struct Generation {
-    by_listener: BTreeMap<String, BTreeMap<Arc<str>, Served>>,
-    pipelines: Vec<Arc<Pipeline>>,
+    listeners: BTreeMap<Arc<str>, Entrance>,
+    served: Vec<Served>,
 }
 
 impl Generation {
+    /// Adds a listener.
+    pub fn open(&mut self, listener: &str, settings: LinkSettings, drain: f64) {
+        let entrance = Entrance {
+            settings: Arc::new(settings),
+            drain,
+            businesses: BTreeMap::new(),
+        };
+        self.listeners.insert(listener.into(), entrance);
+    }
+
     /// Adds what serves a business on these listeners.
-    pub fn serve<'a>(&mut self, listeners: impl IntoIterator<Item = &'a str>, served: &Served) {
+    pub fn serve<'a>(&mut self, listeners: impl IntoIterator<Item = &'a str>, served: Served) {
         for listener in listeners {
-            let businesses = self.by_listener.entry(listener.to_owned()).or_default();
-            businesses.insert(Arc::clone(served.pipeline.biz_id()), served.clone());
+            if let Some(entrance) = self.listeners.get_mut(listener) {
+                let businesses = &mut entrance.businesses;
+                businesses.insert(Arc::clone(&served.biz_id), served.clone());
+            }
         }
-        self.pipelines.push(Arc::clone(&served.pipeline));
+        self.served.push(served);
+    }
+
+    /// A listener.
+    pub fn entrance(&self, listener: &str) -> Option<&Entrance> {
+        self.listeners.get(listener)
     }
 
     /// What serves a business on a listener.
     pub fn find(&self, listener: &str, biz_id: &str) -> Option<&Served> {
-        self.by_listener.get(listener)?.get(biz_id)
+        self.entrance(listener)?.businesses.get(biz_id)
     }
 
     /// Whether a business is served on any listener.
     pub fn serves(&self, biz_id: &str) -> bool {
-        let mut businesses = self.by_listener.values();
-        businesses.any(|own| own.contains_key(biz_id))
+        let mut listeners = self.listeners.values();
+        listeners.any(|entrance| entrance.businesses.contains_key(biz_id))
     }
 
-    /// Every pipeline once.
-    pub fn pipelines(&self) -> &[Arc<Pipeline>] {
-        &self.pipelines
+    /// What serves the businesses, each once.
+    pub fn served(&self) -> &[Served] {
+        &self.served
+    }
+
+    /// Every version of every business's filters.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        self.served.iter().flat_map(Served::versions)
     }
 }
 

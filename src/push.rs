@@ -24,8 +24,8 @@ pub use self::config::{
     GrpcCaller, GrpcSource, GrpcTls, HttpSource, OnExpired, PushConfig, PushLimits, PushSource,
     Routing, TopicSource,
 };
-pub use self::grpc::{GrpcPush, GrpcPushError};
-pub use self::http::HttpPush;
+pub use self::grpc::{GrpcControl, GrpcPush, GrpcPushError};
+pub use self::http::{HttpPush, HttpSlot};
 pub use self::links::{Link, Links};
 pub use self::message::Push;
 pub use self::metrics::PushMetrics;

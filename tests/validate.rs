@@ -209,6 +209,7 @@ fn a_pipeline_has_the_profiles_filters_with_its_own_overrides() {
     assert_eq!(config.documents, 3);
     let pipeline = &config.pipelines[0];
     let ids: Vec<&str> = pipeline
+        .standard
         .entries
         .iter()
         .map(|entry| entry.id.as_str())
@@ -216,6 +217,6 @@ fn a_pipeline_has_the_profiles_filters_with_its_own_overrides() {
     assert_eq!(ids, ["codec", "limit", "ack", "out"]);
     let limit: serde_yaml::Value =
         serde_yaml::from_str("{ per: link, rate: 20/s, burst: 100 }").unwrap();
-    assert_eq!(pipeline.entries[1].config, limit);
+    assert_eq!(pipeline.standard.entries[1].config, limit);
     assert_eq!(pipeline.limits.links, 20_000);
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
+use parking_lot::Mutex;
 
 use super::mailbox::{Mailbox, PushBudget};
 use super::settings::{Grace, LinkSettings};
@@ -12,6 +13,10 @@ use super::settings::{Grace, LinkSettings};
 /// What other tasks hold of a link: who it is, and a way to its mailbox.
 pub struct LinkHandle {
     info: Arc<LinkInfo>,
+    /// Where it was let in.
+    listener: Arc<str>,
+    /// What it was last told to run its messages through.
+    pipeline: Mutex<Arc<Pipeline>>,
     pub(super) mailbox: Mailbox,
     parked: AtomicBool,
     closing: AtomicBool,
@@ -21,11 +26,14 @@ pub struct LinkHandle {
 impl LinkHandle {
     pub(super) fn new(
         info: Arc<LinkInfo>,
+        (listener, pipeline): (&Arc<str>, &Arc<Pipeline>),
         settings: &LinkSettings,
         budget: Arc<PushBudget>,
     ) -> Self {
         Self {
             info,
+            listener: Arc::clone(listener),
+            pipeline: Mutex::new(Arc::clone(pipeline)),
             mailbox: Mailbox::new(settings.max_push, settings.push_queue, budget),
             parked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -36,6 +44,11 @@ impl LinkHandle {
     /// What filters know of the link.
     pub fn info(&self) -> &Arc<LinkInfo> {
         &self.info
+    }
+
+    /// The name of the listener that let it in.
+    pub fn listener(&self) -> &str {
+        &self.listener
     }
 
     /// Whether the socket is gone, while the link still settles messages or keeps a session.
@@ -90,10 +103,18 @@ impl LinkHandle {
         });
     }
 
-    /// Changes the link over to another pipeline; what the old one has not settled after `patience` settles as unknown.
-    pub fn change(&self, pipeline: &Arc<Pipeline>, patience: Duration) {
+    /// Changes the link over to another pipeline, if it is not on that already; what the old one has not settled after
+    /// `patience` settles as unknown. Says whether it is another.
+    pub fn change(&self, pipeline: &Arc<Pipeline>, patience: Duration) -> bool {
+        let mut current = self.pipeline.lock();
+        if Arc::ptr_eq(&current, pipeline) {
+            return false;
+        }
+        *current = Arc::clone(pipeline);
+        // Under the lock, so that of two changes the last one stays.
         self.mailbox
             .order(|orders| orders.change = Some((Arc::clone(pipeline), patience)));
+        true
     }
 
     /// Closes the link because the node stops: nobody will take its session up here. What the client has sent is answered

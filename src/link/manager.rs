@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use linkgate_filter::{Identity, LinkInfo, StateTable};
-use parking_lot::Mutex;
+use linkgate_filter::{Identity, LinkInfo, Pipeline, StateTable};
+use parking_lot::{Mutex, RwLock};
 
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
@@ -26,7 +26,7 @@ pub struct LinkManager {
     hasher: RandomState,
     next_id: AtomicU64,
     open: AtomicUsize,
-    watch: Option<Watch>,
+    watch: RwLock<Option<Watch>>,
 }
 
 impl Default for LinkManager {
@@ -38,14 +38,6 @@ impl Default for LinkManager {
 impl LinkManager {
     const SHARDS: usize = 64;
 
-    /// An empty table whose changes are heard by `watch`.
-    pub fn watched(watch: Watch) -> Self {
-        Self {
-            watch: Some(watch),
-            ..Self::new()
-        }
-    }
-
     /// An empty table.
     pub fn new() -> Self {
         let shards = (0..Self::SHARDS).map(|_| Mutex::default()).collect();
@@ -54,7 +46,7 @@ impl LinkManager {
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
             open: AtomicUsize::new(0),
-            watch: None,
+            watch: RwLock::default(),
         }
     }
 
@@ -62,13 +54,14 @@ impl LinkManager {
         &self.shards[(self.hasher.hash_one(key) % Self::SHARDS as u64) as usize]
     }
 
-    /// Enters a new link. `describe` makes what filters know of it from its id and its session.
+    /// Enters a new link; `place` is the listener that let it in, and the pipeline that it begins with. `describe` makes what filters know of it from its id and its session.
     ///
     /// # Errors
     /// [`Taken`], by the policy.
     pub fn enter(
         &self,
         identity: &Identity,
+        place: (&Arc<str>, &Arc<Pipeline>),
         settings: &LinkSettings,
         budget: &Arc<PushBudget>,
         describe: impl FnOnce(u64, Option<Arc<StateTable>>) -> LinkInfo,
@@ -103,6 +96,7 @@ impl LinkManager {
             .map(|link| Arc::clone(link.info().session()));
         let handle = Arc::new(LinkHandle::new(
             Arc::new(describe(id, session)),
+            place,
             settings,
             Arc::clone(budget),
         ));
@@ -129,7 +123,7 @@ impl LinkManager {
 
     /// Under the lock of the user's shard, so that changes are heard in their order.
     fn tell(&self, handle: &LinkHandle, is_online: bool, links: &[Arc<LinkHandle>]) {
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &*self.watch.read() {
             let here = |link: &&Arc<LinkHandle>| !link.is_parked() && !link.is_replaced();
             watch(&Change {
                 link: handle.info(),
@@ -173,6 +167,29 @@ impl LinkManager {
         wanted.cloned().collect()
     }
 
+    /// From now on `watch` hears what comes and goes, and first, as if they had come now, of the links that are there.
+    pub fn watch(&self, watch: Option<Watch>) {
+        let is_new = watch.is_some();
+        *self.watch.write() = watch;
+        for shard in self.shards.iter().filter(|_| is_new) {
+            let shard = shard.lock();
+            for links in shard.values() {
+                for link in links.iter().filter(|link| !link.is_parked()) {
+                    self.tell(link, true, links);
+                }
+            }
+        }
+    }
+
+    /// Every link in the table, parked ones too.
+    pub fn all(&self) -> Vec<Arc<LinkHandle>> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            all.extend(shard.lock().values().flatten().cloned());
+        }
+        all
+    }
+
     /// Links in the table, parked ones too.
     pub fn len(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -185,11 +202,8 @@ impl LinkManager {
 
     /// Closes every link because the node stops, once what its client has sent is answered, or when the grace ends.
     pub fn shut_down(&self, grace: Grace) {
-        for shard in &self.shards {
-            let links: Vec<_> = shard.lock().values().flatten().cloned().collect();
-            for link in links {
-                link.shut_down(grace);
-            }
+        for link in self.all() {
+            link.shut_down(grace);
         }
     }
 }

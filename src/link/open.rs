@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 
 use super::entered::Entered;
+use super::handle::LinkHandle;
 use super::intake::Intake;
 use super::mailbox::PushBudget;
 use super::manager::LinkManager;
@@ -35,6 +36,8 @@ pub struct NewLink<S> {
     pub peer: IpAddr,
     /// When the link has to be closed because its token has expired.
     pub token_expires_at: Option<Instant>,
+    /// The name of the listener that let it in.
+    pub listener: Arc<str>,
     /// The business's pipeline.
     pub pipeline: Arc<Pipeline>,
     /// The business's budget for pushes that wait.
@@ -45,12 +48,13 @@ pub struct NewLink<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
     /// Enters the link. The future that comes back serves the client until it is gone and nothing it sent is unsettled;
-    /// it holds the link and nothing else, as an idle link is to cost little. `permit` is let go with the socket.
+    /// it holds the link and nothing else, as an idle link is to cost little. `permit` is let go with the socket; `entered` is
+    /// called once the table has the link.
     pub fn open<P: Send + Unpin + 'static>(
         self,
-        manager: &Arc<LinkManager>,
-        metrics: &Arc<LinkMetrics>,
+        (manager, metrics): (&Arc<LinkManager>, &Arc<LinkMetrics>),
         permit: P,
+        entered: &dyn Fn(&LinkHandle),
     ) -> impl Future<Output = ()> + Send + use<S, P> {
         let describe = |id, session| {
             let info = LinkInfo::new(id, self.identity.clone())
@@ -63,8 +67,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
             }
         };
         let socket = Socket::new(self.socket);
-        let Ok(handle) = manager.enter(&self.identity, &self.settings, &self.budget, describe)
-        else {
+        let place = (&self.listener, &self.pipeline);
+        let Ok(handle) = manager.enter(
+            &self.identity,
+            place,
+            &self.settings,
+            &self.budget,
+            describe,
+        ) else {
             let reason = CloseCode::ALREADY_CONNECTED;
             metrics
                 .closed
@@ -79,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
                 permit,
             )));
         };
+        entered(&handle);
         metrics.open.inc();
         let chains = Chains::open(&self.pipeline, handle.info());
         let timing = Timing::new(&self.settings, self.token_expires_at);

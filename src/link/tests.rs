@@ -99,13 +99,14 @@ impl World {
             form: Form::Protobuf,
             peer: [127, 0, 0, 1].into(),
             token_expires_at: self.token_expires_at,
+            listener: "public".into(),
             pipeline,
             budget: PushBudget::new(1 << 20),
             settings: Arc::new(self.settings),
         };
         let permit = Arc::new(());
         let weak = Arc::downgrade(&permit);
-        let task = tokio::spawn(new.open(&self.manager, &self.metrics, permit));
+        let task = tokio::spawn(new.open((&self.manager, &self.metrics), permit, &|_| ()));
         let socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
         let client = Client {
             socket,

@@ -68,6 +68,10 @@ pub struct ListenerConfig {
     /// (that command in its place), or `silence`. For clients that know commands 1 to 7 only.
     #[serde(default)]
     pub legacy_nacks: LegacyNacks,
+    /// How fast links leave that nothing serves any more, because their pipeline or this listener was removed; `200/s` by
+    /// default.
+    #[serde(default = "default_drain")]
+    pub drain: Rate,
     /// Let several processes accept on the same address (`SO_REUSEPORT`). `false` by default.
     #[serde(default)]
     pub reuse_port: bool,
@@ -284,6 +288,10 @@ impl From<LegacyNacks> for Nacks {
 
 fn default_backlog() -> u32 {
     1024
+}
+
+fn default_drain() -> Rate {
+    Rate::per_second_of(200)
 }
 
 fn one_second() -> HumanDuration {

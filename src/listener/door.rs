@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::admission::{Admission, IpPermit, PerIp, Quota};
 use super::auth::Authenticator;
-use super::config::{FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
+use super::config::{AdmissionConfig, FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
 use super::forwarded::TrustedProxies;
 use super::metrics::{Counters, ListenerMetrics};
 use super::origin::Origins;
@@ -80,13 +80,16 @@ impl Door {
             farewells: Arc::clone(&self.farewells),
         };
         let door = Self::build(config, counters, held)?;
-        door.admission.change(&config.admission);
-        let of_one = config.admission.handshakes_of_one();
-        door.handshakes.set_limit(Some(of_one));
         Ok(Self {
             name: Arc::clone(&self.name),
             ..door
         })
+    }
+
+    /// Takes changed limits over.
+    pub(super) fn limit(&self, config: &AdmissionConfig) {
+        self.admission.change(config);
+        self.handshakes.set_limit(Some(config.handshakes_of_one()));
     }
 
     fn build(config: &ListenerConfig, counters: Counters, held: Held) -> Result<Self, Problems> {

@@ -1,12 +1,11 @@
 //! From what a listener lets in to a link at work.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use crate::link::{Grace, LinkManager, LinkMetrics, LinkSettings, NewLink};
-use crate::listener::config::ListenerConfig;
+use super::links;
+use crate::link::{Grace, LinkHandle, LinkManager, LinkMetrics, LinkSettings, NewLink};
 use crate::listener::{Accepted, Handler, Offer};
 use crate::pipeline::{Generations, Served};
 
@@ -15,33 +14,27 @@ pub(super) struct Gateway {
     generations: Arc<Generations>,
     manager: Arc<LinkManager>,
     metrics: Arc<LinkMetrics>,
-    settings: BTreeMap<String, Arc<LinkSettings>>,
     tasks: TaskTracker,
 }
 
 impl Gateway {
     pub(super) fn new(
-        listeners: &[ListenerConfig],
-        generations: Arc<Generations>,
-        manager: Arc<LinkManager>,
+        generations: &Arc<Generations>,
+        manager: &Arc<LinkManager>,
         metrics: LinkMetrics,
     ) -> Self {
-        let settings = listeners
-            .iter()
-            .map(|config| (config.name.clone(), Arc::new(settings(config))));
         Self {
-            generations,
-            manager,
+            generations: Arc::clone(generations),
+            manager: Arc::clone(manager),
             metrics: Arc::new(metrics),
-            settings: settings.collect(),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Closes every link because the node stops, once what its client has sent is answered, or at `until`.
+    /// Closes every link because the node stops, once what its client has sent is answered, as far as `grace` goes.
     pub(super) fn shut_down(&self, grace: Grace) {
-        for pipeline in self.generations.load().pipelines() {
-            pipeline.retire();
+        for version in self.generations.load().versions() {
+            version.pipeline.retire();
         }
         self.manager.shut_down(grace);
     }
@@ -63,21 +56,6 @@ impl Gateway {
     }
 }
 
-fn settings(config: &ListenerConfig) -> LinkSettings {
-    LinkSettings {
-        second_login: config.second_login,
-        idle: *config.timeouts.idle,
-        ping: *config.timeouts.ping,
-        write_stall: *config.timeouts.write,
-        close: *config.timeouts.close,
-        frames_per_second: config.websocket.max_frames.per_second(),
-        bytes_per_second: config.websocket.max_bytes_per_second.bytes() as f64,
-        max_push: config.websocket.max_outgoing.as_usize(),
-        push_queue: config.websocket.max_queued.as_usize(),
-        nacks: config.legacy_nacks.into(),
-    }
-}
-
 /// What a client was let in to.
 pub(super) struct Destination {
     served: Served,
@@ -88,9 +66,10 @@ impl Handler for Gateway {
     type Pipeline = Destination;
 
     fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Destination>> {
-        let served = self.generations.load().find(listener, biz_id)?.clone();
+        let generation = self.generations.load();
+        let served = generation.find(listener, biz_id)?.clone();
         let links = Arc::clone(&served.links);
-        let settings = Arc::clone(self.settings.get(listener)?);
+        let settings = Arc::clone(&generation.entrance(listener)?.settings);
         Some(Offer {
             pipeline: Destination { served, settings },
             links,
@@ -104,16 +83,20 @@ impl Handler for Gateway {
         let Destination { served, settings } = accepted.pipeline;
         let link = NewLink {
             socket: accepted.socket,
+            listener: accepted.listener,
+            pipeline: Arc::clone(served.pipeline(&accepted.identity)),
+            budget: served.pushes,
             identity: accepted.identity,
             form: accepted.form,
             peer: accepted.peer,
             token_expires_at: accepted.token_expires_at,
-            pipeline: served.pipeline,
-            budget: served.pushes,
             settings,
         };
+        let around = (&self.manager, &self.metrics);
+        // From now on a change of generations finds it; one that came before that is made up for.
+        let entered = |handle: &LinkHandle| links::entered(handle, &self.generations.load());
         // Tracked from now on, so that a stop waits for it.
         self.tasks
-            .track_future(link.open(&self.manager, &self.metrics, accepted.permit))
+            .track_future(link.open(around, accepted.permit, &entered))
     }
 }

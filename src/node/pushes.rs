@@ -1,88 +1,220 @@
-//! The node's push sources: opened before anything is accepted, then served until the node stops.
+//! The node's push sources: opened before they are needed, changed in place where that is possible, closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router as Routes;
-use linkgate_filter::Edges;
 use linkgate_filter::backend::Backends;
+use linkgate_filter::{EdgeName, Edges};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::StartError;
-use crate::outbox::Outlet;
+use crate::edges::Edge;
+use crate::outbox::{Destination, Outlet};
 use crate::pipeline::Generations;
-use crate::push::{GrpcPush, HttpPush, PushConfig, Reporter, Router, TopicPush};
+use crate::push::{
+    GrpcControl, GrpcPush, GrpcSource, HttpPush, HttpSlot, PushConfig, Reporter, Router, Routing,
+    TopicPush, TopicSource,
+};
 
-/// Sources that are open and not served yet.
+/// The sources that are open.
+#[derive(Default)]
 pub(super) struct Pushes {
-    calls: Vec<GrpcPush>,
-    topics: Vec<TopicPush>,
-    routes: Routes,
+    /// Served on the admin address, if there is one.
+    pub(super) http: HttpSlot,
+    calls: Vec<Calls>,
+    topics: Vec<Topic>,
+}
+
+struct Calls {
+    config: GrpcSource,
+    control: GrpcControl,
+    address: SocketAddr,
+    stop: CancellationToken,
+}
+
+struct Topic {
+    made_of: TopicOf,
+    stop: CancellationToken,
+}
+
+/// What a topic's reader was made of: equal ones do the same.
+#[derive(PartialEq)]
+struct TopicOf {
+    config: TopicSource,
+    routing: Routing,
+    reports: Option<Destination>,
+    edges: Vec<Edge>,
+}
+
+/// What sources work with.
+pub(super) struct Around<'a> {
+    pub(super) router: &'a Router,
+    pub(super) generations: &'a Arc<Generations>,
+    pub(super) edges: &'a Edges,
+    pub(super) backends: &'a Backends,
+    pub(super) node: &'a str,
+}
+
+/// Everything that can fail of a change is done. Numbers are those of sources that stay.
+pub(super) struct Next {
+    http: Option<Arc<HttpPush>>,
+    calls: Vec<NextCalls>,
+    topics: Vec<NextTopic>,
+}
+
+enum NextCalls {
+    /// It stays, for these callers.
+    Stays(usize, GrpcSource),
+    Opens(GrpcSource, GrpcControl, Box<GrpcPush>),
+}
+
+enum NextTopic {
+    Stays(usize),
+    Opens(TopicOf, Box<TopicPush>),
 }
 
 impl Pushes {
-    pub(super) async fn open(
+    /// Prepares a change to this config: opens what is new, and nothing else.
+    pub(super) fn next(
+        &self,
         config: &PushConfig,
-        router: &Router,
-        generations: &Arc<Generations>,
-        (edges, backends, node): (&Edges, &Backends, &str),
-    ) -> Result<Self, StartError> {
-        let reports = config.reports.as_ref();
-        let outlet = reports.and_then(|reports| Outlet::open(reports, edges, backends));
-        let reporter = outlet.map(|outlet| Reporter::new(outlet, node));
-        let (mut calls, mut topics, mut routes) = (Vec::new(), Vec::new(), Routes::new());
+        around: &Around<'_>,
+    ) -> Result<Next, StartError> {
+        let mut next = Next {
+            http: None,
+            calls: Vec::new(),
+            topics: Vec::new(),
+        };
         for source in &config.sources {
             if let Some(grpc) = &source.grpc {
-                calls.push(GrpcPush::bind(grpc, router.clone()).await?);
+                next.calls.push(self.next_calls(grpc, around)?);
             }
             if let Some(http) = &source.http {
-                routes = routes.merge(HttpPush::new(http, router.clone()).routes());
+                next.http = Some(Arc::new(HttpPush::new(http, around.router.clone())));
             }
             if let Some(kafka) = &source.kafka {
-                let generations = Arc::clone(generations);
-                let serves = move |biz_id: &str| generations.load().serves(biz_id);
-                let failed = |source| StartError::Topic {
-                    topic: kafka.topic.clone(),
-                    source,
+                let topic = TopicOf {
+                    config: kafka.clone(),
+                    routing: source.routing.unwrap_or_default(),
+                    reports: config.reports.clone(),
+                    edges: edges_of(kafka, config.reports.as_ref(), around),
                 };
-                let topic = TopicPush::subscribe(
-                    kafka,
-                    source.routing.unwrap_or_default(),
-                    (edges, node),
-                    (router.clone(), Arc::new(serves)),
-                    reporter.clone(),
-                );
-                topics.push(topic.map_err(failed)?);
+                next.topics.push(self.next_topic(topic, around)?);
             }
         }
-        Ok(Self {
-            calls,
-            topics,
-            routes,
-        })
+        Ok(next)
     }
 
-    /// What the admin address answers to for them.
-    pub(super) fn routes(&self) -> Routes {
-        self.routes.clone()
-    }
-
-    /// Serves all sources on tasks of their own. Gives the addresses at which backends call.
-    pub(super) fn serve(self, tasks: &TaskTracker, stop: &CancellationToken) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for source in self.calls {
-            addresses.extend(source.address());
-            let stop = stop.clone();
-            tasks.spawn(async move {
-                if let Err(error) = source.serve(stop).await {
-                    tracing::error!(%error, "a push source does not serve any more");
+    fn next_calls(
+        &self,
+        config: &GrpcSource,
+        around: &Around<'_>,
+    ) -> Result<NextCalls, StartError> {
+        let mut open = self.calls.iter();
+        let same_address = open.position(|calls| calls.config.address == config.address);
+        let router = around.router.clone();
+        let source = match same_address {
+            Some(index) => {
+                let open = &self.calls[index];
+                let auth = config.auth.clone();
+                let for_others = GrpcSource {
+                    auth,
+                    ..open.config.clone()
+                };
+                if for_others == *config {
+                    return Ok(NextCalls::Stays(index, for_others));
                 }
-            });
-        }
-        for topic in self.topics {
-            tasks.spawn(topic.serve(stop.clone()));
-        }
-        addresses
+                let socket = open.control.socket().map_err(StartError::Descriptor)?;
+                GrpcPush::on(socket, config, router)?
+            }
+            None => GrpcPush::bind(config, router)?,
+        };
+        let control = source.control().map_err(StartError::Descriptor)?;
+        Ok(NextCalls::Opens(config.clone(), control, Box::new(source)))
     }
+
+    fn next_topic(&self, topic: TopicOf, around: &Around<'_>) -> Result<NextTopic, StartError> {
+        if let Some(index) = self.topics.iter().position(|open| open.made_of == topic) {
+            return Ok(NextTopic::Stays(index));
+        }
+        let outlet = |reports| Outlet::open(reports, around.edges, around.backends);
+        let outlet = topic.reports.as_ref().and_then(outlet);
+        let reporter = outlet.map(|outlet| Reporter::new(outlet, around.node));
+        let generations = Arc::clone(around.generations);
+        let serves = move |biz_id: &str| generations.load().serves(biz_id);
+        let source = TopicPush::subscribe(
+            &topic.config,
+            topic.routing,
+            (around.edges, around.node),
+            (around.router.clone(), Arc::new(serves)),
+            reporter,
+        );
+        let source = source.map_err(|source| StartError::Topic {
+            topic: topic.config.topic.clone(),
+            source,
+        })?;
+        Ok(NextTopic::Opens(topic, Box::new(source)))
+    }
+
+    /// Makes the change: what is new is served on tasks of its own, what is gone takes nothing more and settles.
+    pub(super) fn make(&mut self, next: Next, (tasks, stop): (&TaskTracker, &CancellationToken)) {
+        self.http.store(next.http);
+        let mut before: Vec<_> = self.calls.drain(..).map(Some).collect();
+        for calls in next.calls {
+            match calls {
+                NextCalls::Stays(index, config) => {
+                    if let Some(open) = before[index].take() {
+                        open.control.admit(&config.auth);
+                        self.calls.push(Calls { config, ..open });
+                    }
+                }
+                NextCalls::Opens(config, control, source) => {
+                    let stop = stop.child_token();
+                    self.calls.push(Calls {
+                        address: source.address().unwrap_or(config.address),
+                        config,
+                        control,
+                        stop: stop.clone(),
+                    });
+                    tasks.spawn(async move {
+                        if let Err(error) = source.serve(stop).await {
+                            tracing::error!(%error, "a push source does not serve any more");
+                        }
+                    });
+                }
+            }
+        }
+        for gone in before.into_iter().flatten() {
+            gone.stop.cancel();
+        }
+        let mut before: Vec<_> = self.topics.drain(..).map(Some).collect();
+        for topic in next.topics {
+            match topic {
+                NextTopic::Stays(index) => self.topics.extend(before[index].take()),
+                NextTopic::Opens(made_of, source) => {
+                    let stop = stop.child_token();
+                    tasks.spawn(source.serve(stop.clone()));
+                    self.topics.push(Topic { made_of, stop });
+                }
+            }
+        }
+        for gone in before.into_iter().flatten() {
+            gone.stop.cancel();
+        }
+    }
+
+    /// The addresses at which backends call.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.calls.iter().map(|calls| calls.address).collect()
+    }
+}
+
+/// What a topic's reader uses of what lies outside.
+fn edges_of(config: &TopicSource, reports: Option<&Destination>, around: &Around<'_>) -> Vec<Edge> {
+    let topic = EdgeName::Broker(config.broker.clone());
+    let names = std::iter::once(topic).chain(reports.and_then(Destination::edge));
+    names
+        .map(|name| Edge::find(&name, around.edges, around.backends))
+        .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use linkgate_filter::EdgeName;
 use linkgate_filter::problem::{Path, Problems};
 use linkgate_filter::units::HumanDuration;
 use schemars::JsonSchema;
@@ -68,6 +69,14 @@ impl NoticeService {
 }
 
 impl Destination {
+    /// What lies outside that it names.
+    pub(crate) fn edge(&self) -> Option<EdgeName> {
+        let broker = |kafka: &NoticeTopic| EdgeName::Broker(kafka.broker.clone());
+        let backend = |grpc: &NoticeService| EdgeName::Backend(grpc.backend.clone());
+        let kafka = self.kafka.as_ref().map(broker);
+        kafka.or_else(|| self.grpc.as_ref().map(backend))
+    }
+
     /// Notes what is wrong beyond the types of its values.
     pub(crate) fn check(&self, problems: &mut Problems) {
         match (&self.kafka, &self.grpc) {

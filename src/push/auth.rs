@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
 use subtle::ConstantTimeEq;
@@ -11,11 +12,9 @@ use x509_parser::parse_x509_certificate;
 
 use super::config::GrpcCaller;
 
-/// The callers of one source.
+/// The callers of one source. Clones are the same callers.
 #[derive(Clone)]
-pub(super) struct Callers {
-    callers: Arc<[Caller]>,
-}
+pub(super) struct Callers(Arc<ArcSwap<Vec<Caller>>>);
 
 struct Caller {
     proof: Proof,
@@ -48,32 +47,24 @@ impl Grant {
 
 impl Callers {
     pub(super) fn new(callers: &[GrpcCaller]) -> Self {
-        let caller = |caller: &GrpcCaller| {
-            let proof = match (&caller.token, &caller.client_cert) {
-                (Some(token), _) => Proof::Token(hash(token.expose())),
-                (None, Some(name)) => Proof::Name(name.clone()),
-                // Refused by the config's check.
-                (None, None) => return None,
-            };
-            let biz_ids = caller.biz_ids.iter().cloned().collect();
-            let grant = Grant::Of(Arc::new(biz_ids));
-            Some(Caller { proof, grant })
-        };
-        Self {
-            callers: callers.iter().filter_map(caller).collect(),
-        }
+        Self(Arc::new(ArcSwap::from_pointee(known(callers))))
+    }
+
+    /// From now on these call.
+    pub(super) fn replace(&self, callers: &[GrpcCaller]) {
+        self.0.store(Arc::new(known(callers)));
     }
 
     /// Whether nobody has to say who it is.
     pub(super) fn are_open(&self) -> bool {
-        self.callers.is_empty()
+        self.0.load().is_empty()
     }
 
     /// Compares with every token, so that the time tells nothing of which one it is like.
     pub(super) fn by_token(&self, token: &str) -> Option<Grant> {
         let token = hash(token);
         let mut found = None;
-        for caller in self.callers.iter() {
+        for caller in self.0.load().iter() {
             if let Proof::Token(known) = &caller.proof
                 && bool::from(known.ct_eq(&token))
             {
@@ -86,11 +77,27 @@ impl Callers {
     /// The certificate has been verified in the handshake.
     pub(super) fn by_name(&self, certificate: &CertificateDer<'_>) -> Option<Grant> {
         let names = names(certificate);
-        let mut callers = self.callers.iter();
+        let callers = self.0.load();
         let caller = callers
+            .iter()
             .find(|caller| matches!(&caller.proof, Proof::Name(name) if names.contains(name)))?;
         Some(caller.grant.clone())
     }
+}
+
+fn known(callers: &[GrpcCaller]) -> Vec<Caller> {
+    let caller = |caller: &GrpcCaller| {
+        let proof = match (&caller.token, &caller.client_cert) {
+            (Some(token), _) => Proof::Token(hash(token.expose())),
+            (None, Some(name)) => Proof::Name(name.clone()),
+            // Refused by the config's check.
+            (None, None) => return None,
+        };
+        let biz_ids = caller.biz_ids.iter().cloned().collect();
+        let grant = Grant::Of(Arc::new(biz_ids));
+        Some(Caller { proof, grant })
+    };
+    callers.iter().filter_map(caller).collect()
 }
 
 fn hash(token: &str) -> [u8; 32] {

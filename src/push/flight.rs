@@ -130,19 +130,26 @@ impl Drop for Admitted {
 /// All flights of the node, bounded in all and for each business.
 pub(super) struct Flights {
     table: Mutex<Table>,
-    most: Load,
-    most_of_biz: Load,
 }
 
 #[derive(Default)]
 struct Table {
+    bounds: Bounds,
     flights: HashMap<FlightKey, Arc<Flight>>,
     load: Load,
     /// What is parked: still under way, but in nobody's way.
     parked: Load,
     of_biz: HashMap<Arc<str>, Load>,
-    /// Bounds on the number of flights that businesses have of their own.
-    limits: HashMap<Arc<str>, usize>,
+}
+
+/// What may be under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds {
+    pub(super) most: Load,
+    /// Of a business.
+    pub(super) most_of_biz: Load,
+    /// The number of flights of businesses that have a bound of their own.
+    pub(super) own: HashMap<Arc<str>, usize>,
 }
 
 /// What is under way.
@@ -176,15 +183,16 @@ impl Load {
 
 impl Table {
     /// Takes `more` in, unless there is no room for it.
-    fn load(&mut self, biz_id: &Arc<str>, more: Load, flights: &Flights) -> Result<(), Fault> {
+    fn load(&mut self, biz_id: &Arc<str>, more: Load) -> Result<(), Fault> {
         let of_biz = self.of_biz.get(biz_id).copied().unwrap_or_default();
-        let own = self.limits.get(biz_id).copied();
+        let bounds = &self.bounds;
+        let own = bounds.own.get(biz_id).copied();
         let most_of_biz = Load {
-            flights: own.unwrap_or(flights.most_of_biz.flights),
-            ..flights.most_of_biz
+            flights: own.unwrap_or(bounds.most_of_biz.flights),
+            ..bounds.most_of_biz
         };
         let by_biz = of_biz.is_full(more, most_of_biz);
-        if by_biz || self.load.is_full(more, flights.most) {
+        if by_biz || self.load.is_full(more, bounds.most) {
             return Err(overloaded(by_biz));
         }
         self.load = self.load.plus(more);
@@ -222,26 +230,23 @@ pub(super) struct Begun {
 }
 
 impl Flights {
-    pub(super) fn new(most: Load, most_of_biz: Load) -> Self {
-        let table = Mutex::default();
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let table = Table {
+            bounds,
+            ..Table::default()
+        };
         Self {
-            table,
-            most,
-            most_of_biz,
+            table: Mutex::new(table),
         }
+    }
+
+    /// Bounds what begins from now on; what is under way beyond that goes on.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
+        self.table.lock().bounds = bounds;
     }
 
     pub(super) fn load(&self) -> Load {
         self.table.lock().load
-    }
-
-    /// Bounds the number of flights of one business; `None`: as all.
-    pub(super) fn limit(&self, biz_id: &str, most: Option<usize>) {
-        let limits = &mut self.table.lock().limits;
-        match most {
-            Some(most) => limits.insert(biz_id.into(), most),
-            None => limits.remove(biz_id),
-        };
     }
 
     /// Counts the push's bytes.
@@ -250,7 +255,7 @@ impl Flights {
             flights: 0,
             bytes: Admitted::weight(&push),
         };
-        self.table.lock().load(&push.biz_id, more, self)?;
+        self.table.lock().load(&push.biz_id, more)?;
         let flights = Arc::clone(self);
         let parked = AtomicBool::new(false);
         Ok(Arc::new(Admitted {
@@ -265,7 +270,7 @@ impl Flights {
         if let Some(flight) = table.flights.get(&key) {
             return join(flight, push);
         }
-        if let Err(fault) = table.load(&key.biz_id, Self::ONE, self) {
+        if let Err(fault) = table.load(&key.biz_id, Self::ONE) {
             return Begin::Refused(fault);
         }
         let flight = Arc::new(Flight {
@@ -292,7 +297,7 @@ impl Flights {
         let Some(flight) = table.flights.get(key).map(Arc::clone) else {
             return;
         };
-        if table.parked.is_full(Self::ONE, self.most) {
+        if table.parked.is_full(Self::ONE, table.bounds.most) {
             flight.given_up.notify_one();
             return;
         }
@@ -304,7 +309,7 @@ impl Flights {
             flights: 0,
             bytes: Admitted::weight(&flight.push),
         };
-        if !table.parked.is_full(bytes, self.most)
+        if !table.parked.is_full(bytes, table.bounds.most)
             && !flight.push.parked.swap(true, Ordering::Relaxed)
         {
             table.unload(&key.biz_id, bytes);

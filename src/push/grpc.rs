@@ -6,7 +6,7 @@ mod doorman;
 mod server;
 mod service;
 
-pub use self::server::{GrpcPush, GrpcPushError};
+pub use self::server::{GrpcControl, GrpcPush, GrpcPushError};
 
 #[cfg(test)]
 mod tests;

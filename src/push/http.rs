@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use arc_swap::ArcSwapOption;
+use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,9 @@ use super::auth::{Callers, Grant, bearer};
 use super::config::HttpSource;
 use super::requests::{self, FORBIDDEN, INVALID};
 use super::router::Router;
+
+/// The place of a source on the admin address.
+pub type HttpSlot = Arc<ArcSwapOption<HttpPush>>;
 
 /// A source that takes pushes by HTTP.
 pub struct HttpPush {
@@ -57,10 +61,10 @@ impl HttpPush {
         }
     }
 
-    /// What it answers to.
-    pub fn routes(self) -> Routes {
-        let limit = DefaultBodyLimit::max(self.max_message);
-        let handler = post(push).layer(limit).with_state(Arc::new(self));
+    /// What `slot` answers to: as the source in it says, and 404 while there is none.
+    pub fn routes(slot: HttpSlot) -> Routes {
+        let limit = DefaultBodyLimit::disable();
+        let handler = post(push).layer(limit).with_state(slot);
         Routes::new().route("/v1/push", handler)
     }
 
@@ -105,13 +109,19 @@ impl HttpPush {
 }
 
 async fn push(
-    State(source): State<Arc<HttpPush>>,
+    State(slot): State<HttpSlot>,
     headers: HeaderMap,
     Query(Patience { wait }): Query<Patience>,
-    body: Bytes,
+    body: Body,
 ) -> Response {
+    let Some(source) = slot.load_full() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let answered = match source.grant(&headers) {
-        Ok(grant) => source.push(&body, &grant, *wait).await,
+        Ok(grant) => match to_bytes(body, source.max_message).await {
+            Ok(body) => source.push(&body, &grant, *wait).await,
+            Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        },
         Err(fault) => Err(fault),
     };
     answered.map_or_else(

@@ -1,12 +1,14 @@
 //! Finds a push's links, sends, and gathers the outcome for each receiver.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use linkgate_filter::{Clock, Command, Fault, Message, Outcome, Receipt};
 
 use super::config::PushLimits;
-use super::flight::{Admitted, Begin, Begun, Flight, FlightKey, Flights, Landing, Load};
+use super::flight::{Admitted, Begin, Begun, Bounds, Flight, FlightKey, Flights, Landing, Load};
 use super::links::Links;
 use super::message::Push;
 use super::metrics::PushMetrics;
@@ -18,8 +20,22 @@ pub struct Router {
     links: Arc<dyn Links>,
     clock: Arc<dyn Clock>,
     flights: Arc<Flights>,
-    max_wait: Duration,
+    max_wait: Arc<ArcSwap<Duration>>,
     metrics: PushMetrics,
+}
+
+fn bounds(limits: &PushLimits, own: HashMap<Arc<str>, usize>) -> Bounds {
+    Bounds {
+        most: Load {
+            flights: limits.unsettled as usize,
+            bytes: limits.unsettled_bytes.as_usize(),
+        },
+        most_of_biz: Load {
+            flights: limits.unsettled_per_biz as usize,
+            bytes: limits.unsettled_bytes_per_biz.as_usize(),
+        },
+        own,
+    }
 }
 
 impl Router {
@@ -33,28 +49,19 @@ impl Router {
         limits: &PushLimits,
         metrics: PushMetrics,
     ) -> Self {
-        let flights = Flights::new(
-            Load {
-                flights: limits.unsettled as usize,
-                bytes: limits.unsettled_bytes.as_usize(),
-            },
-            Load {
-                flights: limits.unsettled_per_biz as usize,
-                bytes: limits.unsettled_bytes_per_biz.as_usize(),
-            },
-        );
         Self {
             links,
             clock,
-            flights: Arc::new(flights),
-            max_wait: *limits.max_wait,
+            flights: Arc::new(Flights::new(bounds(limits, HashMap::new()))),
+            max_wait: Arc::new(ArcSwap::from_pointee(*limits.max_wait)),
             metrics,
         }
     }
 
-    /// Bounds the unsettled pushes of one business by a limit of its own; `None`: by the common one.
-    pub fn limit(&self, biz_id: &str, unsettled: Option<usize>) {
-        self.flights.limit(biz_id, unsettled);
+    /// Bounds what comes from now on; `own` has the businesses whose number of unsettled pushes is bounded otherwise.
+    pub fn set_limits(&self, limits: &PushLimits, own: HashMap<Arc<str>, usize>) {
+        self.flights.set_bounds(bounds(limits, own));
+        self.max_wait.store(Arc::new(*limits.max_wait));
     }
 
     /// Pushes under way, by receiver.
@@ -112,7 +119,7 @@ impl Router {
             Begin::Refused(fault) => return Known::Now(ReceiverOutcome::rejected(fault)),
         };
         let landing = begun.landing();
-        let give_up_at = now + self.max_wait;
+        let give_up_at = now + **self.max_wait.load();
         let mut course = Course {
             begun,
             links: Arc::clone(&self.links),

@@ -53,11 +53,12 @@ impl Node {
             form: Form::Json,
             peer: [127, 0, 0, 1].into(),
             token_expires_at: None,
+            listener: "public".into(),
             pipeline: Arc::clone(self.kit.own()),
             budget: PushBudget::new(1 << 20),
             settings: Arc::new(LinkSettings::default()),
         };
-        tokio::spawn(link.open(&self.manager, &Arc::default(), ()));
+        tokio::spawn(link.open((&self.manager, &Arc::default()), (), &|_| ()));
         settle_down().await;
         Client(WebSocketStream::from_raw_socket(ours, Role::Client, None).await)
     }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use linkgate::client::Target;
-use linkgate::config;
-use linkgate::node::Node;
+use linkgate::config::{self, Config};
+use linkgate::node::{Changed, Node};
 
 use super::metrics::Metrics;
 use super::wait::{until, within};
@@ -101,6 +101,14 @@ pub(crate) fn target(address: SocketAddr, user: &str) -> Target {
     }
 }
 
+fn read(yaml: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let config = config::load(&[file], &linkgate_filters::all());
+    config.unwrap_or_else(|invalid| panic!("{}", invalid.render(false)))
+}
+
 /// A running node.
 pub(crate) struct Gateway {
     node: Node,
@@ -110,20 +118,28 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a node from the text of a configuration.
     pub(crate) async fn start(yaml: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gateway.yaml");
-        std::fs::write(&file, yaml).unwrap();
-        let config = config::load(&[file], &linkgate_filters::all());
-        let config = config.unwrap_or_else(|invalid| panic!("{}", invalid.render(false)));
-        let node = within("the node's start", Node::start(config)).await;
+        let node = within("the node's start", Node::start(read(yaml))).await;
         let node = node.unwrap_or_else(|error| panic!("{error}"));
         let admin = node.admin_address().expect("the tests read metrics");
         Self { node, admin }
     }
 
+    /// Changes it over to another configuration.
+    pub(crate) fn change(&self, yaml: &str) -> Changed {
+        let changed = self.node.change(read(yaml));
+        changed.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Where clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         self.node.listeners()[0].1
+    }
+
+    /// Where clients connect to the listener of this name.
+    pub(crate) fn listener(&self, name: &str) -> SocketAddr {
+        let listeners = self.node.listeners();
+        let found = listeners.iter().find(|(known, _)| known == name);
+        found.expect("there is such a listener").1
     }
 
     /// Where backends push.

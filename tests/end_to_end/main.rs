@@ -16,6 +16,7 @@ mod in_front;
 mod notices;
 mod order;
 mod pushes;
+mod reload;
 mod samples;
 mod second_login;
 mod slow_clients;

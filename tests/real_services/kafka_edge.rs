@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate::clock::SystemClock;
-use linkgate::edges::{self, config::BrokerConfig};
+use linkgate::edges::{OpenEdges, config::BrokerConfig};
 use linkgate_filter::broker::{
     Arrival, Begin, Broker, Consumer, Delivery, Event, Partition, Record, Subscription,
 };
@@ -23,7 +23,10 @@ fn broker(address: SocketAddr, more: &str) -> Arc<dyn Broker> {
     let config: BrokerConfig = serde_yaml::from_str(&yaml).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let brokers = BTreeMap::from([("main".to_owned(), config)]);
-    let edges = edges::open(&BTreeMap::new(), &brokers, &clock).unwrap();
+    let edges = OpenEdges::default()
+        .next(&BTreeMap::new(), &brokers, &clock)
+        .unwrap()
+        .edges();
     Arc::clone(edges.broker("main").unwrap())
 }
 

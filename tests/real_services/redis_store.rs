@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate::clock::SystemClock;
-use linkgate::edges::{self, config::StoreConfig};
+use linkgate::edges::{OpenEdges, config::StoreConfig};
 use linkgate_filter::store::Store;
 use linkgate_filter::{Clock, EdgeFailure};
 
@@ -26,7 +26,10 @@ fn open_at(place: &str) -> Arc<dyn Store> {
     let config: StoreConfig = serde_yaml::from_str(&yaml).unwrap();
     let stores = BTreeMap::from([("main".to_owned(), config)]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let edges = edges::open(&stores, &BTreeMap::new(), &clock).unwrap();
+    let edges = OpenEdges::default()
+        .next(&stores, &BTreeMap::new(), &clock)
+        .unwrap()
+        .edges();
     Arc::clone(edges.store("main").unwrap())
 }
 

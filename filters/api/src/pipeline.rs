@@ -21,7 +21,7 @@ use crate::registry::{Prepared, Registry};
 use crate::trunk::Trunk;
 
 /// One step as the configuration writes it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Entry {
     /// Names the step within its pipeline.
     pub id: String,

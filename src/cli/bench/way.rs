@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::cli::text;
 use crate::client::Pusher;
 use crate::clock::SystemClock;
-use crate::edges;
+use crate::edges::OpenEdges;
 use crate::edges::config::BrokerConfig;
 
 /// The way of a push to the gateway.
@@ -114,7 +114,8 @@ fn broker(bootstrap: &str) -> Result<Arc<dyn Broker>, String> {
     let config: BrokerConfig = serde_json::from_value(yaml).map_err(|e| e.to_string())?;
     let brokers = BTreeMap::from([("bench".to_owned(), config)]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let edges = edges::open(&BTreeMap::new(), &brokers, &clock).map_err(|e| e.to_string())?;
+    let edges = OpenEdges::default().next(&BTreeMap::new(), &brokers, &clock);
+    let edges = edges.map_err(|e| e.to_string())?.edges();
     let broker = edges.broker("bench").ok_or("there is no broker")?;
     Ok(Arc::clone(broker))
 }

@@ -9,14 +9,15 @@ use linkgate_filter::{Declared, Entry, EntryProblem, Plan, Registry};
 use super::fit;
 use super::key_of;
 use super::names::{Names, undefined};
-use crate::config::PipelineConfig;
 use crate::config::describe;
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::document::{self, Pipeline};
 use crate::config::read::{part, report};
 use crate::config::source::Span;
 use crate::config::tree::{Node, Tree};
+use crate::config::{PipelineConfig, VersionConfig};
 use crate::listener::config::ListenerConfig;
+use crate::pipeline::Share;
 
 /// The pipelines of all documents. Those with problems are left out.
 pub(super) fn pipelines(
@@ -70,9 +71,14 @@ impl Builder<'_, '_> {
                 Some(PipelineConfig {
                     biz_id: pipeline.biz_id,
                     listeners: pipeline.listeners,
-                    entries,
                     limits: pipeline.limits,
-                    plan,
+                    standard: VersionConfig {
+                        name: pipeline.version,
+                        share: Share::ALL,
+                        entries,
+                        plan,
+                    },
+                    trials: Vec::new(),
                 })
             }
             Err(problems) => {

@@ -1,8 +1,9 @@
 //! What a business's document says.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use linkgate_filter::units::ByteSize;
+use linkgate_filter::units::{ByteSize, HumanDuration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -28,9 +29,16 @@ pub struct Pipeline {
     #[serde(default, rename = "override")]
     #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
     pub overrides: BTreeMap<String, Value>,
+    /// The name of this version of the filters, as metrics show it. Default: standard.
+    #[serde(default = "standard")]
+    pub version: String,
     /// What the business may use of a node.
     #[serde(default)]
     pub limits: Limits,
+}
+
+fn standard() -> String {
+    "standard".to_owned()
 }
 
 /// One filter of a pipeline or profile.
@@ -72,6 +80,9 @@ pub struct Limits {
     /// Everything of one link that stands in line; beyond it the link's socket is not read. More than
     /// `unsettled_bytes`. Default: 4MiB.
     pub in_line: ByteSize,
+    /// How long a link whose filters change has to settle what is under way in the old ones; what is left then settles as
+    /// unknown. Default: 30s.
+    pub change_over: HumanDuration,
     /// The part of the pipeline that its links share, where `batch` or another filter joins them.
     pub trunk: Trunk,
 }
@@ -118,6 +129,7 @@ impl Default for Limits {
             unsettled: 256,
             unsettled_bytes: ByteSize::mib(1),
             in_line: ByteSize::mib(4),
+            change_over: Duration::from_secs(30).into(),
             trunk: Trunk::default(),
         }
     }

@@ -112,17 +112,18 @@ async fn a_rejected_login_counts_until_its_socket_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn whoever_watches_hears_what_comes_and_goes() {
     let heard: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
-    let mut world = world(SecondLogin::Replace);
-    world.manager = Arc::new(LinkManager::watched({
+    let world = world(SecondLogin::Replace);
+    let mut first = world.connect("alice").await;
+    let hear = {
         let heard = Arc::clone(&heard);
-        Arc::new(move |change: &Change<'_>| {
+        move |change: &Change<'_>| {
             let sign = if change.is_online { '+' } else { '-' };
             heard
                 .lock()
                 .push(format!("{}{sign}{}", change.link.id, change.links));
-        })
-    }));
-    let mut first = world.connect("alice").await;
+        }
+    };
+    world.manager.watch(Some(Arc::new(hear)));
     let second = world.connect("alice").await;
     assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
     first.task.await.unwrap();

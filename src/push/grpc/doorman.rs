@@ -36,6 +36,10 @@ impl Doorman {
         Self { callers, metrics }
     }
 
+    pub(super) fn callers(&self) -> &Callers {
+        &self.callers
+    }
+
     /// What the caller may do.
     fn admit(&self, request: &Request<()>) -> Result<Grant, Status> {
         if self.callers.are_open() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use linkgate_proto::FILE_DESCRIPTOR_SET;
 use linkgate_proto::v1::push_service_server::PushServiceServer;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,7 +21,8 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::doorman::Doorman;
 use super::service::Service;
-use crate::push::config::GrpcSource;
+use crate::push::auth::Callers;
+use crate::push::config::{GrpcCaller, GrpcSource};
 use crate::push::router::Router;
 
 /// A gRPC push source with its address bound.
@@ -69,12 +71,27 @@ impl GrpcPush {
     ///
     /// # Errors
     /// The address is not free, or the certificates are of no use.
-    pub async fn bind(config: &GrpcSource, router: Router) -> Result<Self, GrpcPushError> {
+    pub fn bind(config: &GrpcSource, router: Router) -> Result<Self, GrpcPushError> {
+        let address = config.address;
+        let bound = std::net::TcpListener::bind(address);
+        let socket = bound.map_err(|source| GrpcPushError::Bind { address, source })?;
+        Self::on(socket, config, router)
+    }
+
+    /// The source on an address that is bound, as that of its predecessor is.
+    ///
+    /// # Errors
+    /// The certificates are of no use.
+    pub fn on(
+        socket: std::net::TcpListener,
+        config: &GrpcSource,
+        router: Router,
+    ) -> Result<Self, GrpcPushError> {
         let address = config.address;
         let server = server(config).map_err(|source| GrpcPushError::Tls { address, source })?;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| GrpcPushError::Bind { address, source })?;
+        let set = socket.set_nonblocking(true);
+        let listener = set.and_then(|()| TcpListener::from_std(socket));
+        let listener = listener.map_err(|source| GrpcPushError::Bind { address, source })?;
         let callers = Doorman::new(&config.auth, router.metrics().clone());
         let service = Service {
             router,
@@ -97,6 +114,18 @@ impl GrpcPush {
     /// The system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// What of it can be changed or taken over while it serves.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn control(&self) -> io::Result<GrpcControl> {
+        let socket = SockRef::from(&self.listener).try_clone()?;
+        Ok(GrpcControl {
+            socket: socket.into(),
+            callers: self.callers.callers().clone(),
+        })
     }
 
     /// Serves until `stop` is cancelled and the calls that were open then are answered. A call may be open for as long as
@@ -129,6 +158,27 @@ impl GrpcPush {
             .serve_with_incoming_shutdown(accept(listener, max_connections), stop.cancelled_owned())
             .await?;
         Ok(())
+    }
+}
+
+/// What of a source can be changed or taken over while it serves.
+pub struct GrpcControl {
+    socket: std::net::TcpListener,
+    callers: Callers,
+}
+
+impl GrpcControl {
+    /// From now on these may call.
+    pub fn admit(&self, callers: &[GrpcCaller]) {
+        self.callers.replace(callers);
+    }
+
+    /// The bound address, for a successor.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn socket(&self) -> io::Result<std::net::TcpListener> {
+        self.socket.try_clone()
     }
 }
 

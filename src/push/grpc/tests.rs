@@ -43,7 +43,7 @@ async fn serve(config: &GrpcSource) -> Source {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let source = GrpcPush::bind(config, router).await.unwrap();
+    let source = GrpcPush::bind(config, router).unwrap();
     let scheme = if config.tls.is_some() {
         "https"
     } else {
@@ -297,7 +297,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let bound = GrpcPush::bind(&GrpcSource::at(address), router).await;
+    let bound = GrpcPush::bind(&GrpcSource::at(address), router);
     let error = bound.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

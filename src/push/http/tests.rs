@@ -19,7 +19,8 @@ fn source(links: &Arc<TestLinks>) -> Routes {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    HttpPush::new(&config, router).routes()
+    let source = HttpPush::new(&config, router);
+    HttpPush::routes(Arc::new(ArcSwapOption::from_pointee(source)))
 }
 
 async fn call(routes: &Routes, uri: &str, token: &str, body: &str) -> (u16, serde_json::Value) {

@@ -132,6 +132,6 @@ async fn certificates_of_no_use_are_an_error() {
         }),
         ..config()
     };
-    let bound = GrpcPush::bind(&config, router).await;
+    let bound = GrpcPush::bind(&config, router);
     assert!(matches!(bound.map(|_| ()), Err(GrpcPushError::Tls { .. })));
 }

@@ -27,7 +27,8 @@ async fn one_business_cannot_take_the_room_of_another() {
     let other = node.send(other, "alice").outcome(None).await;
     assert_eq!(other.status, Status::Offline, "not refused");
 
-    node.router.limit("chat", Some(3));
+    let own = [("chat".into(), 3)].into();
+    node.router.set_limits(&PushLimits::default(), own);
     let third = node.start(push("c"), "alice");
     settle_down().await;
     assert_eq!(node.router.unsettled(), 3);
@@ -37,7 +38,8 @@ async fn one_business_cannot_take_the_room_of_another() {
     for waiting in pending.into_iter().chain([third]) {
         assert_eq!(waiting.await.unwrap().status, Status::Delivered);
     }
-    node.router.limit("chat", Some(0));
+    let own = [("chat".into(), 0)].into();
+    node.router.set_limits(&PushLimits::default(), own);
     let none = node.send(push("d"), "alice").outcome(None).await;
     assert_eq!(none.status, Status::Rejected);
 }

@@ -1,0 +1,74 @@
+//! Links at a change of generations: over to what serves them now, or out at a pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkgate_filter::CloseCode;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::{LinkHandle, LinkManager};
+use crate::pipeline::{Generation, Generations};
+
+/// Links that nothing serves any more, and how fast they go, in links per second.
+pub(super) type Leaving = Vec<(Arc<LinkHandle>, f64)>;
+
+/// Brings every link to what serves it in `generation`. Gives how many have changed over, and those that nothing serves;
+/// they leave as fast as their listener let them go in the generation `before`.
+pub(super) fn change_over(
+    manager: &LinkManager,
+    before: &Generation,
+    generation: &Generation,
+) -> (usize, Leaving) {
+    let (mut changed, mut leaving) = (0, Vec::new());
+    for link in manager.all() {
+        if bring(&link, generation) {
+            changed += 1;
+        } else if !is_served(&link, generation) && is_served(&link, before) {
+            let entrance = before.entrance(link.listener());
+            let drain = entrance.map_or(1.0, |entrance| entrance.drain);
+            leaving.push((link, drain));
+        }
+    }
+    (changed, leaving)
+}
+
+/// Changes a link over to what serves it; says whether it was on something else.
+fn bring(link: &LinkHandle, generation: &Generation) -> bool {
+    let identity = &link.info().identity;
+    let Some(served) = generation.find(link.listener(), &identity.biz_id) else {
+        return false;
+    };
+    link.change(served.pipeline(identity), served.change_over)
+}
+
+/// A link has been entered, with what served it when its handshake was at work.
+pub(super) fn entered(link: &LinkHandle, generation: &Generation) {
+    if is_served(link, generation) {
+        bring(link, generation);
+    } else {
+        link.close(CloseCode::RETIRED);
+    }
+}
+
+fn is_served(link: &LinkHandle, generation: &Generation) -> bool {
+    let biz_id = &link.info().identity.biz_id;
+    generation.find(link.listener(), biz_id).is_some()
+}
+
+/// Closes links at their listener's pace, those that nothing serves meanwhile.
+pub(super) async fn let_go(
+    leaving: Leaving,
+    generations: Arc<Generations>,
+    stop: CancellationToken,
+) {
+    for (link, drain) in leaving {
+        let pause = Duration::from_secs_f64(1.0 / drain);
+        let paused = stop.run_until_cancelled(tokio::time::sleep(pause));
+        if paused.await.is_none() {
+            return;
+        }
+        if !is_served(&link, &generations.load()) {
+            link.close(CloseCode::RETIRED);
+        }
+    }
+}

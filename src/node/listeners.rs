@@ -1,0 +1,97 @@
+//! The node's listeners: opened, changed in place, closed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::gateway::Gateway;
+use crate::listener::config::ListenerConfig;
+use crate::listener::{Change, Control, ListenError, Listener, ListenerMetrics};
+
+/// The listeners that are open, by name.
+#[derive(Default)]
+pub(super) struct Listeners(BTreeMap<String, Open>);
+
+struct Open {
+    config: ListenerConfig,
+    address: SocketAddr,
+    control: Control,
+    stop: CancellationToken,
+}
+
+/// What becomes of a listener.
+enum Step {
+    Stays,
+    Changes(ListenerConfig, Box<Change>),
+    Opens(ListenerConfig, Listener),
+}
+
+/// Everything that can fail of a change is done.
+pub(super) struct Next(BTreeMap<String, Step>);
+
+impl Listeners {
+    /// Prepares a change to these configs: binds what is new, and nothing else.
+    pub(super) fn next(
+        &self,
+        configs: &[ListenerConfig],
+        metrics: &ListenerMetrics,
+    ) -> Result<Next, ListenError> {
+        let step = |config: &ListenerConfig| {
+            let step = match self.0.get(&config.name) {
+                Some(open) if open.config == *config => Step::Stays,
+                Some(open) if open.config.address == config.address => {
+                    Step::Changes(config.clone(), Box::new(open.control.prepare(config)?))
+                }
+                _ => Step::Opens(config.clone(), Listener::bind(config, metrics)?),
+            };
+            Ok((config.name.clone(), step))
+        };
+        configs.iter().map(step).collect::<Result<_, _>>().map(Next)
+    }
+
+    /// Makes the change. Listeners that are gone accept no more; one at another address accepts there instead.
+    pub(super) fn make(
+        &mut self,
+        next: Next,
+        gateway: &Arc<Gateway>,
+        (tasks, stop): (&TaskTracker, &CancellationToken),
+    ) {
+        let mut before = std::mem::take(&mut self.0);
+        for (name, step) in next.0 {
+            let open = before.remove(&name);
+            let open = match (step, open) {
+                (Step::Stays, Some(open)) => open,
+                (Step::Changes(config, change), Some(open)) => {
+                    change.make();
+                    Open { config, ..open }
+                }
+                (Step::Opens(config, listener), open) => {
+                    open.inspect(|open| open.stop.cancel());
+                    let open = Open {
+                        address: listener.local_address().unwrap_or(config.address),
+                        control: listener.control(),
+                        stop: stop.child_token(),
+                        config,
+                    };
+                    tasks.spawn(listener.run(Arc::clone(gateway), open.stop.clone()));
+                    open
+                }
+                // Only what was open stays or changes.
+                (Step::Stays | Step::Changes(..), None) => continue,
+            };
+            self.0.insert(name, open);
+        }
+        for open in before.values() {
+            open.stop.cancel();
+        }
+    }
+
+    /// Their names and the addresses they have bound.
+    pub(super) fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        let address = |(name, open): (&String, &Open)| (name.clone(), open.address);
+        self.0.iter().map(address).collect()
+    }
+}

@@ -1,0 +1,176 @@
+//! Changes of the configuration under open links.
+
+use std::net::SocketAddr;
+
+use linkgate_filter::CloseCode;
+use linkgate_proto::v1::Command;
+
+use crate::common::backend::Backend;
+use crate::common::client::{Answer, Client};
+use crate::common::gateway::{Gateway, target};
+use crate::common::push::{Caller, push};
+use crate::common::wait::until;
+
+/// A node with these listeners (name and address) and this inside of `pipelines:`.
+fn yaml(listeners: &[(&str, SocketAddr)], pipelines: &str, more: &str) -> String {
+    let listener = |(name, address): &(&str, SocketAddr)| {
+        format!("  - {{ name: {name}, address: \"{address}\", auth: insecure_query }}\n")
+    };
+    let listeners: String = listeners.iter().map(listener).collect();
+    format!(
+        "schema: 1
+admin: {{ address: \"127.0.0.1:0\" }}
+listeners:
+{listeners}
+pipelines:
+{pipelines}
+{more}
+"
+    )
+}
+
+fn anywhere() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// The business `chat` on `public`, with these filters.
+fn chat(filters: &str) -> String {
+    format!("  - {{ biz_id: chat, listeners: [public], filters: [{filters}] }}")
+}
+
+const ECHO: &str = "{ use: codec }, { use: ack_retry }, { use: echo }";
+
+async fn start(pipelines: &str, more: &str) -> Gateway {
+    Gateway::start(&yaml(&[("public", anywhere())], pipelines, more)).await
+}
+
+fn same(pipelines: &str, more: &str) -> String {
+    yaml(&[("public", anywhere())], pipelines, more)
+}
+
+#[tokio::test]
+async fn a_changed_limit_holds_for_links_that_are_open() {
+    let limited = |rate: &str| {
+        chat(&format!(
+            "{{ use: codec }}, {{ use: rate_limit, config: {{ per: link, rate: {rate}, burst: 1 }} }}, \
+             {{ use: ack_retry }}, {{ use: echo }}"
+        ))
+    };
+    let gateway = start(&limited("1000/s"), "").await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+
+    assert_eq!(gateway.change(&same(&limited("1/h"), "")).links, 1);
+    until("the quota is used up", async || {
+        matches!(ann.ask("2", "hi").await, Answer::Limited(_))
+    })
+    .await;
+    assert_eq!(gateway.change(&same(&limited("1000/s"), "")).links, 1);
+    until("there is quota again", async || {
+        ann.ask("3", "hi").await == Answer::Ack("hi".into())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_equal_config_changes_nothing() {
+    let gateway = start(&chat(ECHO), "").await;
+    let _ann = Client::connect(&gateway.target("ann")).await;
+    let other_words = "  - filters: [{ use: codec, id: codec }, { use: ack_retry }, { use: echo }]
+    listeners: [\"public\"]    # a comment
+    biz_id: chat";
+    assert_eq!(gateway.change(&same(other_words, "")).links, 0);
+}
+
+#[tokio::test]
+async fn a_business_that_is_removed_lets_its_links_go_and_others_stay() {
+    let shop = chat(ECHO).replace("biz_id: chat", "biz_id: shop");
+    let gateway = start(&format!("{}\n{shop}", chat(ECHO)), "").await;
+    let mut target = gateway.target("eve");
+    target.biz_id = Some("shop".into());
+    let mut eve = Client::connect(&target).await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    assert_eq!(gateway.change(&same(&chat(ECHO), "")).leaving, 1);
+    assert_eq!(eve.ended().await.code, CloseCode::RETIRED);
+    assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+    let refused = Client::try_connect(&target).await;
+    assert!(refused.is_err(), "the business is not served any more");
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_without_a_restart() {
+    let gateway = start(&chat(ECHO), "").await;
+    let first = gateway.address();
+    let mut ann = Client::connect(&target(first, "ann")).await;
+    let both = "  - { biz_id: chat, listeners: [public, second], filters: [{ use: codec }, { use: ack_retry }, { use: echo }] }";
+    gateway.change(&yaml(
+        &[("public", anywhere()), ("second", anywhere())],
+        both,
+        "",
+    ));
+    let second = gateway.listener("second");
+    let mut bob = Client::connect(&target(second, "bob")).await;
+    assert_eq!(bob.ask("1", "hi").await, Answer::Ack("hi".into()));
+
+    let only_second = both.replace("public, second", "second");
+    gateway.change(&yaml(&[("second", anywhere())], &only_second, ""));
+    assert_eq!(ann.ended().await.code, CloseCode::RETIRED);
+    assert_eq!(bob.ask("2", "hi").await, Answer::Ack("hi".into()));
+    until("the first address is closed", async || {
+        tokio::net::TcpStream::connect(first).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_under_way_ends_on_the_filters_it_began_on_and_order_holds() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let at = |backend: &Backend| {
+        let address = backend.address();
+        format!("backends: {{ chat: {{ grpc: {{ endpoints: [\"{address}\"] }} }} }}")
+    };
+    let filters = "{ use: codec }, { use: ack_retry }, { use: grpc_upstream, config: { backend: chat, try_timeout: 60s, deadline: 60s } }";
+    let gateway = start(&chat(filters), &at(&old)).await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    old.hold();
+    ann.send("1", "one").await;
+    old.has(1).await;
+    assert_eq!(gateway.change(&same(&chat(filters), &at(&new))).links, 1);
+    ann.send("2", "two").await;
+    // The heartbeat is answered by the new filters, so the second message stands before their exit.
+    ann.heartbeat("h").await;
+    assert!(new.calls().is_empty(), "the first one has not ended");
+    old.let_go();
+    assert_eq!(ann.answer().await, ("1".into(), Answer::Ack("one".into())));
+    assert_eq!(ann.answer().await, ("2".into(), Answer::Ack("two".into())));
+    assert_eq!((old.calls().len(), new.calls().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_pending_push_is_sent_again_by_the_filters_that_follow() {
+    let filters = |initial: &str| {
+        chat(&format!(
+            "{{ use: codec }}, {{ use: ack_retry, config: {{ retry: {{ initial: {initial}, max: {initial} }} }} }}, {{ use: echo }}"
+        ))
+    };
+    let source = "push: { sources: [{ grpc: { address: \"127.0.0.1:0\" } }] }";
+    let gateway = start(&filters("10m"), source).await;
+    let caller = Caller::new(gateway.push_address());
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    let pushed = caller.pushing(push("p-1", &["ann"]));
+    assert_eq!(ann.push().await.0, "p-1");
+    assert_eq!(gateway.change(&same(&filters("50ms"), source)).links, 1);
+    ann.ack("p-1").await;
+    let outcome = pushed.await.unwrap();
+    assert_eq!(outcome.status().as_str_name(), "DELIVERED");
+    let next = caller.pushing(push("p-2", &["ann"]));
+    for _ in 0..2 {
+        let message = ann.next().await;
+        assert_eq!(
+            (message.cmd(), &*message.key),
+            (Command::DownstreamMessage, "p-2")
+        );
+    }
+    ann.ack("p-2").await;
+    assert_eq!(next.await.unwrap().status().as_str_name(), "DELIVERED");
+}
