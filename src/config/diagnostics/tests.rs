@@ -75,6 +75,16 @@ fn what_seems_undefined_is_not_reported_if_a_file_was_not_read() {
 }
 
 #[test]
+fn many_problems_are_gathered_and_shown_quickly() {
+    let shown = shown(|diagnostics, span| {
+        for start in (0..100_000).chain(0..100_000) {
+            diagnostics.push(Diagnostic::at(Span { start, ..span }, "wrong"));
+        }
+    });
+    assert!(shown.ends_with("\n100000 problems in 1 file\n"), "{shown}");
+}
+
+#[test]
 fn a_dump_holds_no_message() {
     let mut diagnostics = Diagnostics::default();
     diagnostics.hide("hidden", "(secret)");
