@@ -44,6 +44,8 @@ fn secrets_are_left_out_of_messages_and_lines() {
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[1], " --> test.yaml:1:25", "{shown}");
     assert_eq!(lines[4], "  |                     ^", "{shown}");
+    let coloured = diagnostics.render(&sources, true);
+    assert!(coloured.contains("test.yaml:1:25"), "{coloured:?}");
 }
 
 #[test]
