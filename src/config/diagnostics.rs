@@ -177,6 +177,8 @@ fn first_line(text: &str, span: Span) -> Range<usize> {
 #[derive(Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    /// Which of the list are at each place.
+    at: BTreeMap<Place, Vec<usize>>,
     secrets: Names,
     hidden: Hidden,
     closed: BTreeSet<Span>,
@@ -197,7 +199,9 @@ impl Diagnostics {
     /// Notes a problem, once: several pipelines may find the same in a profile.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let closed = matches!(diagnostic.place, Place::Text(span) if self.closed.contains(&span));
-        if !closed && !self.list.iter().any(|known| known.repeats(&diagnostic)) {
+        let here = self.at.entry(diagnostic.place.clone()).or_default();
+        if !closed && !here.iter().any(|at| self.list[*at].repeats(&diagnostic)) {
+            here.push(self.list.len());
             self.list.push(diagnostic);
         }
     }
@@ -263,23 +267,20 @@ impl Diagnostics {
         } else {
             Renderer::plain()
         };
-        let mut list: Vec<Diagnostic> = self
-            .list
-            .iter()
-            .map(|diagnostic| self.clean(diagnostic))
-            .collect();
+        let mut list: Vec<&Diagnostic> = self.list.iter().collect();
         list.sort_by(|a, b| a.place.cmp(&b.place));
+        let first: Vec<Diagnostic> = list.iter().take(MOST).map(|it| self.clean(it)).collect();
         let mut shown = BTreeMap::new();
-        for Span { file, .. } in list.iter().take(MOST).flat_map(Diagnostic::spans) {
+        for Span { file, .. } in first.iter().flat_map(Diagnostic::spans) {
             shown
                 .entry(file)
                 .or_insert_with(|| Masked::new(&sources.get(file).text, &self.secrets));
         }
         let mut out = String::new();
-        for diagnostic in list.iter().take(MOST) {
+        for diagnostic in &first {
             let _ = writeln!(out, "{}\n", diagnostic.render(sources, &shown, &renderer));
         }
-        let files: BTreeSet<_> = list
+        let files: BTreeSet<&Path> = list
             .iter()
             .map(|diagnostic| file_name(diagnostic, sources))
             .collect();
@@ -308,10 +309,10 @@ impl Diagnostics {
     }
 }
 
-fn file_name(diagnostic: &Diagnostic, sources: &Sources) -> PathBuf {
+fn file_name<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> &'a Path {
     match &diagnostic.place {
-        Place::File(path) => path.clone(),
-        Place::Text(span) => sources.get(span.file).path.clone(),
+        Place::File(path) => path,
+        Place::Text(span) => &sources.get(span.file).path,
     }
 }
 

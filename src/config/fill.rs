@@ -2,6 +2,7 @@
 //!
 //! Keys, numbers and comments stay as they are, and what is filled in is never read as YAML structure.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::nearest;
@@ -14,6 +15,9 @@ use super::secrets::Hidden;
 use super::source::Span;
 use super::tree::{Node, Tree};
 
+/// Bytes that the references of one file may be filled in with: as for aliases, what is small may be repeated often.
+pub(super) const MOST_FILLED: usize = 8 << 20;
+
 /// What references are filled in from.
 pub(super) struct Filler<'a> {
     /// The variable of that name.
@@ -22,6 +26,8 @@ pub(super) struct Filler<'a> {
     pub(super) variables: &'a [String],
     /// Where relative paths begin.
     pub(super) directory: &'a Path,
+    /// Bytes that may still be filled in; from [`MOST_FILLED`] on.
+    pub(super) left: Cell<usize>,
 }
 
 impl Filler<'_> {
@@ -96,7 +102,10 @@ impl Filler<'_> {
     ) -> Result<(), Diagnostic> {
         filled.changed = true;
         if let Some(path) = reference.strip_prefix("file:") {
+            // No further file is read for what would be refused.
+            self.take(0, span)?;
             let text = self.file(path, span)?;
+            self.take(text.len(), span)?;
             filled.text.push_str(&text);
             filled.parts.push((text, Hidden::SECRET.to_owned()));
             filled.from_file = true;
@@ -114,6 +123,7 @@ impl Filler<'_> {
         let value = (self.variable)(name).filter(|value| default.is_none() || !value.is_empty());
         match (value, default) {
             (Some(value), _) => {
+                self.take(value.len(), span)?;
                 filled.text.push_str(&value);
                 filled.parts.push((value, format!("${{{name}}}")));
             }
@@ -121,6 +131,18 @@ impl Filler<'_> {
             (None, None) => return Err(self.unset(name, span)),
         }
         Ok(())
+    }
+
+    fn take(&self, bytes: usize, span: Span) -> Result<(), Diagnostic> {
+        let left = self.left.get().checked_sub(bytes).filter(|left| *left > 0);
+        self.left.set(left.unwrap_or(0));
+        if left.is_some() {
+            return Ok(());
+        }
+        let most = MOST_FILLED >> 20;
+        let problem =
+            format!("with this, references are filled in with over {most} MiB in this file");
+        Err(Diagnostic::at(span, problem).hint("split the file"))
     }
 
     fn unset(&self, name: &str, span: Span) -> Diagnostic {

@@ -1,5 +1,6 @@
 //! Files to documents whose every value has the right type.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::{
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::describe;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{ConfigSource, Document, SCHEMA};
-use super::fill::Filler;
+use super::fill::{Filler, MOST_FILLED};
 use super::source::Sources;
 use super::tree::{Node, Tree};
 use super::{files, parse};
@@ -39,6 +40,7 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
             variable: &|name| std::env::var(name).ok(),
             variables: &variables,
             directory: &directory,
+            left: Cell::new(MOST_FILLED),
         };
         for mut tree in parse::parse(sources, file, diagnostics) {
             filler.fill(&mut tree, diagnostics);

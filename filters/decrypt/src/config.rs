@@ -16,7 +16,7 @@ pub struct Config {
     /// The cipher. A change is for new links: those that are open keep the cipher and the keys they began with.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// The key ring, 1 to 16 keys. What is sealed under any of them is opened, so keys rotate by a reload: list the new
+    /// The key ring, 1 to 16 keys. What is sealed under any of them is opened, so keys rotate step by step: list the new
     /// one, make it `active` once the clients have it, and remove the old one when nothing is `opened_by_old_key` any more.
     pub keys: Vec<Key>,
     /// The `id` of the key that seals what goes to clients. The first of `keys` by default.

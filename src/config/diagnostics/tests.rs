@@ -44,6 +44,8 @@ fn secrets_are_left_out_of_messages_and_lines() {
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[1], " --> test.yaml:1:25", "{shown}");
     assert_eq!(lines[4], "  |                     ^", "{shown}");
+    let coloured = diagnostics.render(&sources, true);
+    assert!(coloured.contains("test.yaml:1:25"), "{coloured:?}");
 }
 
 #[test]
@@ -72,6 +74,16 @@ fn what_seems_undefined_is_not_reported_if_a_file_was_not_read() {
         diagnostics.push_undefined(Diagnostic::at(span, "undefined"));
     });
     assert!(!shown.contains("undefined"), "{shown}");
+}
+
+#[test]
+fn many_problems_are_gathered_and_shown_quickly() {
+    let shown = shown(|diagnostics, span| {
+        for start in (0..100_000).chain(0..100_000) {
+            diagnostics.push(Diagnostic::at(Span { start, ..span }, "wrong"));
+        }
+    });
+    assert!(shown.ends_with("\n100000 problems in 1 file\n"), "{shown}");
 }
 
 #[test]

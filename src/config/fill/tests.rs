@@ -20,6 +20,7 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
         },
         variables: &["WORD".to_owned()],
         directory,
+        left: Cell::new(MOST_FILLED),
     };
     filler.fill(&mut trees[0], &mut diagnostics);
     let problems = diagnostics
@@ -75,6 +76,17 @@ fn wrong_references_are_problems() {
         problem("a: '${file:nowhere}'"),
         "the file `nowhere` does not exist"
     );
+}
+
+#[test]
+fn what_is_filled_in_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("large"), vec![b'x'; 1_000_000]).unwrap();
+    let many = |count: usize| format!("a: [{}]", "'${file:large}',".repeat(count));
+    assert!(fill(&many(8), folder.path()).1.is_empty());
+    let (_, problems) = fill(&many(1000), folder.path());
+    assert!(problems[0].contains("over 8 MiB"), "{problems:?}");
+    assert_eq!(problems.len(), 1000 - 8);
 }
 
 #[test]
