@@ -14,6 +14,7 @@ pub mod node;
 pub mod pipeline;
 pub mod push;
 pub mod telemetry;
+pub mod wire;
 
 use std::process::ExitCode;
 
