@@ -14,6 +14,8 @@
 # the bare server flush every message.
 set -eu
 cd "$(dirname "$0")/.."
+# Some awks read and write numbers with the decimal comma of the locale, and would cut 1.9 to 1.
+export LC_ALL=C
 
 WHAT=${1:-all}
 BATCH_LINKS=${LINKS:-200} LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
@@ -78,7 +80,26 @@ load() {
 
 # field NAME: a number of the JSON report on the standard input.
 field() {
-    sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"
+    sed -n "s/.*\"$1\":\([-+0-9.eE]*\).*/\1/p"
+}
+
+# figures NAME: the figures of the last load on the server of this name, rounded to be read.
+figures() {
+    awk -v cpu="$(field cpu_seconds_per_million < "$WORK/$1.json")" -v rate="$(field per_second < "$WORK/$1.json")" \
+        -v p99="$(field p99_us < "$WORK/$1.json")" 'BEGIN {
+            if (cpu == "") { print "no messages"; exit }
+            printf "%.2f CPU s per million messages, %.0f messages/s, p99 %d us\n", cpu, rate, p99
+        }'
+}
+
+# ratio NAME OTHER: how many times the CPU of the other's messages this one's take: of what was measured, not of what is
+# shown, and rounded last, to three digits.
+ratio() {
+    awk -v this="$(field cpu_seconds_per_million < "$WORK/$1.json")" \
+        -v other="$(field cpu_seconds_per_million < "$WORK/$2.json")" 'BEGIN {
+            if (this == "" || other + 0 <= 0) { print "?"; exit }
+            printf "%#.3g\n", this / other
+        }'
 }
 
 cpu() {
@@ -88,14 +109,9 @@ cpu() {
             load "$name" --links "$LINKS" --depth $depth --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
                 > "$WORK/$name.json"
             end
-            echo "$name, $LINKS links, depth $depth, $SIZE:" \
-                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
-                "$(field per_second < "$WORK/$name.json") messages/s," \
-                "p99 $(field p99_us < "$WORK/$name.json") us"
+            echo "$name, $LINKS links, depth $depth, $SIZE: $(figures $name)"
         done
-        awk -v bare="$(field cpu_seconds_per_million < "$WORK/bare.json")" \
-            -v linkgate="$(field cpu_seconds_per_million < "$WORK/linkgate.json")" \
-            -v depth=$depth 'BEGIN { printf "depth %d: linkgate costs %.2f times the bare server\n", depth, linkgate / bare }'
+        echo "depth $depth: linkgate costs $(ratio linkgate bare) times the bare server"
     done
 }
 
@@ -132,14 +148,9 @@ batch() {
             load $name --links "$BATCH_LINKS" --depth "$depth" --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
                 > "$WORK/$name.json"
             end
-            echo "grpc_upstream, $name, $BATCH_LINKS links, depth $depth, $SIZE:" \
-                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
-                "$(field per_second < "$WORK/$name.json") messages/s," \
-                "p99 $(field p99_us < "$WORK/$name.json") us"
+            echo "grpc_upstream, $name, $BATCH_LINKS links, depth $depth, $SIZE: $(figures $name)"
         done
-        awk -v single="$(field cpu_seconds_per_million < "$WORK/single.json")" \
-            -v batch="$(field cpu_seconds_per_million < "$WORK/batch.json")" \
-            -v depth="$depth" 'BEGIN { printf "depth %d: %.2f times the messages per CPU second with batch\n", depth, single / batch }'
+        echo "depth $depth: $(ratio single batch) times the messages per CPU second with batch"
     done
     kill "$BACKEND"
     BACKEND=
@@ -177,10 +188,7 @@ dedup() {
             load $name --links "$BATCH_LINKS" --depth "$depth" --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
                 > "$WORK/$name.json"
             end
-            echo "$name, $BATCH_LINKS links, depth $depth, $SIZE:" \
-                "$(field cpu_seconds_per_million < "$WORK/$name.json") CPU s per million messages," \
-                "$(field per_second < "$WORK/$name.json") messages/s," \
-                "p99 $(field p99_us < "$WORK/$name.json") us"
+            echo "$name, $BATCH_LINKS links, depth $depth, $SIZE: $(figures $name)"
         done
     done
     kill "$BACKEND"

@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod presence;
 pub mod push;
 pub mod telemetry;
+pub mod wire;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ mod mailbox;
 mod manager;
 mod metrics;
 mod open;
+mod pieces;
 mod settings;
 mod socket;
 mod task;

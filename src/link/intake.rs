@@ -24,6 +24,13 @@ impl Intake {
         self.bytes.charge(bytes as f64, now);
     }
 
+    /// So many frames have come beside.
+    pub(super) fn charge_pieces(&mut self, frames: usize, now: Instant) {
+        if frames > 0 {
+            self.frames.charge(frames as f64, now);
+        }
+    }
+
     /// When the client may be read again; `None`: now.
     pub(super) fn resumes_at(&self, now: Instant) -> Option<Instant> {
         self.frames

@@ -23,11 +23,12 @@ use super::settings::LinkSettings;
 use super::socket::{Read, Socket};
 use super::task::Link;
 use super::timing::Timing;
+use crate::wire::Counted;
 
 /// A client that has passed the listener.
 pub struct NewLink<S> {
     /// The open WebSocket.
-    pub socket: WebSocketStream<S>,
+    pub socket: WebSocketStream<Counted<S>>,
     /// Who the client is.
     pub identity: Identity,
     /// The agreed form of its messages.
@@ -140,7 +141,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin, P>(
     if tokio::time::timeout(patience, goodbye).await.is_ok() {
         let until_lost = poll_fn(|cx| {
             loop {
-                match ready!(socket.poll_read(cx)) {
+                match ready!(socket.poll_read(cx).0) {
                     Read::Lost | Read::Broken(_) => return Poll::Ready(()),
                     _ => {}
                 }

@@ -13,6 +13,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode as WireCode};
 
+use super::pieces::Pieces;
+use crate::wire::Counted;
+
 /// Payloads over this are written straight from where they are: a buffer that has grown for them would stay.
 const LARGE: usize = 16 * 1024;
 
@@ -23,8 +26,8 @@ const FRAME_HEADER: usize = 14;
 pub(super) enum Read {
     /// A data frame, all parts of it.
     Frame(Bytes, /* text: */ bool),
-    /// A ping, a pong: a sign of life.
-    Alive,
+    /// A ping, a pong: a sign of life, with so many bytes of payload.
+    Alive(usize),
     /// The client said goodbye; its close code has been answered.
     Goodbye,
     /// What the client sent breaks the protocol or a limit.
@@ -38,6 +41,7 @@ impl Read {
     pub(super) fn payload(&self) -> usize {
         match self {
             Self::Frame(body, _) => body.len(),
+            Self::Alive(bytes) => *bytes,
             _ => 0,
         }
     }
@@ -45,7 +49,8 @@ impl Read {
 
 /// A link's WebSocket.
 pub(super) struct Socket<S> {
-    inner: WebSocketStream<S>,
+    inner: WebSocketStream<Counted<S>>,
+    pieces: Pieces,
     /// A frame that is being written past the buffer.
     large: Option<Large>,
     /// Some of such a frame has been taken since [`Socket::has_moved`] was asked.
@@ -61,24 +66,40 @@ struct Large {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(super) fn new(inner: WebSocketStream<S>) -> Self {
+    pub(super) fn new(inner: WebSocketStream<Counted<S>>) -> Self {
+        let largest = inner
+            .get_config()
+            .max_message_size
+            .unwrap_or(usize::MAX / 2);
         Self {
             inner,
+            pieces: Pieces::new(largest),
             large: None,
             moved: false,
             broken: false,
         }
     }
 
-    /// The next frame from the client.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+    /// The next message from the client, and how many frames have come beside the one that it takes at least.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> (Poll<Read>, usize) {
+        let read = self.poll_message(cx);
+        self.pieces.came(self.inner.get_mut().take_read());
+        if let Poll::Ready(read) = &read {
+            self.pieces.told(read.payload());
+        }
+        let complete = matches!(read, Poll::Ready(Read::Frame(..)));
+        (read, self.pieces.beyond(!complete))
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if self.broken {
             return self.poll_discard(cx);
         }
         let read = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
             Some(Ok(Message::Binary(body))) => Read::Frame(body, false),
             Some(Ok(Message::Text(body))) => Read::Frame(body.into(), true),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Read::Alive,
+            Some(Ok(Message::Ping(body) | Message::Pong(body))) => Read::Alive(body.len()),
+            Some(Ok(Message::Frame(_))) => Read::Alive(0),
             Some(Ok(Message::Close(_))) => Read::Goodbye,
             Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                 Read::Broken(CloseCode::TOO_BIG)
@@ -96,8 +117,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let mut bytes = [0; 1024];
         let mut buffer = ReadBuf::new(&mut bytes);
         let read = ready!(Pin::new(self.inner.get_mut()).poll_read(cx, &mut buffer));
-        let ended = read.is_err() || buffer.filled().is_empty();
-        Poll::Ready(if ended { Read::Lost } else { Read::Alive })
+        let count = buffer.filled().len();
+        let ended = read.is_err() || count == 0;
+        Poll::Ready(if ended {
+            Read::Lost
+        } else {
+            Read::Alive(count)
+        })
     }
 
     /// Whether a frame can be put into the buffer now.

@@ -212,7 +212,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             if !connection.is_readable(now) {
                 break;
             }
-            let Poll::Ready(read) = connection.socket.poll_read(cx) else {
+            let (read, pieces) = connection.socket.poll_read(cx);
+            connection.intake.charge_pieces(pieces, now);
+            let Poll::Ready(read) = read else {
                 break;
             };
             *budget -= 1;
@@ -227,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                     let link = Arc::clone(self.entered.handle.info());
                     self.chains.upstream(Message::raw(link, body, text));
                 }
-                Read::Alive => {}
+                Read::Alive(_) => {}
                 Read::Goodbye => {
                     connection.closing.get_or_insert("peer");
                     self.entered.handle.closes();

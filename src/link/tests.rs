@@ -1,5 +1,6 @@
 //! Links over in-memory streams, in virtual time.
 
+mod hostile;
 mod logins;
 mod pushes;
 
@@ -21,6 +22,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::*;
+use crate::wire::Counted;
 
 /// Answers each frame with itself.
 struct Mirror;
@@ -92,7 +94,9 @@ impl World {
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .max_message_size(Some(64 * 1024));
-        let socket = WebSocketStream::from_raw_socket(theirs, Role::Server, Some(config)).await;
+        let socket =
+            WebSocketStream::from_raw_socket(Counted::new(theirs), Role::Server, Some(config))
+                .await;
         let new = NewLink {
             socket,
             identity,

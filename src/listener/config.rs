@@ -132,7 +132,8 @@ pub struct WebSocketOptions {
     /// `link.queue_full`.
     pub max_queued: ByteSize,
     /// Frames that are read of one link per second, of any kind, with one second's worth at once; `2000/s` by default.
-    /// Beyond it the link is not read until it may send again.
+    /// Beyond it the link is not read until it may send again. A message may come in a few pieces; many small ones count
+    /// as a frame each.
     pub max_frames: Rate,
     /// Payload that is read of one link per second, likewise; `8MiB` by default, and at least `max_message`.
     pub max_bytes_per_second: ByteSize,

@@ -23,6 +23,7 @@ use super::farewell::Farewell;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Handler, Offer, subprotocol};
+use crate::wire::Counted;
 
 pub(super) use self::answer::refuse;
 
@@ -32,7 +33,7 @@ pub struct Accepted<P, S = Stream> {
     /// The listener's name.
     pub listener: Arc<str>,
     /// The open WebSocket. Its read buffer has 1 KiB; it limits messages as the config says.
-    pub socket: WebSocketStream<S>,
+    pub socket: WebSocketStream<Counted<S>>,
     /// Who the client is.
     pub identity: Identity,
     /// The form of its messages.
@@ -138,6 +139,7 @@ where
         pipeline,
         ..
     } = admitted;
+    let stream = Counted::new(stream);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(door.socket)).await;
     Ok(Accepted {
         listener: Arc::clone(&door.name),

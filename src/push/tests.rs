@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::link::{LinkManager, LinkSettings, NewLink, PushBudget};
+use crate::wire::Counted;
 
 const PIPELINE: &str = "[{ use: codec, config: { format: json } }, \
     { id: ack, use: ack_retry, config: { resume_for: 30s } }, { use: test_end }]";
@@ -48,7 +49,8 @@ impl Node {
     async fn connect(&self, user_id: &str) -> Client {
         let (ours, theirs) = duplex(8 * 1024);
         let link = NewLink {
-            socket: WebSocketStream::from_raw_socket(theirs, Role::Server, None).await,
+            socket: WebSocketStream::from_raw_socket(Counted::new(theirs), Role::Server, None)
+                .await,
             identity: Identity::new(Testkit::BIZ_ID, user_id),
             form: Form::Json,
             peer: [127, 0, 0, 1].into(),

@@ -94,7 +94,7 @@ impl World {
         format!(
             "schema: 1
 node: {{ id: {node} }}
-listeners: [{{ name: public, address: \"{address}\", auth: insecure_query, admission: {{ per_ip: 10000 }} }}]
+listeners: [{{ name: public, address: \"{address}\", auth: insecure_query, admission: {{ handshakes_per_ip: 1024 }} }}]
 brokers: {{ main: {{ kafka: {{ bootstrap: \"{kafka}\" }} }} }}
 push:
   sources:
