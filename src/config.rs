@@ -10,14 +10,16 @@ pub mod diagnostics;
 pub mod document;
 mod files;
 mod fill;
+mod meaning;
 mod parse;
 mod read;
 pub mod schema;
 mod secrets;
 pub mod source;
+pub mod standing;
 pub mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -26,7 +28,8 @@ use linkgate_filter::{Entry, Plan, Registry};
 
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
-use source::Sources;
+use source::{Origin, Sources};
+use tree::Tree;
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
@@ -97,7 +100,7 @@ impl fmt::Debug for VersionConfig {
 }
 
 /// A configuration with problems, all of them, and the texts to show them in.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.render(false))]
 pub struct Invalid {
     /// What is wrong. Never empty.
@@ -118,22 +121,79 @@ impl Invalid {
 /// # Errors
 /// All problems found.
 pub fn load(paths: &[PathBuf], registry: &Registry) -> Result<Config, Box<Invalid>> {
-    let mut sources = Sources::default();
+    read(&Origin::paths(paths), registry).config
+}
+
+/// What reading has come to.
+struct Loaded {
+    config: Result<Config, Box<Invalid>>,
+    read: Read,
+}
+
+/// What was read, right or wrong.
+struct Read {
+    sources: Sources,
+    /// What each text means, as one number.
+    hashes: BTreeMap<PathBuf, String>,
+    /// Those that say something of what businesses share.
+    shared: BTreeSet<PathBuf>,
+}
+
+/// Reads all that `origin` names and checks what it says together.
+fn read(origin: &Origin, registry: &Registry) -> Loaded {
+    let mut sources = Sources::with_instead(&origin.instead);
     let mut diagnostics = Diagnostics::default();
-    let filters = registry.names().filter_map(|name| registry.get(name));
-    for schema in filters.map(|filter| filter.schema()) {
-        diagnostics.learn_secrets(&schema.to_value());
-    }
-    for path in paths {
+    for path in &origin.paths {
         files::add(&mut sources, path, &mut diagnostics);
     }
-    let documents = read::read(&mut sources, &mut diagnostics);
+    let (documents, hashes) = read::read(&mut sources, origin.fetched.as_ref(), &mut diagnostics);
     let config = assemble::assemble(&documents, registry, &sources, &mut diagnostics);
-    match config {
-        Some(config) if diagnostics.is_empty() => Ok(config),
-        _ => Err(Box::new(Invalid {
+    let shared = documents.iter().filter(|tree| is_shared(tree));
+    let shared = shared.map(|tree| sources.get(tree.span.file).path.clone());
+    let read = Read {
+        shared: shared.collect(),
+        hashes,
+        sources,
+    };
+    let invalid = |diagnostics| {
+        Box::new(Invalid {
             diagnostics,
-            sources,
-        })),
+            sources: read.sources.clone(),
+        })
+    };
+    let config = match config {
+        Some(config) if diagnostics.is_empty() => Ok(config),
+        _ => Err(invalid(diagnostics)),
+    };
+    Loaded { config, read }
+}
+
+/// What documents mean together, as one number.
+pub(crate) fn hash_of(documents: &[standing::Document]) -> String {
+    let names = documents.iter().filter_map(|own| own.path.file_name());
+    let hashes = documents.iter().map(|own| own.hash.as_str());
+    let mut lines: Vec<_> = names.zip(hashes).collect();
+    lines.sort_unstable();
+    meaning::of_all(&lines)
+}
+
+/// Where the last good version of each document is kept, as the files that are named say.
+pub(crate) fn cache(origin: &Origin) -> Result<Option<PathBuf>, Box<Invalid>> {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    for path in &origin.paths {
+        files::add(&mut sources, path, &mut diagnostics);
     }
+    let (documents, _) = read::read(&mut sources, None, &mut diagnostics);
+    let cached = documents.iter().find_map(|tree| {
+        let config: document::ConfigSource = read::part(tree.get("config")?)?;
+        let folder = &sources.get(tree.span.file).folder;
+        Some(folder.join(config.cache?))
+    });
+    Ok(cached)
+}
+
+fn is_shared(document: &Tree) -> bool {
+    let mut keys = document.entries().map(|(key, _)| key);
+    keys.any(|key| !matches!(key, "schema" | "node" | "backends" | "pipelines"))
 }

@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod pipeline;
 pub mod presence;
 pub mod push;
+pub mod reload;
 pub mod telemetry;
 pub mod wire;
 

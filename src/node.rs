@@ -6,6 +6,7 @@ mod links;
 mod listeners;
 mod presence;
 mod pushes;
+mod status;
 
 use std::collections::HashSet;
 use std::io;
@@ -25,6 +26,9 @@ use self::gateway::Gateway;
 use self::listeners::Listeners;
 use self::presence::Teller;
 use self::pushes::{Around, Pushes};
+use self::status::StatusMetrics;
+pub(crate) use self::status::unix_ms;
+pub use self::status::{ConfigStatus, DocumentStatus, Shared};
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, document};
@@ -55,6 +59,9 @@ pub enum StartError {
         /// Why.
         source: EdgeError,
     },
+    /// The configuration to start with has been used.
+    #[error("this configuration has started a node already")]
+    Twice,
     /// The address of a push source cannot be handed on.
     #[error("the address of a push source cannot be handed on: {0}")]
     Descriptor(io::Error),
@@ -78,6 +85,7 @@ impl StartError {
 pub struct Node {
     admin: Arc<Admin>,
     admin_address: Option<SocketAddr>,
+    status: Arc<Shared>,
     base: Base,
     running: Mutex<Running>,
 }
@@ -111,6 +119,8 @@ struct Running {
 /// What a change has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
+    /// Whether anything has changed at all.
+    pub is_change: bool,
     /// Links that change over to other filters.
     pub links: usize,
     /// Links that nothing serves any more: they are closed at their listener's pace.
@@ -140,7 +150,20 @@ impl Node {
         let counted = Counted::default();
         let generations = Arc::new(Generations::default());
         let links = Arc::new(LinkManager::new());
-        let admin = Arc::new(Admin::new(counted.register(&config.node, &generations)));
+        let status = Arc::new(Shared::default());
+        let mut metrics = counted.register(&config.node, &generations);
+        metrics.register_collector(Box::new(StatusMetrics(Arc::clone(&status))));
+        let admin = Arc::new(Admin::new(metrics));
+        let now = unix_ms(clock.wall());
+        status.update(|status| {
+            status.node = config.node.id.clone();
+            status.version = env!("CARGO_PKG_VERSION").to_owned();
+            status.schema = document::SCHEMA;
+            status.generation = 1;
+            status.since = now;
+            status.read_at = now;
+            status.accepted = true;
+        });
         let router = Router::new(
             Arc::clone(&links) as _,
             clock,
@@ -180,6 +203,7 @@ impl Node {
         running.change(config, &base)?;
         if let Some(server) = server {
             let routes = HttpPush::routes(Arc::clone(&running.pushes.http));
+            let routes = routes.merge(status::routes(Arc::clone(&status)));
             let (admin, stop) = (Arc::clone(&admin), base.stop_background.clone());
             base.background.spawn(server.run(admin, routes, stop));
         }
@@ -188,6 +212,7 @@ impl Node {
         Ok(Self {
             admin,
             admin_address,
+            status,
             base,
             running: Mutex::new(running),
         })
@@ -200,6 +225,11 @@ impl Node {
     /// An address cannot be bound, or an edge not opened: nothing has changed.
     pub fn change(&self, config: Config) -> Result<Changed, StartError> {
         self.running.lock().change(config, &self.base)
+    }
+
+    /// Which configuration runs.
+    pub fn status(&self) -> &Arc<Shared> {
+        &self.status
     }
 
     /// The listeners' names and the addresses they have bound.
@@ -293,6 +323,9 @@ impl Running {
         let (links, leaving) = links::change_over(&base.links, &before, &next);
         retire(&before, &next);
         let changed = Changed {
+            is_change: listeners.is_change(&self.listeners)
+                || pushes.is_change(&self.pushes)
+                || !before.is_same(&next),
             links,
             leaving: leaving.len(),
         };

@@ -104,6 +104,25 @@ impl Generation {
         listeners.any(|entrance| entrance.businesses.contains_key(biz_id))
     }
 
+    /// Whether everybody is served by the same pipelines there.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let shape = |generation: &Self| {
+            let mut shape = Vec::new();
+            for (listener, entrance) in &generation.listeners {
+                shape.push((Arc::clone(listener), None));
+                for served in entrance.businesses.values() {
+                    let versions = served.versions().map(Version::shape);
+                    shape.push((
+                        Arc::clone(&served.biz_id),
+                        Some(versions.collect::<Vec<_>>()),
+                    ));
+                }
+            }
+            shape
+        };
+        shape(self) == shape(other)
+    }
+
     /// What serves the businesses, each once.
     pub fn served(&self) -> &[Served] {
         &self.served

@@ -8,12 +8,14 @@ use linkgate_filter::Registry;
 use linkgate_filter::units::HumanDuration;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config;
-use crate::node::Node;
+use crate::reload::Reloader;
 
 /// Run a node until SIGTERM or Ctrl-C.
 ///
-/// Then it accepts no more, answers what its clients have sent, tells them to go, and waits for what is unsettled. A
+/// A change of a file takes effect at once, and no link is closed for it; a document that is wrong keeps its last good
+/// version, and the log and `/v1/config` on the admin address say why.
+///
+/// At the end it accepts no more, answers what its clients have sent, tells them to go, and waits for what is unsettled. A
 /// second signal ends it at once.
 ///
 /// Exit code: 0 if nothing was left when the time was over, 1 if something was, or if the node could not start, 2 if
@@ -30,8 +32,8 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args, registry: &Registry) -> ExitCode {
-    let config = match config::load(&args.paths, registry) {
-        Ok(config) => config,
+    let mut reloader = match Reloader::begin(&args.paths, registry) {
+        Ok(reloader) => reloader,
         Err(invalid) => {
             let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let _ = write!(io::stderr(), "{}", invalid.render(colour));
@@ -46,7 +48,7 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
         tracing::error!("cannot listen for signals");
         return ExitCode::FAILURE;
     };
-    let node = match Node::start(config).await {
+    let node = match reloader.start().await {
         Ok(node) => node,
         Err(error) => {
             tracing::error!("{error}");
@@ -60,11 +62,14 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
         tracing::info!(%address, "taking pushes by gRPC");
     }
     if let Some(address) = node.admin_address() {
-        tracing::info!(%address, "admin: /healthz, /readyz, /metrics");
+        tracing::info!(%address, "admin: /healthz, /readyz, /metrics, /v1/config");
     }
     let mut signalled =
         async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
-    signalled().await;
+    tokio::select! {
+        () = reloader.run(&node) => {}
+        () = signalled() => {}
+    }
     tracing::info!(grace = %args.grace, "stopping");
     tokio::select! {
         left = node.stop(*args.grace) => match left {

@@ -260,6 +260,31 @@ impl Diagnostics {
         self.hidden.hide(text, shown);
     }
 
+    /// The files that problems are in, and whether each could be read.
+    pub(super) fn files(&self, sources: &Sources) -> BTreeMap<PathBuf, bool> {
+        let file = |diagnostic: &Diagnostic| {
+            let path = file_name(diagnostic, sources).to_owned();
+            (path, matches!(diagnostic.place, Place::Text(_)))
+        };
+        self.list.iter().map(file).collect()
+    }
+
+    /// The problems of one file.
+    pub(super) fn of(&self, path: &Path, sources: &Sources) -> Self {
+        let mut own = Self {
+            list: Vec::new(),
+            at: BTreeMap::new(),
+            ..self.clone()
+        };
+        own.closed.clear();
+        for diagnostic in &self.list {
+            if file_name(diagnostic, sources) == path {
+                own.push(diagnostic.clone());
+            }
+        }
+        own
+    }
+
     /// Every problem with its source line, file by file, and how many there are.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let renderer = if colour {

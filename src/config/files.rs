@@ -2,12 +2,14 @@
 //!
 //! Everything here ends in text that is safe to parse: of bounded size, and UTF-8. What it means is not known here.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
-use super::source::Sources;
+use super::source::{Origin, Sources};
 
 /// The largest file that is read, in bytes.
 pub(super) const LARGEST: u64 = 1 << 20;
@@ -22,6 +24,7 @@ pub(super) fn add(sources: &mut Sources, path: &Path, diagnostics: &mut Diagnost
 }
 
 fn add_directory(sources: &mut Sources, directory: &Path, diagnostics: &mut Diagnostics) {
+    sources.note_directory(directory);
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut files: Vec<PathBuf> = match entries {
         Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
@@ -48,11 +51,47 @@ fn add_file(sources: &mut Sources, path: &Path, diagnostics: &mut Diagnostics) {
     if !sources.is_new(real) {
         return;
     }
-    match read_text(path) {
+    let text = match sources.instead_of(path) {
+        Some(None) => return,
+        Some(Some(text)) => Ok(text.clone()),
+        None => read_text(path),
+    };
+    match text {
         Ok(text) => {
             sources.push(path, text);
         }
         Err(problem) => diagnostics.push_unread(problem),
+    }
+}
+
+/// Adds documents that were fetched by name, but those that a file has the name of: what stands on the machine itself
+/// comes first.
+pub(super) fn add_fetched(
+    sources: &mut Sources,
+    fetched: &BTreeMap<String, String>,
+    folder: &Path,
+    diagnostics: &mut Diagnostics,
+) {
+    let names: BTreeSet<_> = sources
+        .iter()
+        .filter_map(|source| source.path.file_name())
+        .map(OsStr::to_owned)
+        .collect();
+    for (name, text) in fetched {
+        let path = Origin::fetched_path(name);
+        if names.contains(OsStr::new(name)) || !sources.is_new(path.clone()) {
+            continue;
+        }
+        let text = match sources.instead_of(&path) {
+            Some(None) => continue,
+            Some(Some(text)) => text.clone(),
+            None => text.clone(),
+        };
+        if text.len() as u64 > LARGEST {
+            diagnostics.push_unread(too_large(&path));
+            continue;
+        }
+        sources.push_from(path, folder.to_owned(), text);
     }
 }
 
@@ -76,14 +115,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
 fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = read_bounded(path).map_err(|error| match error {
         TooLarge::Io(error) => cannot_read(path, &error),
-        TooLarge::Size => Diagnostic::file(
-            path,
-            format!(
-                "this file is larger than {} KiB, the most that is read",
-                LARGEST >> 10
-            ),
-        )
-        .hint("split it into several files of one directory"),
+        TooLarge::Size => too_large(path),
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -103,6 +135,14 @@ fn read_text(path: &Path) -> Result<String, Diagnostic> {
         Some(rest) => rest.to_owned(),
         None => text,
     })
+}
+
+fn too_large(path: &Path) -> Diagnostic {
+    let what = format!(
+        "this file is larger than {} KiB, the most that is read",
+        LARGEST >> 10
+    );
+    Diagnostic::file(path, what).hint("split it into several files of one directory")
 }
 
 /// Why a file was not read whole.

@@ -26,6 +26,8 @@ pub(super) struct Filler<'a> {
     pub(super) variables: &'a [String],
     /// Where relative paths begin.
     pub(super) directory: &'a Path,
+    /// Hears of each file that is named.
+    pub(super) named: &'a dyn Fn(&Path),
     /// Bytes that may still be filled in; from [`MOST_FILLED`] on.
     pub(super) left: Cell<usize>,
 }
@@ -160,6 +162,7 @@ impl Filler<'_> {
 
     fn file(&self, path: &str, span: Span) -> Result<String, Diagnostic> {
         let full: PathBuf = self.directory.join(path);
+        (self.named)(&full);
         let problem =
             |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
         let bytes = read_bounded(&full).map_err(|error| match error {

@@ -1,6 +1,7 @@
 //! Files to documents whose every value has the right type.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::{
@@ -13,36 +14,40 @@ use super::describe;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{ConfigSource, Document, SCHEMA};
 use super::fill::{Filler, MOST_FILLED};
-use super::source::Sources;
+use super::meaning::Meaning;
+use super::source::{Sources, Span};
 use super::tree::{Node, Tree};
 use super::{files, parse};
 
 /// All documents of the sources, and of the directories they name. Those with wrong values are among them: what is right
-/// in them takes part in the checks.
-pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<Tree> {
+/// in them takes part in the checks. And what each text means, as one number.
+pub(super) fn read(
+    sources: &mut Sources,
+    fetched: Option<&BTreeMap<String, String>>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
     let variables: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .collect();
     let schema = schemars::schema_for!(Document).to_value();
     diagnostics.learn_secrets(&schema);
-    let mut documents = Vec::new();
+    let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
     let mut done = 0;
-    // A document may name a directory, whose files then come after those that are there.
+    // A document may say where more are, which then come after those that are there.
     while let Some(file) = sources.ids().nth(done) {
         done += 1;
-        let directory = sources
-            .get(file)
-            .path
-            .parent()
-            .unwrap_or(Path::new(""))
-            .to_owned();
+        let directory = sources.get(file).folder.clone();
+        let mut meaning = Meaning::default();
         let filler = Filler {
             variable: &|name| std::env::var(name).ok(),
             variables: &variables,
             directory: &directory,
+            named: &|path| sources.note_named(path),
             left: Cell::new(MOST_FILLED),
         };
+        let mut wheres = Vec::new();
         for mut tree in parse::parse(sources, file, diagnostics) {
+            meaning.add(&tree);
             filler.fill(&mut tree, diagnostics);
             diagnostics.hide_secrets_in(&tree);
             if !has_known_schema(&mut tree, diagnostics) {
@@ -52,21 +57,32 @@ pub(super) fn read(sources: &mut Sources, diagnostics: &mut Diagnostics) -> Vec<
                 report_typed(&tree, problems, &schema, diagnostics);
             }
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
-                let folder: PathBuf = directory.join(more.directory).components().collect();
-                if folder.is_dir() {
-                    files::add(sources, &folder, diagnostics);
-                } else {
-                    diagnostics.push_unread(no_directory(&tree, &folder));
-                }
+                wheres.push((
+                    more,
+                    tree.locate(&Place::from(["config", "directory"]), Mark::Value),
+                ));
             }
             documents.push(tree);
         }
+        hashes.insert(sources.get(file).path.clone(), meaning.hash());
+        for (more, span) in wheres {
+            if let Some(named) = more.directory {
+                let folder: PathBuf = directory.join(named).components().collect();
+                if folder.is_dir() {
+                    files::add(sources, &folder, diagnostics);
+                } else {
+                    diagnostics.push_unread(no_directory(span, &folder));
+                }
+            }
+        }
+        if let (Some(fetched), true) = (fetched, done == sources.len()) {
+            files::add_fetched(sources, fetched, Path::new(""), diagnostics);
+        }
     }
-    documents
+    (documents, hashes)
 }
 
-fn no_directory(tree: &Tree, folder: &Path) -> Diagnostic {
-    let span = tree.locate(&Place::from(["config", "directory"]), Mark::Value);
+fn no_directory(span: Span, folder: &Path) -> Diagnostic {
     Diagnostic::at(
         span,
         format!("there is no directory `{}`", folder.display()),

@@ -1,8 +1,9 @@
 //! The texts of a configuration, and places in them. How they are read, and what they mean, is not known here.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names a file among [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,20 +20,52 @@ pub struct Span {
     pub end: usize,
 }
 
-/// The text of a file. It may hold secrets that were written in place.
+/// The text of a document. It may hold secrets that were written in place.
 #[derive(Clone)]
 pub struct Source {
-    /// As given on the command line, or found below what was given.
+    /// A file as given on the command line, or found below what was given; `etcd:NAME` for a key.
     pub path: PathBuf,
+    /// Where relative paths in it begin.
+    pub folder: PathBuf,
     /// Without a byte order mark.
     pub text: String,
 }
 
-/// All files of a configuration.
+/// What a configuration is read from.
+#[derive(Clone, Default)]
+pub struct Origin {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Documents by name that were fetched from where `config:` says; `None`: they were not fetched.
+    pub fetched: Option<BTreeMap<String, String>>,
+    /// Texts in place of what documents say now; `None`: the document is left out.
+    pub instead: BTreeMap<PathBuf, Option<String>>,
+}
+
+impl Origin {
+    /// These files and directories.
+    pub fn paths(paths: &[PathBuf]) -> Self {
+        Self {
+            paths: paths.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The path by which a fetched document is known.
+    pub fn fetched_path(name: &str) -> PathBuf {
+        PathBuf::from(format!("etcd:{name}"))
+    }
+}
+
+/// All texts of a configuration.
 #[derive(Clone, Default)]
 pub struct Sources {
     files: Vec<Source>,
     seen: BTreeSet<PathBuf>,
+    instead: BTreeMap<PathBuf, Option<String>>,
+    directories: BTreeSet<PathBuf>,
+    /// Files that documents name. Noted where documents are only looked at.
+    named: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl fmt::Debug for Sources {
@@ -45,6 +78,14 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
+    /// No texts yet, but these in place of what will be read.
+    pub(super) fn with_instead(instead: &BTreeMap<PathBuf, Option<String>>) -> Self {
+        Self {
+            instead: instead.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The file that `id` names.
     pub fn get(&self, id: FileId) -> &Source {
         &self.files[id.0]
@@ -53,6 +94,11 @@ impl Sources {
     /// All files, in the order they were read.
     pub fn ids(&self) -> impl Iterator<Item = FileId> + use<> {
         (0..self.files.len()).map(FileId)
+    }
+
+    /// All texts, in the order they were read.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
     }
 
     /// How many files there are.
@@ -65,17 +111,44 @@ impl Sources {
         self.files.is_empty()
     }
 
+    /// Directories that were looked through.
+    pub fn directories(&self) -> &BTreeSet<PathBuf> {
+        &self.directories
+    }
+
+    /// Files that documents name, such as secrets and certificates.
+    pub fn named(&self) -> BTreeSet<PathBuf> {
+        self.named.borrow().clone()
+    }
+
+    pub(super) fn note_directory(&mut self, path: &Path) {
+        self.directories.insert(path.to_owned());
+    }
+
+    pub(super) fn note_named(&self, path: &Path) {
+        self.named.borrow_mut().insert(path.to_owned());
+    }
+
+    /// What stands in place of the document at `path`, if anything does.
+    pub(super) fn instead_of(&self, path: &Path) -> Option<&Option<String>> {
+        self.instead.get(path)
+    }
+
     /// Whether the file at this real path is not among them yet. Asked once: from then on it is.
     pub(super) fn is_new(&mut self, real: PathBuf) -> bool {
         self.seen.insert(real)
     }
 
-    /// Adds a text.
+    /// Adds the text of a file.
     pub(super) fn push(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> FileId {
-        self.files.push(Source {
-            path: path.into(),
-            text: text.into(),
-        });
+        let path = path.into();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.push_from(path, folder, text.into())
+    }
+
+    /// Adds a text whose relative paths begin at `folder`.
+    pub(super) fn push_from(&mut self, path: PathBuf, folder: PathBuf, text: String) -> FileId {
+        self.files.push(Source { path, folder, text });
         FileId(self.files.len() - 1)
     }
 }

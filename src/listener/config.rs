@@ -88,6 +88,10 @@ pub struct TlsConfig {
     pub cert: String,
     /// The private key in PEM, likewise.
     pub key: Secret,
+    /// What the files held when the configuration was read, as one number: a file that changes is a change.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub held: u64,
 }
 
 /// Which PROXY protocol headers are read.

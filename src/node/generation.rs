@@ -35,12 +35,11 @@ pub(super) fn next(
 
 /// What served the business before: on one of the listeners, if it has several pipelines.
 fn predecessor<'a>(before: &'a Generation, pipeline: &PipelineConfig) -> Option<&'a Served> {
-    let listeners = pipeline.listeners.iter();
+    let mut listeners = pipeline.listeners.iter();
     let on = |name: &String| before.find(name, &pipeline.biz_id);
     let mut served = before.served().iter();
     listeners
-        .filter_map(|name| on(name))
-        .next()
+        .find_map(on)
         .or_else(|| served.find(|served| *served.biz_id == *pipeline.biz_id))
 }
 

@@ -32,6 +32,14 @@ enum Step {
 /// Everything that can fail of a change is done.
 pub(super) struct Next(BTreeMap<String, Step>);
 
+impl Next {
+    /// Whether anything is different from what is open.
+    pub(super) fn is_change(&self, open: &Listeners) -> bool {
+        let mut steps = self.0.values();
+        self.0.len() != open.0.len() || !steps.all(|step| matches!(step, Step::Stays))
+    }
+}
+
 impl Listeners {
     /// Prepares a change to these configs: binds what is new, and nothing else.
     pub(super) fn next(

@@ -71,7 +71,19 @@ enum NextCalls {
 
 enum NextTopic {
     Stays(usize),
-    Opens(TopicOf, Box<TopicPush>),
+    Opens(Box<(TopicOf, TopicPush)>),
+}
+
+impl Next {
+    /// Whether anything is different from what is open, but who may call.
+    pub(super) fn is_change(&self, open: &Pushes) -> bool {
+        let calls_stay = |calls: &NextCalls| matches!(calls, NextCalls::Stays(..));
+        let topic_stays = |topic: &NextTopic| matches!(topic, NextTopic::Stays(_));
+        self.calls.len() != open.calls.len()
+            || self.topics.len() != open.topics.len()
+            || !self.calls.iter().all(calls_stay)
+            || !self.topics.iter().all(topic_stays)
+    }
 }
 
 impl Pushes {
@@ -154,7 +166,7 @@ impl Pushes {
             topic: topic.config.topic.clone(),
             source,
         })?;
-        Ok(NextTopic::Opens(topic, Box::new(source)))
+        Ok(NextTopic::Opens(Box::new((topic, source))))
     }
 
     /// Makes the change: what is new is served on tasks of its own, what is gone takes nothing more and settles.
@@ -192,7 +204,8 @@ impl Pushes {
         for topic in next.topics {
             match topic {
                 NextTopic::Stays(index) => self.topics.extend(before[index].take()),
-                NextTopic::Opens(made_of, source) => {
+                NextTopic::Opens(topic) => {
+                    let (made_of, source) = *topic;
                     let stop = stop.child_token();
                     tasks.spawn(source.serve(stop.clone()));
                     self.topics.push(Topic { made_of, stop });

@@ -63,6 +63,15 @@ impl Share {
 }
 
 impl Version {
+    /// What tells it from others.
+    pub(super) fn shape(&self) -> (Arc<str>, Share, *const Pipeline) {
+        (
+            Arc::clone(&self.name),
+            self.share,
+            Arc::as_ptr(&self.pipeline),
+        )
+    }
+
     /// Whether a user's links run through it, if it is on trial.
     pub fn covers(&self, user: &Identity) -> bool {
         self.share.covers(&self.name, user)

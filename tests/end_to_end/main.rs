@@ -11,6 +11,7 @@ mod common;
 
 mod batches;
 mod encrypted;
+mod files;
 mod hostile;
 mod in_front;
 mod notices;

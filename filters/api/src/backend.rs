@@ -145,6 +145,10 @@ pub struct BackendTls {
     /// The name the backend's certificate has to bear. Default: the endpoint's host.
     #[serde(default)]
     pub domain: Option<String>,
+    /// What the files held when the configuration was read, as one number: a file that changes is a change.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub held: u64,
 }
 
 impl BackendTls {

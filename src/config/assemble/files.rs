@@ -1,7 +1,8 @@
 //! Files that the configuration names by path: made relative to the folder of their document, and there.
 
 use std::fs;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 
 use linkgate_filter::backend::Backend;
 
@@ -23,7 +24,7 @@ pub(super) fn of_backend(
         return;
     };
     let files = [&mut tls.ca, &mut tls.cert, &mut tls.key];
-    of_tls(files, written, sources, diagnostics);
+    tls.held = of_tls(files, written, sources, diagnostics);
 }
 
 pub(super) fn of_broker(
@@ -38,29 +39,35 @@ pub(super) fn of_broker(
         return;
     };
     let files = [&mut tls.ca, &mut tls.cert, &mut tls.key];
-    of_tls(files, written, sources, diagnostics);
+    tls.held = of_tls(files, written, sources, diagnostics);
 }
 
-/// The files of a client's `tls`: `ca`, `cert` and `key`.
+/// The files of a client's `tls`: `ca`, `cert` and `key`. Gives what they hold, as one number.
 fn of_tls(
     files: [&mut Option<PathBuf>; 3],
     written: &Tree,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
-) {
+) -> u64 {
+    let mut held = DefaultHasher::new();
     for (key, path) in ["ca", "cert", "key"].into_iter().zip(files) {
         if let (Some(path), Some(written)) = (path, written.get(key)) {
             find(path, written, sources, diagnostics);
+            hold(path, sources, &mut held);
         }
     }
+    held.finish()
+}
+
+/// Adds what a file holds, and notes that it is named.
+fn hold(path: &Path, sources: &Sources, held: &mut DefaultHasher) {
+    sources.note_named(path);
+    fs::read(path).ok().hash(held);
 }
 
 /// Puts the document's folder in front of a relative path, and reports a file that cannot be read.
 fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut Diagnostics) {
-    let document = &sources.get(written.span.file).path;
-    if let Some(folder) = document.parent() {
-        *path = folder.join(&*path);
-    }
+    *path = sources.get(written.span.file).folder.join(&*path);
     if let Err(error) = fs::File::open(&*path) {
         let why = match error.kind() {
             std::io::ErrorKind::NotFound => "does not exist".to_owned(),
@@ -73,17 +80,21 @@ fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut
 
 /// A listener's certificate and key are texts, or paths.
 pub(super) fn of_listener(listener: &mut ListenerConfig, tree: &Tree, sources: &Sources) {
-    let folder = sources.get(tree.span.file).path.parent();
-    let (Some(tls), Some(folder)) = (&mut listener.tls, folder) else {
+    let folder = &sources.get(tree.span.file).folder;
+    let Some(tls) = &mut listener.tls else {
         return;
     };
+    let mut held = DefaultHasher::new();
     let found = |text: &str| folder.join(text).to_string_lossy().into_owned();
     if !is_pem(&tls.cert) {
         tls.cert = found(&tls.cert);
+        hold(Path::new(&tls.cert), sources, &mut held);
     }
     if !is_pem(tls.key.expose()) {
         tls.key = Secret::new(found(tls.key.expose()));
+        hold(Path::new(tls.key.expose()), sources, &mut held);
     }
+    tls.held = held.finish();
 }
 
 fn is_pem(text: &str) -> bool {

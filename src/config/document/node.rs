@@ -90,5 +90,11 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub struct ConfigSource {
     /// A directory whose `*.yaml` and `*.yml` files are read too. Begins at the folder of this document.
-    pub directory: PathBuf,
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    /// A directory of this node for the last good version of each document, for a start at which one is wrong or cannot be
+    /// had. It may hold secrets that stand in documents; only this user can read it. Begins at the folder of this document.
+    /// Default: none is kept.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
 }

@@ -20,6 +20,7 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
         },
         variables: &["WORD".to_owned()],
         directory,
+        named: &|_| (),
         left: Cell::new(MOST_FILLED),
     };
     filler.fill(&mut trees[0], &mut diagnostics);

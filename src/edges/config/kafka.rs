@@ -57,6 +57,10 @@ pub struct KafkaTls {
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
     pub key: Option<PathBuf>,
+    /// What the files held when the configuration was read, as one number: a file that changes is a change.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub held: u64,
 }
 
 /// User and password for the brokers.

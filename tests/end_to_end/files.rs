@@ -1,0 +1,214 @@
+//! Files that change under a running node, in all the ways in which editors, scripts and Kubernetes change them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use linkgate::node::{ConfigStatus, Node};
+use linkgate::reload::Reloader;
+use tempfile::TempDir;
+
+use crate::common::client::{Answer, Client};
+use crate::common::gateway::target;
+use crate::common::push::{Caller, push};
+use crate::common::wait::until;
+
+const PLATFORM: &str = "schema: 1
+listeners: [{ name: public, address: \"127.0.0.1:0\", auth: insecure_query }]
+";
+
+/// The business, whose clients may send `max` messages at once and no more for hours.
+fn business(biz_id: &str, max: u32) -> String {
+    format!(
+        "schema: 1
+pipelines:
+  - biz_id: {biz_id}
+    listeners: [public]
+    filters:
+      - use: codec
+      - {{ use: rate_limit, config: {{ per: link, rate: 1/h, burst: {max} }} }}
+      - use: ack_retry
+      - use: echo
+"
+    )
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("platform.yaml"), PLATFORM).unwrap();
+    fs::write(folder.path().join("chat.yaml"), business("chat", 1000)).unwrap();
+    folder
+}
+
+/// Runs `body` beside a node that follows what is at `path`.
+async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
+    let registry = linkgate_filters::all();
+    let paths = [path.to_owned()];
+    let mut reloader = Reloader::begin(&paths, &registry).unwrap_or_else(|e| panic!("{e}"));
+    let node = reloader.start().await.unwrap();
+    tokio::select! {
+        () = reloader.run(&node) => {}
+        () = body(&node) => {}
+    }
+    node.stop(crate::common::wait::PATIENCE).await;
+}
+
+fn status(node: &Node) -> ConfigStatus {
+    node.status().get()
+}
+
+async fn generation(node: &Node, generation: u64) {
+    let what = format!("generation {generation}");
+    until(&what, async || status(node).generation >= generation).await;
+    assert_eq!(status(node).generation, generation, "and no more than that");
+}
+
+/// Why the document is refused.
+async fn refused(node: &Node, document: &str) -> String {
+    let mut why = None;
+    until("the document is refused", async || {
+        let documents = status(node).documents;
+        let found = documents
+            .into_iter()
+            .find(|own| own.name.ends_with(document));
+        why = found.and_then(|document| document.refused);
+        why.is_some()
+    })
+    .await;
+    why.unwrap()
+}
+
+#[tokio::test]
+async fn every_way_of_writing_a_file_is_seen_once() {
+    let folder = folder();
+    let chat = folder.path().join("chat.yaml");
+    following(folder.path(), async |node| {
+        let address = node.listeners()[0].1;
+        let mut ann = Client::connect(&target(address, "ann")).await;
+        assert_eq!(ann.ask("0", "hi").await, Answer::Ack("hi".into()));
+
+        // In place, as `echo >` does it.
+        fs::write(&chat, business("chat", 2000)).unwrap();
+        generation(node, 2).await;
+        // A new file in its place, as editors and `sed -i` do it.
+        let new = folder.path().join(".chat.yaml.swp");
+        fs::write(&new, business("chat", 3000)).unwrap();
+        fs::rename(&new, &chat).unwrap();
+        generation(node, 3).await;
+        // Removed, and written anew.
+        fs::remove_file(&chat).unwrap();
+        fs::write(folder.path().join("shop.yaml"), business("shop", 1000)).unwrap();
+        generation(node, 4).await;
+        assert!(
+            ann.ended().await.code.code() == 4004,
+            "the business is gone"
+        );
+        fs::write(&chat, business("chat", 4000)).unwrap();
+        generation(node, 5).await;
+        // Written without a change, and with one that means nothing.
+        fs::write(&chat, business("chat", 4000)).unwrap();
+        fs::write(&chat, format!("# a comment\n{}", business("chat", 4000))).unwrap();
+        fs::write(folder.path().join("shop.yaml"), business("shop", 2000)).unwrap();
+        generation(node, 6).await;
+        let mut ann = Client::connect(&target(address, "ann")).await;
+        assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mount_of_kubernetes_is_followed() {
+    let mount = tempfile::tempdir().unwrap();
+    let write = |version: &str, max| {
+        let data = mount.path().join(version);
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("platform.yaml"), PLATFORM).unwrap();
+        fs::write(data.join("chat.yaml"), business("chat", max)).unwrap();
+    };
+    write("..2026_1", 1000);
+    symlink("..2026_1", mount.path().join("..data")).unwrap();
+    for name in ["platform.yaml", "chat.yaml"] {
+        symlink(format!("..data/{name}"), mount.path().join(name)).unwrap();
+    }
+    following(mount.path(), async |node| {
+        for version in 2..5 {
+            let data = format!("..2026_{version}");
+            write(&data, 1000 * version);
+            symlink(&data, mount.path().join("..data_tmp")).unwrap();
+            fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).unwrap();
+            generation(node, version.into()).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn half_a_file_changes_nothing_and_its_rest_does() {
+    let folder = folder();
+    let chat = folder.path().join("chat.yaml");
+    following(folder.path(), async |node| {
+        let whole = business("chat", 2000);
+        fs::write(&chat, &whole[..whole.find("rate_limit").unwrap()]).unwrap();
+        let why = refused(node, "chat.yaml").await;
+        assert!(why.contains("chat.yaml:"), "{why}");
+        assert_eq!(status(node).generation, 1);
+        assert_eq!((status(node).rejected, status(node).accepted), (1, false));
+        fs::write(&chat, &whole).unwrap();
+        generation(node, 2).await;
+        assert!(status(node).accepted);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_rotates_without_a_new_address() {
+    let folder = folder();
+    let secret = folder.path().join("push.token");
+    fs::write(&secret, "the-first-of-the-tokens").unwrap();
+    let push_yaml = "schema: 1
+push: { sources: [{ grpc: { address: \"127.0.0.1:0\", auth: { token: \"${file:push.token}\", biz_ids: [chat] } } }] }
+";
+    fs::write(folder.path().join("push.yaml"), push_yaml).unwrap();
+    following(folder.path(), async |node| {
+        let address = node.push_sources()[0];
+        let old = Caller::with_token(address, Some("the-first-of-the-tokens"));
+        let new = Caller::with_token(address, Some("the-second-of-the-tokens"));
+        assert!(old.push(push("1", &["ann"])).await.is_ok());
+        assert!(new.push(push("2", &["ann"])).await.is_err());
+        fs::write(&secret, "the-second-of-the-tokens").unwrap();
+        until("the new token counts", async || {
+            new.push(push("3", &["ann"])).await.is_ok()
+        })
+        .await;
+        assert!(old.push(push("4", &["ann"])).await.is_err());
+        assert_eq!(node.push_sources()[0], address);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_starts_anew_takes_the_last_good_version_of_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("conf.d")).unwrap();
+    let node = "schema: 1\nconfig: { directory: conf.d, cache: last-good }\n";
+    fs::write(at("node.yaml"), format!("{node}---\n{PLATFORM}")).unwrap();
+    fs::write(at("conf.d/chat.yaml"), business("chat", 1000)).unwrap();
+    fs::write(at("conf.d/shop.yaml"), business("shop", 1000)).unwrap();
+    following(&at("node.yaml"), async |node| {
+        until("it has started", async || status(node).documents.len() == 3).await;
+    })
+    .await;
+    fs::write(at("conf.d/chat.yaml"), "schema: 1\npipelines: 5\n").unwrap();
+    fs::write(at("conf.d/news.yaml"), "schema: 1\npipelines: 5\n").unwrap();
+    following(&at("node.yaml"), async |node| {
+        let address = node.listeners()[0].1;
+        let mut ann = Client::connect(&target(address, "ann")).await;
+        assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+        for document in ["chat.yaml", "news.yaml"] {
+            let why = refused(node, document).await;
+            assert!(why.contains(document), "{why}");
+        }
+    })
+    .await;
+}
