@@ -37,6 +37,9 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    for warning in config.warnings.lines() {
+        tracing::warn!("{warning}");
+    }
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),

@@ -75,8 +75,9 @@ impl Diagnostic {
         self.place == other.place && self.message == other.message && self.hint == other.hint
     }
 
-    fn render(&self, sources: &Sources, renderer: &Renderer) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
+    fn render(&self, level: &Level<'_>, sources: &Sources, renderer: &Renderer) -> String {
+        let title = level.clone().primary_title(self.message.as_str());
+        let mut group = Group::with_title(title);
         let mut places: Vec<(Span, Option<&str>)> = Vec::new();
         match &self.place {
             Place::File(path) => group = group.element(Origin::path(path.to_string_lossy())),
@@ -125,6 +126,7 @@ fn first_line(text: &str, span: Span) -> Range<usize> {
 #[derive(Clone, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     secrets: BTreeSet<String>,
     closed: BTreeSet<Span>,
     incomplete: bool,
@@ -147,6 +149,11 @@ impl Diagnostics {
         if !closed && !self.list.iter().any(|known| known.repeats(&diagnostic)) {
             self.list.push(diagnostic);
         }
+    }
+
+    /// Notes something that is not wrong, and promises less than a reader may think.
+    pub fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic);
     }
 
     /// Whether nothing is wrong so far.
@@ -202,11 +209,7 @@ impl Diagnostics {
 
     /// Every problem with its source line, file by file, and how many there are.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = renderer(colour);
         let mut list: Vec<Diagnostic> = self
             .list
             .iter()
@@ -215,7 +218,8 @@ impl Diagnostics {
         list.sort_by(|a, b| a.place.cmp(&b.place));
         let mut out = String::new();
         for diagnostic in list.iter().take(MOST) {
-            let _ = writeln!(out, "{}\n", diagnostic.render(sources, &renderer));
+            let shown = diagnostic.render(&Level::ERROR, sources, &renderer);
+            let _ = writeln!(out, "{shown}\n");
         }
         let files: BTreeSet<_> = list
             .iter()
@@ -228,6 +232,28 @@ impl Diagnostics {
         let problems = count(list.len(), "problem");
         let _ = writeln!(out, "{problems}{more} in {}", count(files.len(), "file"));
         out
+    }
+
+    /// Every warning with its source line.
+    pub fn render_warnings(&self, sources: &Sources, colour: bool) -> String {
+        let renderer = renderer(colour);
+        let mut out = String::new();
+        for warning in &self.warnings {
+            let shown = self.clean(warning);
+            let shown = shown.render(&Level::WARNING, sources, &renderer);
+            let _ = writeln!(out, "{shown}\n");
+        }
+        out
+    }
+
+    /// Every warning as one line, for a log.
+    pub fn warning_lines(&self) -> Vec<String> {
+        let line = |warning: &Diagnostic| {
+            let Diagnostic { message, hint, .. } = self.clean(warning);
+            let hint = hint.map(|hint| format!(": {hint}"));
+            message + &hint.unwrap_or_default()
+        };
+        self.warnings.iter().map(line).collect()
     }
 
     /// The diagnostic as it may be shown: without secrets, and without characters that steer a terminal.
@@ -270,6 +296,14 @@ impl Diagnostics {
                 }
             })
             .collect()
+    }
+}
+
+fn renderer(colour: bool) -> Renderer {
+    if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
     }
 }
 

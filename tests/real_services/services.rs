@@ -7,6 +7,7 @@
 mod etcd;
 mod guard;
 pub(crate) mod kafka;
+mod quiet;
 mod redis;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use std::process::{Command, Stdio};
 
 pub(crate) use self::etcd::Etcd;
 pub(crate) use self::kafka::Kafka;
+pub(crate) use self::quiet::Quiet;
 pub(crate) use self::redis::Redis;
 
 /// What a test that needs the service does without it: says so, or fails in CI.

@@ -11,12 +11,12 @@ use crate::config::read::{known_part, report};
 use crate::config::source::Span;
 use crate::config::tree::Tree;
 use crate::outbox::Destination;
-use crate::push::{PushConfig, PushLimits, PushSource};
+use crate::push::{PushConfig, PushLimits, PushSource, Routing};
 
 pub(super) fn push(
     documents: &[Tree],
     names: &Names<'_>,
-    has_admin: bool,
+    (has_admin, has_node): (bool, bool),
     addresses: &mut Addresses,
     diagnostics: &mut Diagnostics,
 ) -> PushConfig {
@@ -44,6 +44,9 @@ pub(super) fn push(
         }
         if let Some(kafka) = &source.kafka {
             check_broker(&kafka.broker, tree, names, diagnostics);
+            if source.routing == Some(Routing::Broadcast) {
+                check_broadcast(tree, has_node, diagnostics);
+            }
         }
         if let Some(http) = tree.get("http") {
             check_http(http, has_admin, https.replace(key_of(http)), diagnostics);
@@ -59,6 +62,21 @@ pub(super) fn push(
         sources,
         reports: reports.map(|(_, reports)| reports),
         limits: limits.map(|(_, limits)| limits).unwrap_or_default(),
+    }
+}
+
+/// Says what broadcast cannot promise, and what it needs for what it can.
+fn check_broadcast(tree: &Tree, has_node: bool, diagnostics: &mut Diagnostics) {
+    let span = tree.locate(&Path::from("routing"), Mark::Value);
+    let what = "`routing: broadcast` sends each push at most once across nodes";
+    diagnostics.warn(Diagnostic::at(span, what).hint(
+        "a push that no node delivers is neither parked nor reported offline, and a node that is down misses what is \
+         written meanwhile; on a single node write `routing: directory`",
+    ));
+    if !has_node {
+        let what = "nodes without ids of their own would share the pushes, not have them all";
+        let problem = Diagnostic::at(span, what);
+        diagnostics.push(problem.hint("add `node: { id: \"${HOSTNAME}\" }`"));
     }
 }
 
