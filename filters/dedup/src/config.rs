@@ -95,7 +95,7 @@ pub struct Class {
     pub key_prefix: Option<String>,
     /// The body is JSON and has this field: a JSON pointer (RFC 6901), such as `/type`. Needs `equals`.
     pub field: Option<String>,
-    /// What the field holds, as a text.
+    /// What the field holds: a text as it is, a number, `true` or `false` as JSON writes it.
     pub equals: Option<String>,
 }
 
@@ -109,7 +109,13 @@ impl Class {
         };
         let body: Option<serde_json::Value> = serde_json::from_slice(&m.body).ok();
         let found = body.as_ref().and_then(|body| body.pointer(field));
-        found.and_then(serde_json::Value::as_str) == Some(expected)
+        match found {
+            Some(serde_json::Value::String(text)) => text == expected,
+            Some(found @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
+                found.to_string() == *expected
+            }
+            _ => false,
+        }
     }
 
     fn check(&self, problems: &mut Problems) {
