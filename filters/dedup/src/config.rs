@@ -26,7 +26,8 @@ pub enum OnUnknown {
     /// It is free again, and the client may retry: the backend may see the message twice, and tells it by its key.
     #[default]
     Retry,
-    /// It stays taken for `remember_for`, and retries are refused: the backend sees the message once at the most.
+    /// It stays taken for `remember_for`, and retries are refused: the backend sees the message once at the most, unless
+    /// its node dies under it, or the store is away for longer than `reserve_for`.
     Refuse,
 }
 
