@@ -110,13 +110,12 @@ impl Class {
         };
         let body: Option<serde_json::Value> = serde_json::from_slice(&m.body).ok();
         let found = body.as_ref().and_then(|body| body.pointer(field));
-        match found {
-            Some(serde_json::Value::String(text)) => text == expected,
-            Some(found @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
-                found.to_string() == *expected
-            }
-            _ => false,
-        }
+        let written = match found {
+            Some(serde_json::Value::String(text)) => return text == expected,
+            Some(plain) if plain.is_number() || plain.is_boolean() => plain.to_string(),
+            _ => return false,
+        };
+        written == *expected
     }
 
     fn check(&self, problems: &mut Problems) {
