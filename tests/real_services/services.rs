@@ -29,7 +29,8 @@ fn left_out(service: &str, why: &str) {
     let left_out =
         format!("\n*** LEFT OUT: {test} needs {service}: {why} (`make test` installs it)\n");
     // Not by `eprintln`: of a test that passes nobody would see that.
-    writeln!(std::io::stderr(), "{left_out}").unwrap();
+    let mut stderr = std::io::stderr();
+    stderr.write_all(left_out.as_bytes()).unwrap();
 }
 
 fn is_there(program: &str) -> bool {
