@@ -267,10 +267,14 @@ async fn a_reservation_that_may_have_been_written_does_not_stay_behind() {
     let node = rig.node();
     let mut ann = node.link("ann");
     rig.store_loses_answers(true);
+    rig.store_fails(true);
     assert_eq!(ann.retry("k").await, ["k NACK dedup.store.timed_out retry"]);
     rig.store_loses_answers(false);
-    tokio::time::sleep(SECOND).await;
-    ann.run().await;
+    assert_eq!(rig.keys(), 1);
+    ann.run_for(SECOND).await;
+    rig.store_fails(false);
+    ann.run_for(SECOND * 2).await;
+    assert_eq!(rig.keys(), 0);
     ann.send("k").await;
     assert_eq!(
         node.taken(),
