@@ -117,7 +117,7 @@ push:
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(output.stdout.starts_with(b"ok: "));
     assert!(
-        said.starts_with("warning: `routing: broadcast` sends each push at most once")
+        said.starts_with("warning: `routing: broadcast` may lose pushes across nodes")
             && said.contains("config.yaml:9:16")
             && said.contains("neither parked nor reported offline"),
         "{said}"

@@ -68,10 +68,10 @@ pub(super) fn push(
 /// Says what broadcast cannot promise, and what it needs for what it can.
 fn check_broadcast(tree: &Tree, has_node: bool, diagnostics: &mut Diagnostics) {
     let span = tree.locate(&Path::from("routing"), Mark::Value);
-    let what = "`routing: broadcast` sends each push at most once across nodes";
+    let what = "`routing: broadcast` may lose pushes across nodes, and repeat them";
     diagnostics.warn(Diagnostic::at(span, what).hint(
-        "a push that no node delivers is neither parked nor reported offline, and a node that is down misses what is \
-         written meanwhile; on a single node write `routing: directory`",
+        "a push that no node delivers is neither parked nor reported offline, and one to a user who moves between nodes \
+         may come twice or not at all; on a single node write `routing: directory`",
     ));
     if !has_node {
         let what = "nodes without ids of their own would share the pushes, not have them all";

@@ -18,8 +18,9 @@ pub enum Routing {
     #[default]
     Directory,
     /// Every node reads the whole topic as a group of its own, `group` and the node's id, and sends to the users it
-    /// has. A push is sent at most once across nodes: one that no node delivers is neither parked nor reported offline,
-    /// and a node that is down misses what is written meanwhile.
+    /// has. No node knows what the others did: a push that none delivers is neither parked nor reported offline; one to a
+    /// user who moves between nodes may come twice, under the same key, or not at all; and a node that was down reads
+    /// late what was written meanwhile.
     Broadcast,
 }
 

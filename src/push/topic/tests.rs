@@ -335,6 +335,23 @@ async fn a_broadcast_says_nothing_of_users_it_does_not_have() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broadcast_reads_late_what_was_written_while_its_node_was_down() {
+    let rig = Rig::broadcast("");
+    let ann = rig.connect("ann");
+    let reader = rig.read();
+    rig.settle_in().await;
+    rig.write(json("k1", "ann"));
+    rig.until(|| ann.keys() == ["k1"]).await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(1)).await;
+    reader.stop().await;
+    rig.write(json("k2", "ann"));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k2"]).await;
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_held_of_a_partition_that_comes_back_counts_no_more() {
     let rig = Rig::new("release_within: 2s");
     let ann = rig.connect("ann");
