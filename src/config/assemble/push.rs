@@ -11,7 +11,7 @@ use crate::config::read::{known_part, report};
 use crate::config::source::Span;
 use crate::config::tree::Tree;
 use crate::outbox::Destination;
-use crate::push::{PushConfig, PushLimits, PushSource, Routing};
+use crate::push::{PushConfig, PushLimits, PushSource, Routing, TopicSource};
 
 pub(super) fn push(
     documents: &[Tree],
@@ -24,7 +24,8 @@ pub(super) fn push(
         .iter()
         .filter_map(|document| document.get("push"))
         .collect();
-    let (mut sources, mut https) = (Vec::new(), None);
+    let (mut sources, mut https) = (Vec::<PushSource>::new(), None);
+    let mut topics: Vec<(&Tree, TopicSource)> = Vec::new();
     for tree in sections
         .iter()
         .filter_map(|push| push.get("sources"))
@@ -47,6 +48,10 @@ pub(super) fn push(
             if source.routing == Some(Routing::Broadcast) {
                 check_broadcast(tree, has_node, diagnostics);
             }
+            for (other_tree, other) in &topics {
+                check_apart((tree, kafka), (other_tree, other), diagnostics);
+            }
+            topics.push((tree, kafka.clone()));
         }
         if let Some(http) = tree.get("http") {
             check_http(http, has_admin, https.replace(key_of(http)), diagnostics);
@@ -78,6 +83,35 @@ fn check_broadcast(tree: &Tree, has_node: bool, diagnostics: &mut Diagnostics) {
         let problem = Diagnostic::at(span, what);
         diagnostics.push(problem.hint("add `node: { id: \"${HOSTNAME}\" }`"));
     }
+}
+
+/// What one source writes, no other may read as if it were new.
+fn check_apart(
+    (tree, source): (&Tree, &TopicSource),
+    (other_tree, other): (&Tree, &TopicSource),
+    diagnostics: &mut Diagnostics,
+) {
+    if source.broker != other.broker {
+        return;
+    }
+    let same_park = source.park() == other.park() && source.group != other.group;
+    let reads = |one: &TopicSource, other: &TopicSource| {
+        one.topic == other.park() || one.topic == other.dead_letter()
+    };
+    let what = if same_park {
+        "two groups would both take up what is parked"
+    } else if reads(source, other) || reads(other, source) {
+        "one source would read what the other has parked or put aside"
+    } else {
+        return;
+    };
+    let problem = Diagnostic::at(key_of_kafka(tree), what);
+    let problem = problem.also(key_of_kafka(other_tree), "the other one is here");
+    diagnostics.push(problem.hint("give each source a `park` and a `dead_letter` of its own"));
+}
+
+fn key_of_kafka(tree: &Tree) -> Span {
+    tree.get("kafka").map_or(tree.span, key_of)
 }
 
 /// A part of `push:` that one document at most has.
