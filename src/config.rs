@@ -60,6 +60,27 @@ pub struct Config {
     pub presence: Option<PresenceConfig>,
     /// How many documents it was read from.
     pub documents: usize,
+    /// What is not wrong, and promises less than a reader may think.
+    pub warnings: Warnings,
+}
+
+/// Warnings, and the texts to show them in.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    diagnostics: Diagnostics,
+    sources: Sources,
+}
+
+impl Warnings {
+    /// Every warning with its source line and a caret; in colour for a terminal.
+    pub fn render(&self, colour: bool) -> String {
+        self.diagnostics.render_warnings(&self.sources, colour)
+    }
+
+    /// Every warning as one line, for a log.
+    pub fn lines(&self) -> Vec<String> {
+        self.diagnostics.warning_lines()
+    }
 }
 
 /// A pipeline whose filters are prepared.
@@ -162,7 +183,13 @@ fn read(origin: &Origin, registry: &Registry) -> Loaded {
         })
     };
     let config = match config {
-        Some(config) if diagnostics.is_empty() => Ok(config),
+        Some(config) if diagnostics.is_empty() => Ok(Config {
+            warnings: Warnings {
+                diagnostics,
+                sources: read.sources.clone(),
+            },
+            ..config
+        }),
         _ => Err(invalid(diagnostics)),
     };
     Loaded { config, read }

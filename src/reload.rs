@@ -166,6 +166,9 @@ impl<'a> Reloader<'a> {
 
     /// From now on this is what was last good.
     fn take(&mut self, standing: Standing) -> Read {
+        for warning in standing.config.warnings.lines() {
+            tracing::warn!("{warning}");
+        }
         self.good = standing.good;
         self.watched = standing.watched;
         Read {

@@ -117,6 +117,44 @@ fn samples_are_good() {
 }
 
 #[test]
+fn what_broadcast_cannot_promise_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "schema: 1
+node: { id: one }
+listeners: [{ name: public, address: 127.0.0.1:8080, auth: insecure_query }]
+brokers: { main: { memory: {} } }
+pipelines: [{ biz_id: chat, listeners: [public], filters: [{ use: codec }, { use: echo }] }]
+push:
+  sources:
+    - kafka: { broker: main, topic: pushes, group: linkgate }
+      routing: broadcast
+";
+    fs::write(folder.path().join("config.yaml"), text).unwrap();
+    let output = validate(folder.path(), &["config.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(output.stdout.starts_with(b"ok: "));
+    assert!(
+        said.starts_with("warning: `routing: broadcast` may lose pushes across nodes")
+            && said.contains("config.yaml:9:16")
+            && said.contains("neither parked nor reported offline"),
+        "{said}"
+    );
+
+    let nameless = text.replace("node: { id: one }\n", "");
+    fs::write(folder.path().join("config.yaml"), nameless).unwrap();
+    let output = validate(folder.path(), &["config.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("nodes without ids of their own"), "{said}");
+
+    let text = text.replace("broadcast", "directory");
+    fs::write(folder.path().join("config.yaml"), text).unwrap();
+    let output = validate(folder.path(), &["config.yaml"]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn usage_errors_are_told_from_problems() {
     assert_eq!(validate(&root(), &[]).status.code(), Some(2));
     assert_eq!(validate(&root(), &["--colour"]).status.code(), Some(2));

@@ -11,7 +11,9 @@ use crate::config::{self, Config};
 
 /// Check a configuration and show every problem at its place.
 ///
-/// Exit code: 0 if there is none, 1 if there are some, 2 if the command line is wrong.
+/// Warnings are shown too: of what is not wrong, and promises less than one may think.
+///
+/// Exit code: 0 if there is no problem, 1 if there are some, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, or directories whose `*.yaml` and `*.yml` files are read; together they are one configuration
@@ -21,10 +23,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, registry: &Registry) -> ExitCode {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let written = match config::load(&args.paths, registry) {
-        Ok(config) => writeln!(io::stdout(), "{}", summary(&config)).map(|()| ExitCode::SUCCESS),
+        Ok(config) => write!(io::stderr(), "{}", config.warnings.render(colour))
+            .and_then(|()| writeln!(io::stdout(), "{}", summary(&config)))
+            .map(|()| ExitCode::SUCCESS),
         Err(invalid) => {
-            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             write!(io::stderr(), "{}", invalid.render(colour)).map(|()| ExitCode::FAILURE)
         }
     };

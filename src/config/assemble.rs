@@ -14,12 +14,12 @@ use linkgate_filter::problem::Problems;
 use linkgate_filter::{Declared, Registry};
 use serde::de::DeserializeOwned;
 
-use super::Config;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{Admin, Node};
 use super::read::{known_part, part, report};
 use super::source::Sources;
 use super::tree::Tree;
+use super::{Config, Warnings};
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::presence::PresenceConfig;
@@ -57,7 +57,7 @@ pub(super) fn assemble(
     let push = push::push(
         documents,
         &names,
-        admin.is_some(),
+        (admin.is_some(), node.is_some()),
         &mut addresses,
         diagnostics,
     );
@@ -86,6 +86,7 @@ pub(super) fn assemble(
         push,
         presence: presence.map(|(presence, _)| presence),
         documents: documents.len(),
+        warnings: Warnings::default(),
     })
 }
 

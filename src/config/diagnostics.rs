@@ -89,11 +89,13 @@ impl Diagnostic {
 
     fn render(
         &self,
+        level: &Level<'_>,
         sources: &Sources,
         shown: &BTreeMap<FileId, Masked>,
         renderer: &Renderer,
     ) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
+        let title = level.clone().primary_title(self.message.as_str());
+        let mut group = Group::with_title(title);
         let mut places: Vec<(Span, Option<&str>)> = Vec::new();
         match &self.place {
             Place::File(path) => group = group.element(Origin::path(path.to_string_lossy())),
@@ -179,6 +181,7 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
     /// Which of the list are at each place.
     at: BTreeMap<Place, Vec<usize>>,
+    warnings: Vec<Diagnostic>,
     secrets: Names,
     hidden: Hidden,
     closed: BTreeSet<Span>,
@@ -204,6 +207,11 @@ impl Diagnostics {
             here.push(self.list.len());
             self.list.push(diagnostic);
         }
+    }
+
+    /// Notes something that is not wrong, and promises less than a reader may think.
+    pub fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic);
     }
 
     /// Whether nothing is wrong so far.
@@ -287,24 +295,10 @@ impl Diagnostics {
 
     /// Every problem with its source line, file by file, and how many there are.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
         let mut list: Vec<&Diagnostic> = self.list.iter().collect();
         list.sort_by(|a, b| a.place.cmp(&b.place));
-        let first: Vec<Diagnostic> = list.iter().take(MOST).map(|it| self.clean(it)).collect();
-        let mut shown = BTreeMap::new();
-        for Span { file, .. } in first.iter().flat_map(Diagnostic::spans) {
-            shown
-                .entry(file)
-                .or_insert_with(|| Masked::new(&sources.get(file).text, &self.secrets));
-        }
-        let mut out = String::new();
-        for diagnostic in &first {
-            let _ = writeln!(out, "{}\n", diagnostic.render(sources, &shown, &renderer));
-        }
+        let first = list.iter().take(MOST).copied();
+        let mut out = self.shown(first, &Level::ERROR, sources, colour);
         let files: BTreeSet<&Path> = list
             .iter()
             .map(|diagnostic| file_name(diagnostic, sources))
@@ -316,6 +310,48 @@ impl Diagnostics {
         let problems = count(list.len(), "problem");
         let _ = writeln!(out, "{problems}{more} in {}", count(files.len(), "file"));
         out
+    }
+
+    /// Every warning with its source line.
+    pub fn render_warnings(&self, sources: &Sources, colour: bool) -> String {
+        self.shown(self.warnings.iter(), &Level::WARNING, sources, colour)
+    }
+
+    fn shown<'a>(
+        &self,
+        list: impl Iterator<Item = &'a Diagnostic>,
+        level: &Level<'_>,
+        sources: &Sources,
+        colour: bool,
+    ) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let list: Vec<Diagnostic> = list.map(|it| self.clean(it)).collect();
+        let mut masked = BTreeMap::new();
+        for Span { file, .. } in list.iter().flat_map(Diagnostic::spans) {
+            masked
+                .entry(file)
+                .or_insert_with(|| Masked::new(&sources.get(file).text, &self.secrets));
+        }
+        let mut out = String::new();
+        for diagnostic in &list {
+            let shown = diagnostic.render(level, sources, &masked, &renderer);
+            let _ = writeln!(out, "{shown}\n");
+        }
+        out
+    }
+
+    /// Every warning as one line, for a log.
+    pub fn warning_lines(&self) -> Vec<String> {
+        let line = |warning: &Diagnostic| {
+            let Diagnostic { message, hint, .. } = self.clean(warning);
+            let hint = hint.map(|hint| format!(": {hint}"));
+            message + &hint.unwrap_or_default()
+        };
+        self.warnings.iter().map(line).collect()
     }
 
     /// The diagnostic as it may be shown: without secrets, and without characters that steer a terminal.

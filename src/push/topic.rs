@@ -4,7 +4,7 @@
 //! record.rs   what a record says, and what is written of it
 //! ledger.rs   what of each partition is unsettled, and up to where it is done
 //! desk.rs     what becomes of a push: sent, held, parked, reported
-//! //! ```
+//! ```
 //!
 //! # Sleeping phones
 //!

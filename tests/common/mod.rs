@@ -10,7 +10,6 @@ pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod process;
 pub(crate) mod push;
-pub(crate) mod quiet;
 pub(crate) mod raw;
 pub(crate) mod sealed;
 pub(crate) mod tls;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -21,10 +21,10 @@ impl Authority {
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &authority)
-            .unwrap();
+        let mut server = CertificateParams::new(names).unwrap();
+        // OpenSSL takes what bears the authority's name for signed by itself.
+        server.distinguished_name.push(DnType::CommonName, "server");
+        let server = server.signed_by(&key, &authority).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (name, pem) in [
             ("ca.pem", authority.pem()),

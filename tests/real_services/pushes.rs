@@ -40,7 +40,7 @@ async fn a_kafka_that_goes_away_loses_no_push() {
     let world = World::new(kafka.address(), "away", USERS).await;
     let gateway = Gateway::start(&world, "node").await;
     world.connect(gateway.address()).await;
-    let pushes = 10_000;
+    let pushes = 50_000;
     let outage = async {
         world.has_delivered(pushes / 3).await;
         kafka.stop();
@@ -60,7 +60,7 @@ async fn partitions_that_move_in_the_middle_lose_no_push() {
     let world = World::new(kafka, "moved", USERS).await;
     let one = Gateway::start(&world, "one").await;
     world.connect(one.address()).await;
-    let pushes = 10_000;
+    let pushes = 50_000;
     // A second member takes half of the partitions and gives them back. It has no links: what it reads it parks or holds,
     // and the first one takes that up again.
     let moving = async {

@@ -11,9 +11,8 @@ use linkgate::edges::{OpenEdges, config::StoreConfig};
 use linkgate_filter::store::Store;
 use linkgate_filter::{Clock, EdgeFailure};
 
-use crate::common::quiet::Quiet;
 use crate::common::wait::until;
-use crate::services::Redis;
+use crate::services::{Quiet, Redis};
 
 const KEEP: Duration = Duration::from_secs(60);
 

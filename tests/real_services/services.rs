@@ -7,13 +7,16 @@
 mod etcd;
 mod guard;
 pub(crate) mod kafka;
+mod quiet;
 mod redis;
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
 pub(crate) use self::etcd::Etcd;
 pub(crate) use self::kafka::Kafka;
+pub(crate) use self::quiet::Quiet;
 pub(crate) use self::redis::Redis;
 
 /// What a test that needs the service does without it: says so, or fails in CI.
@@ -23,7 +26,11 @@ fn left_out(service: &str, why: &str) {
         std::env::var_os("CI").is_none(),
         "CI needs {service} for {test}: {why}"
     );
-    eprintln!("\n*** LEFT OUT: {test} needs {service}: {why} (`make test` installs it)\n");
+    let left_out =
+        format!("\n*** LEFT OUT: {test} needs {service}: {why} (`make test` installs it)\n");
+    // Not by `eprintln`: of a test that passes nobody would see that.
+    let mut stderr = std::io::stderr();
+    stderr.write_all(left_out.as_bytes()).unwrap();
 }
 
 fn is_there(program: &str) -> bool {

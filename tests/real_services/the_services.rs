@@ -1,5 +1,7 @@
 //! The services themselves, as the other tests count on them.
 
+use std::process::Command;
+
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -7,6 +9,39 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use crate::common::wait::within;
 use crate::services::kafka::client;
 use crate::services::{Etcd, Kafka, Redis};
+
+/// What the test of Redis prints, and whether it passes, where there is no Redis.
+fn without_redis(ci: bool) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("sh")).unwrap();
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args([
+        "--exact",
+        "the_services::redis_keeps_its_data_while_it_is_away",
+    ])
+    .env("PATH", folder.path())
+    .env_remove("CI");
+    if ci {
+        test.env("CI", "true");
+    }
+    let output = test.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("running 1 test"), "{said}");
+    (output.status.success(), said)
+}
+
+#[test]
+fn what_cannot_be_tested_is_said_and_fails_in_ci() {
+    let (passes, said) = without_redis(false);
+    assert!(passes, "{said}");
+    assert!(
+        said.contains("LEFT OUT: the_services::redis_keeps"),
+        "{said}"
+    );
+    let (passes, said) = without_redis(true);
+    assert!(!passes && said.contains("CI needs Redis"), "{said}");
+}
 
 #[tokio::test]
 async fn redis_keeps_its_data_while_it_is_away() {

@@ -26,7 +26,8 @@ pub enum OnUnknown {
     /// It is free again, and the client may retry: the backend may see the message twice, and tells it by its key.
     #[default]
     Retry,
-    /// It stays taken for `remember_for`, and retries are refused: the backend sees the message once at the most.
+    /// It stays taken for `remember_for`, and retries are refused: the backend sees the message once at the most, unless
+    /// its node dies under it, or the store is away for longer than `reserve_for`.
     Refuse,
 }
 
@@ -95,7 +96,7 @@ pub struct Class {
     pub key_prefix: Option<String>,
     /// The body is JSON and has this field: a JSON pointer (RFC 6901), such as `/type`. Needs `equals`.
     pub field: Option<String>,
-    /// What the field holds, as a text.
+    /// What the field holds: a text as it is, a number, `true` or `false` as JSON writes it.
     pub equals: Option<String>,
 }
 
@@ -109,7 +110,12 @@ impl Class {
         };
         let body: Option<serde_json::Value> = serde_json::from_slice(&m.body).ok();
         let found = body.as_ref().and_then(|body| body.pointer(field));
-        found.and_then(serde_json::Value::as_str) == Some(expected)
+        let written = match found {
+            Some(serde_json::Value::String(text)) => return text == expected,
+            Some(plain) if plain.is_number() || plain.is_boolean() => plain.to_string(),
+            _ => return false,
+        };
+        written == *expected
     }
 
     fn check(&self, problems: &mut Problems) {

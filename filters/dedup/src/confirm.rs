@@ -102,11 +102,30 @@ impl Confirmer {
         self.store.replace(key, expected, done, keep).await
     }
 
+    /// Frees a key that may have been reserved although the store did not say so: nobody else would. Not for longer than
+    /// there is patience, as the reservation ends by itself.
+    pub(crate) async fn take_back(self) {
+        let until = self.clock.now() + *self.config.confirm_within;
+        let mut pause = Self::FIRST_PAUSE;
+        while self.remove().await.is_err() {
+            let next = self.clock.now() + pause;
+            if next >= until {
+                return;
+            }
+            self.clock.sleep_until(next).await;
+            pause *= 2;
+        }
+    }
+
     /// Frees the key. One that cannot be freed ends by itself.
     async fn free(&self) {
-        let remove = || self.store.remove(self.key.clone(), self.value.clone());
-        if remove().await.is_err() && remove().await.is_err() {
+        if self.remove().await.is_err() && self.remove().await.is_err() {
             self.counters.store_failed.inc();
         }
+    }
+
+    async fn remove(&self) -> Result<bool, EdgeError> {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        self.store.remove(key, value).await
     }
 }

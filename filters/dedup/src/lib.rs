@@ -85,6 +85,7 @@ impl FilterType for Dedup {
             reserved: HashMap::new(),
             tokens: 0,
             renews_at: None,
+            taken_back: Arc::default(),
             counters: Counters {
                 answered: cx.counter("answered"),
                 joined: cx.counter("joined"),
@@ -129,6 +130,8 @@ pub struct Deduplicator {
     reserved: HashMap<u64, Reservation>,
     tokens: u64,
     renews_at: Option<Instant>,
+    /// Held by each reservation that is being taken back.
+    taken_back: Arc<()>,
     counters: Counters,
 }
 
@@ -150,7 +153,7 @@ struct Asked {
 /// Timers; the tokens of receipts are counted from 0.
 const RENEW: Token = Token(u64::MAX);
 const RENEWED: Token = Token(u64::MAX - 1);
-const FREED: Token = Token(u64::MAX - 2);
+const TAKEN_BACK: Token = Token(u64::MAX - 2);
 
 impl Filter for Deduplicator {
     fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
@@ -186,19 +189,13 @@ impl Filter for Deduplicator {
         let Some(reservation) = self.reserved.remove(&token.0) else {
             return Settle::Next(outcome);
         };
-        let (Some(store), Some(value)) = (&self.store, reservation.value) else {
-            reservation.flight.land(&outcome);
+        let flight = reservation.flight;
+        let value = reservation.value;
+        let Some(confirmer) = value.and_then(|value| self.confirmer(flight.key(), value, cx))
+        else {
+            flight.land(&outcome);
             return Settle::Next(outcome);
         };
-        let confirmer = Confirmer {
-            store: Arc::clone(store),
-            clock: Arc::clone(cx.clock()),
-            config: Arc::clone(&self.config),
-            counters: self.counters.clone(),
-            key: reservation.flight.key().to_owned(),
-            value,
-        };
-        let flight = reservation.flight;
         Settle::Wait(Box::pin(async move {
             let outcome = confirmer.confirm(outcome).await;
             flight.land(&outcome);
@@ -222,6 +219,9 @@ impl Filter for Deduplicator {
 }
 
 impl Deduplicator {
+    /// Reservations that a link takes back at a time; those beyond end by themselves.
+    const MOST_TAKEN_BACK: usize = 64;
+
     /// Asks the store for the key.
     fn ask(&mut self, m: Message, flight: Flight, cx: &mut Context<'_>) -> Verdict {
         let Some(store) = &self.store else {
@@ -252,7 +252,16 @@ impl Deduplicator {
             Ok(found) => found.filter(|found| *found != value),
             Err(error) => {
                 self.counters.store_failed.inc();
-                self.free_unheard(&flight, value, &error, cx);
+                let unheard = self.confirmer(flight.key(), value, cx);
+                if let (Some(unheard), Effect::Unknown) = (unheard, error.effect)
+                    && Arc::strong_count(&self.taken_back) <= Self::MOST_TAKEN_BACK
+                {
+                    let counted = Arc::clone(&self.taken_back);
+                    cx.spawn(TAKEN_BACK, async move {
+                        unheard.take_back().await;
+                        drop(counted);
+                    });
+                }
                 if self.config.on_store_failure == OnStoreFailure::Reject {
                     let fault = Fault {
                         // The message itself has gone nowhere.
@@ -289,15 +298,15 @@ impl Deduplicator {
         }
     }
 
-    /// Frees a key that may have been reserved although the store did not say so: nobody else would.
-    fn free_unheard(&self, flight: &Flight, value: Bytes, error: &EdgeError, cx: &mut Context<'_>) {
-        if let (Some(store), Effect::Unknown) = (&self.store, error.effect) {
-            let freeing = store.remove(flight.key().to_owned(), value);
-            cx.spawn(FREED, async move {
-                // Should that be lost too, the reservation ends by itself.
-                let _ = freeing.await;
-            });
-        }
+    fn confirmer(&self, key: &str, value: Bytes, cx: &Context<'_>) -> Option<Confirmer> {
+        Some(Confirmer {
+            store: Arc::clone(self.store.as_ref()?),
+            clock: Arc::clone(cx.clock()),
+            config: Arc::clone(&self.config),
+            counters: self.counters.clone(),
+            key: key.to_owned(),
+            value,
+        })
     }
 
     fn reserve(

@@ -192,7 +192,9 @@ async fn a_store_that_is_away_refuses_or_lets_pass_by_policy() {
 
 #[tokio::test(start_paused = true)]
 async fn classes_of_messages_are_not_looked_at() {
-    let rig = Rig::new("replayable: [{ key_prefix: 't:' }, { field: /type, equals: typing }]");
+    let rig = Rig::new(
+        "replayable: [{ key_prefix: 't:' }, { field: /type, equals: typing }, { field: /to/kind, equals: '7' }]",
+    );
     let node = rig.node();
     let mut ann = node.link("ann");
     for (key, body) in [
@@ -200,13 +202,15 @@ async fn classes_of_messages_are_not_looked_at() {
         ("k", r#"{"type":"typing"}"#),
         ("l", r#"{"type":"text"}"#),
         ("m", "no JSON"),
+        ("n", r#"{"to":{"kind":7}}"#),
+        ("o", r#"{"to":{"kind":[7]}}"#),
     ] {
         ann.send_body(key, body).await;
         node.settle(key, Outcome::accepted(""));
         ann.answers().await;
         ann.send_body(key, body).await;
     }
-    assert_eq!(node.taken(), ["t:1", "k"]);
+    assert_eq!(node.taken(), ["t:1", "k", "n"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,10 +267,14 @@ async fn a_reservation_that_may_have_been_written_does_not_stay_behind() {
     let node = rig.node();
     let mut ann = node.link("ann");
     rig.store_loses_answers(true);
+    rig.store_fails(true);
     assert_eq!(ann.retry("k").await, ["k NACK dedup.store.timed_out retry"]);
     rig.store_loses_answers(false);
-    tokio::time::sleep(SECOND).await;
-    ann.run().await;
+    assert_eq!(rig.keys(), 1);
+    ann.run_for(SECOND).await;
+    rig.store_fails(false);
+    ann.run_for(SECOND * 2).await;
+    assert_eq!(rig.keys(), 0);
     ann.send("k").await;
     assert_eq!(
         node.taken(),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_channel::oneshot;
 use futures_util::future::{join_all, select};
@@ -139,7 +140,7 @@ impl MqUpstreamFilter {
 
     fn send(&mut self, writer: &Writer, record: Record) -> Result<Delivery, Full> {
         let delivery = writer.broker.send(record)?;
-        self.full_since = None;
+        self.full = None;
         writer.records.inc();
         Ok(delivery)
     }
@@ -152,9 +153,12 @@ impl MqUpstreamFilter {
         pending: Pending,
         cx: &mut Context<'_>,
     ) -> Verdict {
-        let since = *self.full_since.get_or_insert(cx.now());
-        let until = since + *writer.config.wait_for_room;
-        if cx.now() >= until {
+        let (now, patience) = (cx.now(), *writer.config.wait_for_room);
+        let lately = |(_, seen): &(Instant, Instant)| now <= *seen + patience;
+        let since = self.full.filter(lately).map_or(now, |(since, _)| since);
+        self.full = Some((since, now));
+        let until = since + patience;
+        if now >= until {
             return give_up(m, pending, cx);
         }
         writer.held.inc();

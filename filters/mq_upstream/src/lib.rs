@@ -82,10 +82,7 @@ impl FilterType for MqUpstream {
 
     fn filter(&self, cx: &Open<'_>) -> MqUpstreamFilter {
         let writer = self.writer.get_or_init(|| self.writer(cx)).clone();
-        MqUpstreamFilter {
-            writer,
-            full_since: None,
-        }
+        MqUpstreamFilter { writer, full: None }
     }
 }
 
@@ -106,8 +103,9 @@ impl MqUpstream {
 pub struct MqUpstreamFilter {
     /// None only where a node has other brokers than its configuration names.
     writer: Option<Arc<Writer>>,
-    /// Since when the broker has taken nothing from here.
-    full_since: Option<Instant>,
+    /// Since when the broker has taken nothing from here, and when it was last found full. What was found long ago says
+    /// nothing of now.
+    full: Option<(Instant, Instant)>,
 }
 
 impl Filter for MqUpstreamFilter {

@@ -89,6 +89,24 @@ async fn a_broker_that_stays_full_ends_in_nacks_after_one_wait_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_waited_for_long_ago_is_waited_for_again() {
+    let broker = Scripted::with_room(1);
+    let kit = kit(&broker, PLAIN, "wait_for_room: 3s");
+    let mut ann = rig::link(&kit, "ann");
+    ann.send(&["1", "2"]).await;
+    ann.advance(SECOND * 3).await;
+    assert_eq!(ann.answers().await, ["2 NACK mq.full retry"]);
+    // Meanwhile others may have been served, and the broker is full once more.
+    ann.advance(SECOND * 10).await;
+    ann.send(&["3"]).await;
+    assert!(ann.answers().await.is_empty());
+    broker.confirm("1");
+    assert_eq!(ann.answers().await, ["1 ACK"]);
+    broker.confirm("3");
+    assert_eq!(ann.answers().await, ["3 ACK"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_part_of_a_joined_message_settles_by_its_own_record() {
     let broker = Scripted::with_room(2);
     let kit = kit_of(&broker, JOINED, 4, "wait_for_room: 3s");

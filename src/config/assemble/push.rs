@@ -11,12 +11,12 @@ use crate::config::read::{known_part, report};
 use crate::config::source::Span;
 use crate::config::tree::Tree;
 use crate::outbox::Destination;
-use crate::push::{PushConfig, PushLimits, PushSource};
+use crate::push::{PushConfig, PushLimits, PushSource, Routing, TopicSource};
 
 pub(super) fn push(
     documents: &[Tree],
     names: &Names<'_>,
-    has_admin: bool,
+    (has_admin, has_node): (bool, bool),
     addresses: &mut Addresses,
     diagnostics: &mut Diagnostics,
 ) -> PushConfig {
@@ -24,7 +24,8 @@ pub(super) fn push(
         .iter()
         .filter_map(|document| document.get("push"))
         .collect();
-    let (mut sources, mut https) = (Vec::new(), None);
+    let (mut sources, mut https) = (Vec::<PushSource>::new(), None);
+    let mut topics: Vec<(&Tree, TopicSource)> = Vec::new();
     for tree in sections
         .iter()
         .filter_map(|push| push.get("sources"))
@@ -44,6 +45,13 @@ pub(super) fn push(
         }
         if let Some(kafka) = &source.kafka {
             check_broker(&kafka.broker, tree, names, diagnostics);
+            if source.routing == Some(Routing::Broadcast) {
+                check_broadcast(tree, has_node, diagnostics);
+            }
+            for (other_tree, other) in &topics {
+                check_apart((tree, kafka), (other_tree, other), diagnostics);
+            }
+            topics.push((tree, kafka.clone()));
         }
         if let Some(http) = tree.get("http") {
             check_http(http, has_admin, https.replace(key_of(http)), diagnostics);
@@ -60,6 +68,50 @@ pub(super) fn push(
         reports: reports.map(|(_, reports)| reports),
         limits: limits.map(|(_, limits)| limits).unwrap_or_default(),
     }
+}
+
+/// Says what broadcast cannot promise, and what it needs for what it can.
+fn check_broadcast(tree: &Tree, has_node: bool, diagnostics: &mut Diagnostics) {
+    let span = tree.locate(&Path::from("routing"), Mark::Value);
+    let what = "`routing: broadcast` may lose pushes across nodes, and repeat them";
+    diagnostics.warn(Diagnostic::at(span, what).hint(
+        "a push that no node delivers is neither parked nor reported offline, and one to a user who moves between nodes \
+         may come twice or not at all; on a single node write `routing: directory`",
+    ));
+    if !has_node {
+        let what = "nodes without ids of their own would share the pushes, not have them all";
+        let problem = Diagnostic::at(span, what);
+        diagnostics.push(problem.hint("add `node: { id: \"${HOSTNAME}\" }`"));
+    }
+}
+
+/// What one source writes, no other may read as if it were new.
+fn check_apart(
+    (tree, source): (&Tree, &TopicSource),
+    (other_tree, other): (&Tree, &TopicSource),
+    diagnostics: &mut Diagnostics,
+) {
+    if source.broker != other.broker {
+        return;
+    }
+    let same_park = source.park() == other.park() && source.group != other.group;
+    let reads = |one: &TopicSource, other: &TopicSource| {
+        one.topic == other.park() || one.topic == other.dead_letter()
+    };
+    let what = if same_park {
+        "two groups would both take up what is parked"
+    } else if reads(source, other) || reads(other, source) {
+        "one source would read what the other has parked or put aside"
+    } else {
+        return;
+    };
+    let problem = Diagnostic::at(key_of_kafka(tree), what);
+    let problem = problem.also(key_of_kafka(other_tree), "the other one is here");
+    diagnostics.push(problem.hint("give each source a `park` and a `dead_letter` of its own"));
+}
+
+fn key_of_kafka(tree: &Tree) -> Span {
+    tree.get("kafka").map_or(tree.span, key_of)
 }
 
 /// A part of `push:` that one document at most has.

@@ -184,7 +184,13 @@ impl KafkaConfig {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
     fn check_properties(&self, problems: &mut Problems) {
-        for name in self.properties.keys() {
+        for (name, value) in &self.properties {
+            if name == "partitioner" && value.0.expose() == "random" {
+                let path = Path::from("properties").then("partitioner");
+                problems
+                    .at(path, "records of one user would be in several partitions")
+                    .hint("their order rests on one; write `murmur2_random`, which is the default");
+            }
             if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 let path = Path::from("properties").then(name.as_str());
                 problems

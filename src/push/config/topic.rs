@@ -18,8 +18,9 @@ pub enum Routing {
     #[default]
     Directory,
     /// Every node reads the whole topic as a group of its own, `group` and the node's id, and sends to the users it
-    /// has. A push is sent at most once across nodes: one that no node delivers is neither parked nor reported offline,
-    /// and a node that is down misses what is written meanwhile.
+    /// has. No node knows what the others did: a push that none delivers is neither parked nor reported offline; one to a
+    /// user who moves between nodes may come twice, under the same key, or not at all; and a node that was down reads
+    /// late what was written meanwhile.
     Broadcast,
 }
 
@@ -85,7 +86,7 @@ pub struct TopicSource {
     #[serde(default)]
     pub on_expired: OnExpired,
     /// How long partitions that go to another node, or a stop, wait for pushes under way, before the rest is parked.
-    /// Default: 5s.
+    /// Default: 5s, at most 1h.
     #[serde(default = "TopicSource::release_within")]
     pub release_within: HumanDuration,
     /// Records read ahead from the broker, in bytes. Default: 8MiB.
@@ -94,6 +95,9 @@ pub struct TopicSource {
 }
 
 impl TopicSource {
+    /// Well below the day for which a member of a group may go without polling.
+    const LONGEST_RELEASE: Duration = Duration::from_secs(3600);
+
     fn max_unsettled() -> u32 {
         10_000
     }
@@ -181,6 +185,14 @@ impl TopicSource {
                     .at(key, "this has to be longer than 0s")
                     .hint("write a duration such as `5s`");
             }
+        }
+        if *self.release_within > Self::LONGEST_RELEASE {
+            problems
+                .at(
+                    "release_within",
+                    format!("{} is longer than 1h", self.release_within),
+                )
+                .hint("nobody reads a partition meanwhile; some seconds are usual");
         }
         if *self.min_hold > *self.max_hold {
             let what = format!(

@@ -57,7 +57,8 @@ pub(super) struct Desk {
     pub(super) reporter: Option<Reporter>,
     pub(super) ledger: Ledger,
     pub(super) landed: Landed,
-    /// Users who were not there or had no room, and until when nothing is sent to them, so that what comes later stays behind.
+    /// Users who were not there or had no room, and until when nothing is sent to them, so that what comes later stays
+    /// behind.
     pub(super) lines: HashMap<(Arc<str>, String), Instant>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// The node stops: a user who is gone is to be found by another node.
@@ -128,11 +129,7 @@ impl Desk {
 
     fn dead_letter(&self, record: Record) -> Letter {
         self.router.metrics().dead();
-        let reason = Record {
-            payload: Default::default(),
-            ..record.clone()
-        };
-        // Of a record that is too large, at least the reason stays.
+        let reason = record::reason_alone(&record);
         let instead = vec![Letter::record(&self.broker, reason)];
         Letter::record(&self.broker, record).or(instead)
     }
@@ -165,7 +162,9 @@ impl Desk {
                 continue;
             }
             let line = (Arc::clone(&hold.push.biz_id), user.clone());
-            let until = self.lines.get(&line).copied().filter(|until| *until > now);
+            // A line ends in `wake` alone, for all who wait in it: else a push that comes when its time is over, and the
+            // timer late, would pass them.
+            let until = self.lines.get(&line).copied();
             let pending = match until {
                 Some(_) => None,
                 None => {

@@ -37,6 +37,9 @@ const NOT_BEFORE: &str = "linkgate-not-before-ms";
 const REASON: &str = "linkgate-reason";
 const DETAIL: &str = "linkgate-detail";
 
+/// Bytes of the detail.
+const LONGEST_DETAIL: usize = 256;
+
 impl Taken {
     /// Reads a record. What its headers say of its history counts only where linkgate alone writes: in the topic of
     /// parked pushes.
@@ -113,9 +116,22 @@ pub(super) fn with_reason(mut record: Record, reason: &Fault) -> Record {
     let mut say = |name: &str, value: String| record.headers.push((name.to_owned(), value.into()));
     say(REASON, reason.code.to_string());
     if !reason.detail.is_empty() {
-        say(DETAIL, reason.detail.to_string());
+        // It may quote what the record says, however long that is.
+        let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= LONGEST_DETAIL;
+        let detail = reason.detail.char_indices().take_while(fits);
+        say(DETAIL, detail.map(|(_, c)| c).collect());
     }
     record
+}
+
+/// The reason alone, for a record that is too large to be put aside whole. What is left is short, whatever was written.
+pub(super) fn reason_alone(record: &Record) -> Record {
+    let ours = |header: &&(String, Bytes)| [ID, REASON, DETAIL].contains(&header.0.as_str());
+    Record {
+        topic: record.topic.clone(),
+        headers: record.headers.iter().filter(ours).cloned().collect(),
+        ..Record::default()
+    }
 }
 
 /// A record that is no push, as it came.
@@ -131,15 +147,15 @@ pub(super) fn poison(topic: &str, arrival: &Arrival) -> Record {
     }
 }
 
-/// Reads either form. No protobuf of a push begins with a brace, as there is no such field.
+/// Reads either form. Protobuf can look like the beginning of JSON as well: a key of 10 bytes that begins with a brace has
+/// line feeds before it.
 fn request(payload: &Bytes) -> Result<v1::PushRequest, Fault> {
-    let invalid = |what: String| Fault::backend(INVALID).detail(what);
-    let first = payload.iter().find(|byte| !byte.is_ascii_whitespace());
-    match first {
-        None => Err(invalid("the record is empty".to_owned())),
-        Some(b'{') => requests::from_json(payload),
-        Some(_) => v1::PushRequest::decode(payload.clone())
-            .map_err(|_| invalid("neither JSON nor a `PushRequest` in protobuf".to_owned())),
+    let invalid = |what: &str| Fault::backend(INVALID).detail(what.to_owned());
+    let protobuf = || v1::PushRequest::decode(payload.clone());
+    match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(invalid("the record is empty")),
+        Some(b'{') => requests::from_json(payload).or_else(|why| protobuf().map_err(|_| why)),
+        Some(_) => protobuf().map_err(|_| invalid("neither JSON nor a `PushRequest` in protobuf")),
     }
 }
 

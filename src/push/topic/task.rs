@@ -135,6 +135,10 @@ impl Task {
             Event::Record(arrival) => self.record(&arrival),
             Event::Assigned(partitions) => {
                 for partition in partitions {
+                    // What is still held of it from before is read again.
+                    if let Some(stale) = self.desk.ledger.assignment(&partition) {
+                        self.forget(stale);
+                    }
                     self.desk.ledger.assign(partition);
                 }
             }

@@ -4,7 +4,8 @@ mod rig;
 
 use std::time::Duration;
 
-use linkgate_filter::{Fault, Outcome};
+use linkgate_filter::broker::{Event, Record, Release};
+use linkgate_filter::{Bytes, Fault, Outcome};
 
 use self::rig::{Rig, group, json};
 
@@ -44,6 +45,59 @@ async fn what_is_no_push_is_put_aside_with_its_reason() {
     assert_eq!(reasons, ["push.invalid", "push.unknown_biz"]);
     assert_eq!(dead[0].payload, "hello");
     assert!(rig.reports().is_empty());
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_push_and_too_large_to_be_put_aside_leaves_its_reason() {
+    let rig = Rig::new("");
+    rig.broker_takes_at_most(500);
+    let large = || Bytes::from(vec![b'x'; 600]);
+    let record = Record::default;
+    rig.write_record(Record {
+        payload: large(),
+        ..record()
+    });
+    rig.write_record(Record {
+        key: large(),
+        ..record()
+    });
+    let headers = vec![("theirs".to_owned(), large())];
+    rig.write_record(Record {
+        headers,
+        ..record()
+    });
+    rig.write(format!(r#"{{"all":"{}"}}"#, "x".repeat(600)));
+    let reader = rig.read();
+    rig.until(|| rig.done() == Some(4)).await;
+    for (record, offset) in rig.broker.records("pushes_dead").iter().zip(0..) {
+        let header = |name| {
+            let header = record.headers.iter().find(|(own, _)| own == name);
+            header.map(|(_, value)| value.clone())
+        };
+        assert_eq!(header("linkgate-reason"), Some("push.invalid".into()));
+        assert_eq!(
+            header("linkgate-id"),
+            Some(format!("pushes/0/{offset}").into())
+        );
+    }
+    assert_eq!(rig.broker.records("pushes_dead").len(), 4);
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_comes_when_a_pause_ends_stays_behind_those_that_waited() {
+    let rig = Rig::new("offline_after: 5s");
+    // Timers count in milliseconds, so one that ends in between is late.
+    tokio::time::advance(Duration::from_micros(300)).await;
+    rig.write(json("k1", "ann"));
+    let reader = rig.read();
+    tokio::task::yield_now().await;
+    tokio::time::advance(Duration::from_millis(200)).await;
+    let ann = rig.connect("ann");
+    rig.write(json("k2", "ann"));
+    rig.until(|| ann.keys().len() == 2).await;
+    assert_eq!(ann.keys(), ["k1", "k2"]);
     reader.stop().await;
 }
 
@@ -277,5 +331,40 @@ async fn a_broadcast_says_nothing_of_users_it_does_not_have() {
     rig.until(|| rig.done() == Some(3)).await;
     assert_eq!(rig.reports(), ["k1 ann DELIVERED 1", "k3 ann EXPIRED 1"]);
     assert!(rig.broker.records("pushes_parked").is_empty());
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_reads_late_what_was_written_while_its_node_was_down() {
+    let rig = Rig::broadcast("");
+    let ann = rig.connect("ann");
+    let reader = rig.read();
+    rig.settle_in().await;
+    rig.write(json("k1", "ann"));
+    rig.until(|| ann.keys() == ["k1"]).await;
+    ann.ack();
+    rig.until(|| rig.done() == Some(1)).await;
+    reader.stop().await;
+    rig.write(json("k2", "ann"));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k2"]).await;
+    reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_of_a_partition_that_comes_back_counts_no_more() {
+    let rig = Rig::new("release_within: 2s");
+    let ann = rig.connect("ann");
+    rig.write(json("k1", "ann"));
+    let reader = rig.read();
+    rig.until(|| ann.keys() == ["k1"]).await;
+    // The broker takes the partition away before it is released, and gives it back.
+    rig.tell(Event::Revoked(vec![rig.partition()], Release::new().0));
+    rig.tell(Event::Assigned(vec![rig.partition()]));
+    rig.write(json("k2", "ann"));
+    rig.until(|| ann.keys() == ["k1", "k2"]).await;
+    rig.write(json("k3", "ann"));
+    rig.until(|| ann.keys() == ["k1", "k2", "k3"]).await;
+    assert_eq!(rig.held(), 1, "k3 alone came to the partition as it is now");
     reader.stop().await;
 }

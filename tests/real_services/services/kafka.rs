@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::guard::Guard;
 use super::{free_address, is_there, left_out};
+use crate::common::tls::Authority;
 use crate::common::wait::PATIENCE;
 
 /// A broker, which keeps its data while it is stopped.
@@ -23,8 +24,14 @@ pub(crate) struct Kafka {
     controller: SocketAddr,
     folder: TempDir,
     jars: PathBuf,
+    /// A second way in, for those who can show who they are.
+    secured: Option<SocketAddr>,
     guard: Option<Guard>,
 }
+
+/// The one who may use the secured way in, and what he shows: by SASL, beside a certificate of the authority.
+pub(crate) const USER: &str = "gate";
+pub(crate) const PASSWORD: &str = "hunter2";
 
 /// Starting a broker takes seconds: tests that do it no harm share one.
 static SHARED: LazyLock<Mutex<Option<Kafka>>> = LazyLock::new(Mutex::default);
@@ -44,6 +51,11 @@ impl Kafka {
 
     /// Starts a broker of the test's own, and waits until it answers.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Likewise; with a second way in over TLS, for clients with a certificate of this authority and a password.
+    pub(crate) async fn start_with(authority: Option<&Authority>) -> Option<Self> {
         let jars = match std::env::var_os("KAFKA_HOME") {
             Some(home) => Path::new(&home).join("libs"),
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/services/kafka"),
@@ -57,9 +69,10 @@ impl Kafka {
             controller: free_address(),
             folder: tempfile::tempdir().unwrap(),
             jars,
+            secured: authority.map(|_| free_address()),
             guard: None,
         };
-        kafka.format();
+        kafka.format(authority);
         kafka.resume().await;
         Some(kafka)
     }
@@ -69,16 +82,52 @@ impl Kafka {
         self.address
     }
 
-    fn format(&self) {
+    /// The second way in.
+    pub(crate) fn secured(&self) -> SocketAddr {
+        self.secured.expect("it was started with an authority")
+    }
+
+    /// Settings of the second way in.
+    fn secure(&self, authority: &Authority) -> String {
+        // The broker wants its key and its certificate in one file.
+        let keys = self.folder.path().join("keys.pem");
+        let read = |name| std::fs::read_to_string(authority.file(name)).unwrap();
+        std::fs::write(&keys, read("key.pem") + &read("cert.pem")).unwrap();
+        let keys = keys.display();
+        let ca = authority.file("ca.pem");
+        format!(
+            "listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={keys}
+listener.name.secured.ssl.truststore.type=PEM
+listener.name.secured.ssl.truststore.location={ca}
+listener.name.secured.ssl.client.auth=required
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secured.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+listener.name.secured.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+"
+        )
+    }
+
+    fn format(&self, authority: Option<&Authority>) {
         let (address, controller) = (self.address, self.controller);
+        let (listener, secured) = match (self.secured, authority) {
+            (Some(address), Some(authority)) => {
+                (format!(",SECURED://{address}"), self.secure(authority))
+            }
+            _ => Default::default(),
+        };
         let settings = format!(
             "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{controller}
-listeners=PLAINTEXT://{address},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{address}
+listeners=PLAINTEXT://{address},CONTROLLER://{controller}{listener}
+advertised.listeners=PLAINTEXT://{address}{listener}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL
 log.dirs={folder}/data
 num.partitions=4
 auto.create.topics.enable=true
@@ -91,7 +140,7 @@ log.flush.interval.messages=1000
 # One that was killed may come back when its session is over.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-",
+{secured}",
             folder = self.folder.path().display(),
         );
         std::fs::write(self.folder.path().join("server.properties"), settings).unwrap();
@@ -106,6 +155,12 @@ broker.heartbeat.interval.ms=500
             ]
             .map(str::to_owned),
         );
+        if self.secured.is_some() {
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                args.push("--add-scram".to_owned());
+                args.push(format!("{mechanism}=[name={USER},password={PASSWORD}]"));
+            }
+        }
         let formatted = Command::new("java")
             .args(args)
             .current_dir(self.folder.path())

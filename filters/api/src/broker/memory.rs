@@ -196,7 +196,7 @@ impl Member {
             return Poll::Ready(Event::Assigned(self.partitions.clone()));
         }
         let next = self.read(inner);
-        if next.is_none() {
+        if next.is_none() && !inner.waiting.iter().any(|known| known.will_wake(waker)) {
             inner.waiting.push(waker.clone());
         }
         next.map_or(Poll::Pending, |arrival| Poll::Ready(Event::Record(arrival)))

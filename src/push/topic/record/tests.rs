@@ -62,6 +62,20 @@ fn null_is_as_good_as_nothing() {
 }
 
 #[test]
+fn protobuf_is_read_even_if_it_begins_like_json() {
+    // The first field is a text of 10 bytes: the bytes before it are line feeds.
+    let request = v1::PushRequest {
+        key: "{1-2-3-45}".into(),
+        biz_id: "chat".into(),
+        receiver_ids: vec!["a".into()],
+        ..v1::PushRequest::default()
+    };
+    let bytes = request.encode_to_vec();
+    assert_eq!(bytes[..3], *b"\n\n{");
+    assert_eq!(&*read(bytes).unwrap().push.key, "{1-2-3-45}");
+}
+
+#[test]
 fn what_is_no_push_says_why() {
     for (payload, why) in [
         (

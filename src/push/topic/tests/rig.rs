@@ -1,16 +1,18 @@
 //! A topic with one partition, its broker, and the links it pushes to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 use linkgate_filter::broker::{
-    Broker, Consumer, Delivery, Full, MemoryBroker, MemoryBrokerLimits, Record, Subscription,
+    Broker, Consumer, Delivery, Event, Full, MemoryBroker, MemoryBrokerLimits, Partition, Record,
+    Subscription,
 };
 use linkgate_filter::{Clock, EdgeError, EdgeFailure, Edges};
 use linkgate_proto::v1::PushReport;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +33,12 @@ pub(super) struct Rig {
     pub(super) limits: PushLimits,
     metrics: PushMetrics,
     fails: Arc<AtomicBool>,
+    most: Arc<AtomicUsize>,
+    events: Events,
 }
+
+/// What happens to a member of the group beside what its broker says.
+type Events = Arc<Mutex<VecDeque<Event>>>;
 
 pub(super) fn json(key: &str, user: &str) -> String {
     format!(r#"{{"key":"{key}","biz_id":"chat","receiver_id":"{user}","body":"aGk="}}"#)
@@ -66,6 +73,8 @@ impl Rig {
             limits: PushLimits::default(),
             metrics: PushMetrics::default(),
             fails: Arc::default(),
+            most: Arc::new(AtomicUsize::new(usize::MAX)),
+            events: Arc::default(),
         }
     }
 
@@ -78,12 +87,20 @@ impl Rig {
     }
 
     pub(super) fn write(&self, payload: String) {
-        let record = Record {
-            topic: "pushes".into(),
+        self.write_record(Record {
             payload: payload.into(),
             ..Record::default()
-        };
-        drop(self.broker.send(record).unwrap());
+        });
+    }
+
+    pub(super) fn write_record(&self, record: Record) {
+        let topic = "pushes".into();
+        drop(self.broker.send(Record { topic, ..record }).unwrap());
+    }
+
+    /// The broker takes no record from a node whose texts are longer together.
+    pub(super) fn broker_takes_at_most(&self, bytes: usize) {
+        self.most.store(bytes, Ordering::Relaxed);
     }
 
     /// A node that reads the topic.
@@ -94,6 +111,8 @@ impl Rig {
         let broker = Arc::new(Failing {
             broker: Arc::clone(&self.broker),
             fails: Arc::clone(&self.fails),
+            most: Arc::clone(&self.most),
+            events: Arc::clone(&self.events),
         });
         let reporter = Reporter::new(
             Outlet::topic(&(Arc::clone(&broker) as _), "reports"),
@@ -166,6 +185,19 @@ impl Rig {
         self.metrics.unsettled.get()
     }
 
+    /// Another event for the reader, which it hears of after the next record.
+    pub(super) fn tell(&self, event: Event) {
+        self.events.lock().push_back(event);
+    }
+
+    /// The partition of the topic.
+    pub(super) fn partition(&self) -> Partition {
+        Partition {
+            topic: "pushes".into(),
+            number: 0,
+        }
+    }
+
     /// The broker takes no record, or takes them again.
     pub(super) fn broker_fails(&self, fails: bool) {
         self.fails.store(fails, Ordering::Relaxed);
@@ -193,12 +225,20 @@ impl Reader {
 struct Failing {
     broker: Arc<MemoryBroker>,
     fails: Arc<AtomicBool>,
+    most: Arc<AtomicUsize>,
+    events: Events,
 }
 
 impl Broker for Failing {
     fn send(&self, record: Record) -> Result<Delivery, Full> {
         if self.fails.load(Ordering::Relaxed) {
             let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
+            return Ok(Box::pin(ready(Err(error))));
+        }
+        let headers = record.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        if record.key.len() + record.payload.len() + headers > self.most.load(Ordering::Relaxed) {
+            let error = EdgeError::new(EdgeFailure::Refused, "too large");
             return Ok(Box::pin(ready(Err(error))));
         }
         self.broker.send(record)
@@ -209,6 +249,41 @@ impl Broker for Failing {
     }
 
     fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, EdgeError> {
-        self.broker.subscribe(subscription)
+        Ok(Box::new(Told {
+            consumer: self.broker.subscribe(subscription)?,
+            events: Arc::clone(&self.events),
+        }))
+    }
+}
+
+/// A member that is told more than its broker says.
+struct Told {
+    consumer: Box<dyn Consumer>,
+    events: Events,
+}
+
+impl Consumer for Told {
+    fn next(&mut self) -> BoxFuture<'_, Event> {
+        let told = self.events.lock().pop_front();
+        match told {
+            Some(event) => Box::pin(ready(event)),
+            None => self.consumer.next(),
+        }
+    }
+
+    fn done(&mut self, partition: &Partition, offset: i64) {
+        self.consumer.done(partition, offset);
+    }
+
+    fn pause(&mut self, partition: &Partition) {
+        self.consumer.pause(partition);
+    }
+
+    fn resume(&mut self, partition: &Partition) {
+        self.consumer.resume(partition);
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.consumer.close()
     }
 }
