@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fmt bench audit
+.PHONY: help quickstart test lint soak fmt bench audit
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,12 @@ test: ## Check form and lints, then run all tests, doc tests included
 lint: ## Check form and lints only
 	@scripts/packages.sh test
 	@scripts/lint.sh
+
+soak: ## Change the configuration 20 times a second under 2,000 links, for a minute
+	@scripts/packages.sh test
+	@scripts/services.sh
+	LINKGATE_SOAK_LINKS=$${LINKGATE_SOAK_LINKS:-2000} LINKGATE_SOAK_SECONDS=$${LINKGATE_SOAK_SECONDS:-60} \
+		cargo test --locked --release --test real_services -- --nocapture soak
 
 fmt: ## Bring all code into form
 	cargo fmt --all

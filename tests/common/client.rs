@@ -92,6 +92,13 @@ impl Client {
         next.unwrap_or_else(|frame| panic!("{}: {frame}", self.user))
     }
 
+    /// The next message from the gateway, however long it takes. Nothing is lost when it is dropped.
+    pub(crate) async fn next_or_never(&mut self) -> Message {
+        let next = self.socket.next().await;
+        let next = next.unwrap_or_else(|ended| panic!("{} was closed: {ended}", self.user));
+        next.unwrap_or_else(|frame| panic!("{}: {frame}", self.user))
+    }
+
     /// The next message, which has to answer one that was sent: its key, and the answer.
     pub(crate) async fn answer(&mut self) -> (String, Answer) {
         let message = self.next().await;

@@ -19,5 +19,5 @@ mod redis_store;
 mod retries;
 mod samples;
 mod services;
-
+mod soak;
 mod the_services;
