@@ -34,8 +34,8 @@ impl Default for MemoryBrokerLimits {
     }
 }
 
-/// A bounded broker in this process. A topic is there as soon as it is named. Of a group's members one at a time has all
-/// partitions; the others wait until it leaves.
+/// A bounded broker in this process. A topic is there as soon as it is named. Of a group's members the first that wants a
+/// partition has it until it leaves.
 pub struct MemoryBroker {
     clock: Arc<dyn Clock>,
     limits: MemoryBrokerLimits,
@@ -62,7 +62,8 @@ struct Log {
 
 #[derive(Default)]
 struct Group {
-    owner: Option<u64>,
+    /// The members that have partitions.
+    owners: HashMap<Partition, u64>,
     done: HashMap<Partition, i64>,
 }
 
@@ -165,7 +166,7 @@ struct Member {
     group: String,
     begin: Begin,
     partitions: Vec<Partition>,
-    /// The offset to read next, of each partition; empty while another member has them.
+    /// The offset to read next, of each partition that it has.
     next: HashMap<Partition, i64>,
     paused: HashSet<Partition>,
     inner: Arc<Mutex<Inner>>,
@@ -176,8 +177,13 @@ impl Member {
         let inner = Arc::clone(&self.inner);
         let inner = &mut *inner.lock();
         let group = inner.groups.entry(self.group.clone()).or_default();
-        if group.owner.is_none() {
-            group.owner = Some(self.number);
+        let is_free = |partition: &&Partition| !group.owners.contains_key(*partition);
+        let free: Vec<_> = self.partitions.iter().filter(is_free).cloned().collect();
+        if !free.is_empty() {
+            let own = free
+                .iter()
+                .map(|partition| (partition.clone(), self.number));
+            group.owners.extend(own);
             let (begin, topics) = (self.begin, &inner.topics);
             let next = |partition: &Partition| {
                 let end = || {
@@ -192,8 +198,8 @@ impl Member {
                 })
             };
             let next = |partition: &Partition| (partition.clone(), next(partition));
-            self.next = self.partitions.iter().map(next).collect();
-            return Poll::Ready(Event::Assigned(self.partitions.clone()));
+            self.next.extend(free.iter().map(next));
+            return Poll::Ready(Event::Assigned(free));
         }
         let next = self.read(inner);
         if next.is_none() && !inner.waiting.iter().any(|known| known.will_wake(waker)) {
@@ -205,7 +211,9 @@ impl Member {
     fn read(&mut self, inner: &Inner) -> Option<Arrival> {
         let open = |partition: &&Partition| !self.paused.contains(*partition);
         for partition in self.partitions.iter().filter(open) {
-            let next = self.next.get_mut(partition)?;
+            let Some(next) = self.next.get_mut(partition) else {
+                continue;
+            };
             let Some(log) = (inner.topics.get(&partition.topic))
                 .and_then(|logs| logs.get(usize::try_from(partition.number).ok()?))
             else {
@@ -243,7 +251,7 @@ impl Consumer for Member {
     fn done(&mut self, partition: &Partition, offset: i64) {
         let mut inner = self.inner.lock();
         if let Some(group) = inner.groups.get_mut(&self.group)
-            && group.owner == Some(self.number)
+            && group.owners.get(partition) == Some(&self.number)
         {
             group.done.insert(partition.clone(), offset);
         }
@@ -266,10 +274,8 @@ impl Consumer for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut inner = self.inner.lock();
-        if let Some(group) = inner.groups.get_mut(&self.group)
-            && group.owner == Some(self.number)
-        {
-            group.owner = None;
+        if let Some(group) = inner.groups.get_mut(&self.group) {
+            group.owners.retain(|_, owner| *owner != self.number);
         }
         inner.wake_all();
     }

@@ -15,8 +15,12 @@ fn broker(partitions: usize, records: usize) -> MemoryBroker {
 }
 
 fn member(broker: &MemoryBroker) -> Box<dyn Consumer> {
+    member_of(broker, &["t"])
+}
+
+fn member_of(broker: &MemoryBroker, topics: &[&str]) -> Box<dyn Consumer> {
     let subscription = Subscription {
-        topics: vec!["t".into()],
+        topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
         group: "g".into(),
         begin: Begin::Oldest,
         read_ahead: 1 << 20,
@@ -104,4 +108,29 @@ async fn a_full_partition_forgets_its_oldest() {
     let read = come(&mut member(&broker));
     assert_eq!(payloads(&read), [b"2", b"3"]);
     assert_eq!(read[0].offset, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_a_group_that_read_different_topics_each_have_their_own() {
+    let broker = broker(1, 100);
+    let mut first = member_of(&broker, &["t", "both"]);
+    let mut second = member_of(&broker, &["u", "both"]);
+    assert!(come(&mut first).is_empty());
+    assert!(come(&mut second).is_empty());
+    for (topic, payload) in [("t", "1"), ("u", "2"), ("both", "3")] {
+        let record = Record {
+            topic: topic.into(),
+            payload: payload.into(),
+            ..Record::default()
+        };
+        broker.send(record).unwrap().await.unwrap();
+    }
+    assert_eq!(payloads(&come(&mut first)), [b"1", b"3"]);
+    assert_eq!(payloads(&come(&mut second)), [b"2"]);
+    first.close().await;
+    assert_eq!(
+        payloads(&come(&mut second)),
+        [b"3"],
+        "nobody was done with it"
+    );
 }
