@@ -262,12 +262,13 @@ impl Node {
             answers: deadline - goodbye,
             refusals: deadline - goodbye / 2,
         };
-        admin.set(Readiness::Stopping);
         base.stop_accepting.cancel();
         base.accepting.close();
+        base.gateway.shut_down(grace);
+        // Whoever sees that it is not ready any more finds its links told.
+        admin.set(Readiness::Stopping);
         // With it go the addresses that push sources keep for their successors.
         drop(running);
-        base.gateway.shut_down(grace);
         let settled = async {
             base.accepting.wait().await;
             // A handshake that was under way may have brought one more link.

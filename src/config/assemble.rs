@@ -68,10 +68,11 @@ pub(super) fn assemble(
         report(tree, problems, diagnostics);
         push::check_destination(&presence.destination(), tree, &names, diagnostics);
     }
+    let labels = node.as_ref().map_or(&[][..], |(node, _)| &node.labels);
     let pipelines = pipelines::pipelines(
         documents,
         &names,
-        (&listeners, &declared),
+        (&listeners, &declared, labels),
         registry,
         diagnostics,
     );

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use node::{Admin, ConfigSource, IdleUsers, Node};
-pub use pipeline::{Entry, Limits, Pipeline};
+pub use pipeline::{Entry, Limits, Pipeline, Rollout};
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;

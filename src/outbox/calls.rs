@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::broker::Delivery;
 use linkgate_filter::{EdgeError, EdgeFailure};
-use linkgate_grpc::{BreakerRules, NoEndpoint, Pool, chain, is_trouble};
+use linkgate_grpc::{BreakerRules, Lease, NoEndpoint, Pool, chain, is_trouble};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -100,16 +100,19 @@ impl<N: Notice> Shared<N> {
     }
 
     async fn call(&self, notices: Vec<N>) -> Told {
-        let mut lease = match self.pool.lease(&[], BreakerRules::default()).await {
-            Ok(lease) => lease,
-            Err(NoEndpoint::NoAddress(why)) => {
-                return Err(EdgeError::new(EdgeFailure::Unreachable, why));
+        let lease = self.pool.lease(&[], BreakerRules::default());
+        let why = match timeout(self.timeout, lease).await {
+            Ok(Ok(lease)) => return self.call_at(lease, notices).await,
+            Ok(Err(NoEndpoint::NoAddress(why))) => why,
+            Ok(Err(NoEndpoint::Resting(_))) => {
+                "it has failed too often and is left alone for a while".to_owned()
             }
-            Err(NoEndpoint::Resting(_)) => {
-                let why = "it has failed too often and is left alone for a while";
-                return Err(EdgeError::new(EdgeFailure::Unreachable, why));
-            }
+            Err(_) => "its name is not resolved in time".to_owned(),
         };
+        Err(EdgeError::new(EdgeFailure::Unreachable, why))
+    }
+
+    async fn call_at(&self, mut lease: Lease, notices: Vec<N>) -> Told {
         let called = match lease.channel(&*self.pool.connector) {
             Ok(channel) => timeout(self.timeout, N::call(channel, notices)).await,
             Err(error) => {

@@ -8,7 +8,7 @@ use super::wait::within;
 
 /// An open link, seen from its client.
 pub(crate) struct Client {
-    socket: Socket,
+    pub(crate) socket: Socket,
     user: String,
 }
 
@@ -89,13 +89,6 @@ impl Client {
         let what = format!("a message for {}", self.user);
         let next = within(&what, self.socket.next()).await;
         let next = next.unwrap_or_else(|ended| panic!("no message for {}: {ended}", self.user));
-        next.unwrap_or_else(|frame| panic!("{}: {frame}", self.user))
-    }
-
-    /// The next message from the gateway, however long it takes. Nothing is lost when it is dropped.
-    pub(crate) async fn next_or_never(&mut self) -> Message {
-        let next = self.socket.next().await;
-        let next = next.unwrap_or_else(|ended| panic!("{} was closed: {ended}", self.user));
         next.unwrap_or_else(|frame| panic!("{}: {frame}", self.user))
     }
 

@@ -174,3 +174,89 @@ async fn a_pending_push_is_sent_again_by_the_filters_that_follow() {
     ann.ack("p-2").await;
     assert_eq!(next.await.unwrap().status().as_str_name(), "DELIVERED");
 }
+
+/// `standard` answers with the message itself; `v2` lets nobody send anything.
+fn trial(rollout: &str) -> String {
+    format!(
+        "  - biz_id: chat
+    listeners: [public]
+    filters: [{{ use: codec }}, {{ id: limit, use: rate_limit, config: {{ per: link, rate: 1000/s, burst: 1000 }} }}, {{ use: ack_retry }}, {{ use: echo }}]
+    {rollout}"
+    )
+}
+
+#[tokio::test]
+async fn a_version_on_trial_is_raised_step_by_step_and_taken_back() {
+    let share = |percent: u32| {
+        trial(&format!(
+            "rollout: {{ version: v2, percent: {percent}, override: {{ limit: {{ rate: 1/h, burst: 1 }} }} }}"
+        ))
+    };
+    let gateway = start(&trial(""), "").await;
+    let mut clients = Vec::new();
+    for user in 0..40 {
+        let name = format!("u{user}");
+        clients.push(Client::connect(&gateway.target(&name)).await);
+    }
+    /// Who is limited: a second message of the trial's users goes no further.
+    async fn tried(clients: &mut [Client], round: u32) -> Vec<usize> {
+        let mut tried = Vec::new();
+        for (user, client) in clients.iter_mut().enumerate() {
+            client.ask(&format!("{round}-1"), "hi").await;
+            if let Answer::Limited(_) = client.ask(&format!("{round}-2"), "hi").await {
+                tried.push(user);
+            }
+        }
+        tried
+    }
+    assert_eq!(tried(&mut clients, 0).await, [0; 0]);
+    let changed = gateway.change(&same(&share(20), ""));
+    assert!((1..20).contains(&changed.links), "{changed:?}");
+    let some = tried(&mut clients, 1).await;
+    assert_eq!(some.len(), changed.links);
+    let changed = gateway.change(&same(&share(60), ""));
+    let more = tried(&mut clients, 2).await;
+    assert_eq!(
+        more.len(),
+        some.len() + changed.links,
+        "only new ones change over"
+    );
+    assert!(some.iter().all(|user| more.contains(user)));
+    let metrics = gateway.metrics().await;
+    for version in ["standard", "v2"] {
+        let labels = [("version", version), ("outcome", "accepted")];
+        assert!(
+            metrics.sum("linkgate_messages_total", &labels) > 0,
+            "{version}"
+        );
+    }
+    assert_eq!(gateway.change(&same(&trial(""), "")).links, more.len());
+    assert_eq!(tried(&mut clients, 3).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_version_that_has_proved_itself_becomes_the_standard_without_a_change_for_its_users() {
+    let limit = "config: { per: link, rate: 1000/s, burst: 1000 }";
+    let next =
+        trial("version: v2").replace(limit, "config: { per: link, rate: 2000/s, burst: 2000 }");
+    let on_trial = "rollout: { version: v2, percent: 100, override: { limit: { rate: 2000/s, burst: 2000 } } }";
+    let gateway = start(&trial(on_trial), "").await;
+    let mut ann = Client::connect(&gateway.target("ann")).await;
+    assert_eq!(gateway.change(&same(&next, "")).links, 0);
+    assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+}
+
+#[tokio::test]
+async fn a_version_for_nodes_with_a_label_runs_on_those_alone() {
+    let labelled = trial(
+        "rollout: { version: v2, labels: [canary], override: { limit: { rate: 1/h, burst: 1 } } }",
+    );
+    for (node, limited) in [("canary", true), ("other", false)] {
+        let more = format!("node: {{ id: n1, labels: [{node}] }}");
+        let gateway = start(&labelled, &more).await;
+        let mut ann = Client::connect(&gateway.target("ann")).await;
+        ann.ask("1", "hi").await;
+        let second = ann.ask("2", "hi").await;
+        assert_eq!(matches!(second, Answer::Limited(_)), limited, "{node}");
+    }
+}

@@ -148,7 +148,10 @@ impl User {
                 return (self.name, self.seen);
             }
             tokio::select! {
-                message = self.client.next_or_never() => self.hear(message).await,
+                message = self.client.socket.next() => {
+                    let message = message.unwrap_or_else(|e| panic!("{} was closed: {e}", self.name));
+                    self.hear(message.unwrap()).await;
+                }
                 _ = turns.tick(), if !resting && self.open.len() < WINDOW => self.send().await,
                 _ = want.changed(), if !resting => {}
             }

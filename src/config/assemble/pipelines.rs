@@ -23,7 +23,7 @@ use crate::pipeline::Share;
 pub(super) fn pipelines(
     documents: &[Tree],
     names: &Names<'_>,
-    (listeners, declared): (&[ListenerConfig], &Declared),
+    (listeners, declared, labels): (&[ListenerConfig], &Declared, &[String]),
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<PipelineConfig> {
@@ -31,6 +31,7 @@ pub(super) fn pipelines(
         names,
         listeners,
         declared,
+        labels,
         registry,
         diagnostics,
         served: BTreeMap::new(),
@@ -49,6 +50,8 @@ struct Builder<'a, 'd> {
     names: &'a Names<'a>,
     listeners: &'a [ListenerConfig],
     declared: &'a Declared,
+    /// The node's own labels.
+    labels: &'a [String],
     registry: &'a Registry,
     diagnostics: &'d mut Diagnostics,
     /// Where the pipeline of each business and listener was defined.
@@ -59,35 +62,63 @@ struct Builder<'a, 'd> {
 
 impl Builder<'_, '_> {
     fn pipeline(&mut self, tree: &Tree) -> Option<PipelineConfig> {
-        let profile = tree.get("profile").and_then(Tree::text);
-        self.used.extend(profile.map(str::to_owned));
         let pipeline: Pipeline = part(tree)?;
         self.check(&pipeline, tree);
-        let steps = self.steps(&pipeline, tree)?;
+        let steps = self.steps(tree);
+        let trial = pipeline.rollout.as_ref().and_then(|rollout| {
+            let steps = self.trial(tree.get("rollout")?, steps.as_deref())?;
+            let share = rollout.percent.map_or(Share::ALL, Share::percent);
+            let version = self.version((&rollout.version, share), &steps, &pipeline, tree)?;
+            Some((rollout.is_on(self.labels), version))
+        });
+        let name = (&*pipeline.version, Share::ALL);
+        let standard = self.version(name, &steps?, &pipeline, tree)?;
+        let trials = trial.filter(|(is_on, _)| *is_on);
+        Some(PipelineConfig {
+            biz_id: pipeline.biz_id,
+            listeners: pipeline.listeners,
+            limits: pipeline.limits,
+            standard,
+            trials: trials.into_iter().map(|(_, version)| version).collect(),
+        })
+    }
+
+    /// One version of a pipeline's filters, prepared.
+    fn version(
+        &mut self,
+        (name, share): (&str, Share),
+        steps: &[Step],
+        pipeline: &Pipeline,
+        tree: &Tree,
+    ) -> Option<VersionConfig> {
         let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
         match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.declared) {
             Ok(plan) => {
-                self.check_form(&plan, &steps, &pipeline, tree);
-                Some(PipelineConfig {
-                    biz_id: pipeline.biz_id,
-                    listeners: pipeline.listeners,
-                    limits: pipeline.limits,
-                    standard: VersionConfig {
-                        name: pipeline.version,
-                        share: Share::ALL,
-                        entries,
-                        plan,
-                    },
-                    trials: Vec::new(),
+                self.check_form(&plan, steps, pipeline, tree);
+                Some(VersionConfig {
+                    name: name.to_owned(),
+                    share,
+                    entries,
+                    plan,
                 })
             }
             Err(problems) => {
                 for problem in problems {
-                    self.show(problem, &steps, tree);
+                    self.show(problem, steps, tree);
                 }
                 None
             }
         }
+    }
+
+    /// The filters of a version on trial: its own, or those of its pipeline, with its overrides.
+    fn trial(&mut self, tree: &Tree, standard: Option<&[Step]>) -> Option<Vec<Step>> {
+        if tree.get("profile").is_some() || tree.get("filters").is_some() {
+            return self.steps(tree);
+        }
+        let mut steps = standard?.to_vec();
+        self.lay_over(&mut steps, tree);
+        Some(steps)
     }
 
     /// What does not need the filters.
@@ -148,17 +179,16 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// The filters with the overrides laid over their configs; `None` if they cannot be told.
-    fn steps(&mut self, pipeline: &Pipeline, tree: &Tree) -> Option<Vec<Step>> {
-        let list = match (&pipeline.profile, &pipeline.filters) {
-            (Some(_), Some(_)) => {
-                let filters = tree.get("filters").map_or(tree.span, key_of);
-                let profile = tree.locate(&Path::from("profile"), Mark::Key);
-                let problem = Diagnostic::at(
-                    filters,
-                    "a pipeline has either `filters` or a `profile`, not both",
-                );
-                let problem = problem.also(profile, "the profile is named here");
+    /// The filters that `tree` names, with the overrides laid over their configs; `None` if they cannot be told.
+    fn steps(&mut self, tree: &Tree) -> Option<Vec<Step>> {
+        let profile = tree.get("profile");
+        self.used
+            .extend(profile.and_then(Tree::text).map(str::to_owned));
+        let list = match (profile, tree.get("filters")) {
+            (Some(profile), Some(filters)) => {
+                let what = "a pipeline has either `filters` or a `profile`, not both";
+                let problem = Diagnostic::at(key_of(filters), what);
+                let problem = problem.also(key_of(profile), "the profile is named here");
                 self.diagnostics.push(
                     problem.hint("remove one of them; `override` changes a profile's filters"),
                 );
@@ -171,20 +201,30 @@ impl Builder<'_, '_> {
                     .push(problem.hint("add `profile: NAME`, or a list of `filters`"));
                 return None;
             }
-            (Some(name), None) => {
-                let Some(profile) = self.names.profiles.get(name.as_str()) else {
-                    let span = tree.locate(&Path::from("profile"), Mark::Value);
+            (Some(profile), None) => {
+                let name = profile.text()?;
+                let Some(list) = self.names.profiles.get(name) else {
                     let known = self.names.profiles.keys().copied();
-                    self.diagnostics
-                        .push_undefined(undefined("profile", name, span, known));
+                    self.diagnostics.push_undefined(undefined(
+                        "profile",
+                        name,
+                        profile.span,
+                        known,
+                    ));
                     return None;
                 };
-                *profile
+                *list
             }
-            (None, Some(_)) => tree.get("filters")?,
+            (None, Some(filters)) => filters,
         };
         // An entry that is wrong has been reported; what follows from it would only confuse.
         let mut steps = Step::read_all(list)?;
+        self.lay_over(&mut steps, tree);
+        Some(steps)
+    }
+
+    /// Lays the overrides of `tree` over the filters' configs.
+    fn lay_over(&mut self, steps: &mut [Step], tree: &Tree) {
         for (id, over) in tree.get("override").into_iter().flat_map(Tree::entries) {
             match steps.iter_mut().find(|step| step.id == id) {
                 Some(step) => step.lay_over(over),
@@ -199,7 +239,6 @@ impl Builder<'_, '_> {
                 }
             }
         }
-        Some(steps)
     }
 
     /// Profiles that no pipeline uses have their filters' names checked; their configs may count on overrides.
@@ -266,6 +305,7 @@ fn within_config(path: &Path) -> Option<Path> {
 }
 
 /// One filter of one pipeline, with the places of all it says.
+#[derive(Clone)]
 struct Step {
     id: String,
     uses: String,

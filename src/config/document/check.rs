@@ -2,8 +2,8 @@
 
 use linkgate_filter::problem::{Path, Problems};
 
-use super::Pipeline;
 use super::pipeline::Trunk;
+use super::{Pipeline, Rollout};
 
 impl Pipeline {
     /// Notes what does not make sense in the pipeline by itself.
@@ -50,6 +50,46 @@ impl Pipeline {
                 .hint("messages are refused at `unsettled_bytes`; only at `in_line` the socket is not read any more");
         }
         limits.trunk.check(problems);
+        if let Some(rollout) = &self.rollout {
+            rollout.check(&self.version, problems);
+        }
+    }
+}
+
+impl Rollout {
+    fn check(&self, standard: &str, problems: &mut Problems) {
+        if self.version.is_empty() || self.version == standard {
+            problems
+                .at(
+                    ["rollout", "version"],
+                    "this version has no name of its own",
+                )
+                .hint(format!("write another name than `{standard}`"));
+        }
+        if self
+            .percent
+            .is_some_and(|share| !(0.0..=100.0).contains(&share))
+        {
+            problems
+                .at(
+                    ["rollout", "percent"],
+                    "a share is between 0 and 100 percent",
+                )
+                .hint("write a number such as `10` or `0.5`");
+        }
+        if self.percent.is_none() && self.labels.is_empty() {
+            problems
+                .at("rollout", "this does not say who is to have the version")
+                .on_key()
+                .hint("write `percent: 10`, or `labels: [...]` of nodes");
+        }
+        let is_empty = self.profile.is_none() && self.filters.is_none();
+        if is_empty && self.overrides.is_empty() {
+            problems
+                .at("rollout", "this version has the same filters")
+                .on_key()
+                .hint("add `override`, `profile` or `filters`");
+        }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Pipeline {
     /// The name of this version of the filters, as metrics show it. Default: standard.
     #[serde(default = "standard")]
     pub version: String,
+    /// Another version of the filters, on trial with some of the users. Default: none.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
     /// What the business may use of a node.
     #[serde(default)]
     pub limits: Limits,
@@ -39,6 +42,42 @@ pub struct Pipeline {
 
 fn standard() -> String {
     "standard".to_owned()
+}
+
+/// Another version of a pipeline's filters, on trial. Its links change over without closing, when it begins, when its share
+/// changes, and when it is taken back. To end it well, make its filters and its `version` those of the pipeline.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// The name of this version, as metrics show it. Another than the pipeline's own.
+    #[schemars(length(min = 1))]
+    pub version: String,
+    /// How many of the users, in percent, from 0 to 100 with up to two decimals. Who is among them depends on the business,
+    /// the user and the version's name alone: the same on each node, and a greater share keeps whom it had. Default: all.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: Option<f64>,
+    /// Only on nodes that have one of these `labels`. Default: on all nodes.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// The name of the profile whose filters it uses. Default: the pipeline's own filters.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Its filters. Default: the pipeline's own.
+    #[serde(default)]
+    pub filters: Option<Vec<Entry>>,
+    /// Changes to the configs of its filters, by the filter's `id`. With the pipeline's own filters they come on top of
+    /// the pipeline's overrides.
+    #[serde(default, rename = "override")]
+    #[schemars(with = "BTreeMap<String, serde_json::Map<String, serde_json::Value>>")]
+    pub overrides: BTreeMap<String, Value>,
+}
+
+impl Rollout {
+    /// Whether a node with these labels takes part.
+    pub(in crate::config) fn is_on(&self, labels: &[String]) -> bool {
+        self.labels.is_empty() || self.labels.iter().any(|label| labels.contains(label))
+    }
 }
 
 /// One filter of a pipeline or profile.
