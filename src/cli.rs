@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand. Only here anything is printed.
 
+mod admin;
 pub mod backend;
 mod bench;
 mod client;
 mod gateway;
+pub mod plan;
 mod quickstart;
 pub mod run;
 pub mod schema;
@@ -60,6 +62,7 @@ enum LogFormat {
 enum Command {
     Run(run::Args),
     Validate(validate::Args),
+    Plan(plan::Args),
     Schema(schema::Args),
     Quickstart(quickstart::Args),
     Client(client::Args),
@@ -76,6 +79,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match cli.command {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
+        Command::Plan(args) => on_runtime(plan::run(args, registry)),
         Command::Schema(args) => schema::run(&args, registry),
         Command::Quickstart(args) => on_runtime(quickstart::run(args, registry)),
         Command::Client(args) => on_runtime(client::run(args)),

@@ -5,6 +5,7 @@
 //! Nothing is opened or started here: `linkgate validate` and `linkgate run` do the same up to this point.
 
 mod assemble;
+pub mod compare;
 mod describe;
 pub mod diagnostics;
 pub mod document;
@@ -143,6 +144,35 @@ impl Invalid {
 /// All problems found.
 pub fn load(paths: &[PathBuf], registry: &Registry) -> Result<Config, Box<Invalid>> {
     read(&Origin::paths(paths), registry).config
+}
+
+/// Reads all that `origin` names and checks what it says together.
+///
+/// # Errors
+/// All problems found.
+pub fn load_from(origin: &Origin, registry: &Registry) -> Result<Config, Box<Invalid>> {
+    read(origin, registry).config
+}
+
+/// The texts of the documents at `path`, by the names of their files. What they mean is not looked at.
+///
+/// # Errors
+/// They cannot be read.
+pub fn documents(path: &std::path::Path) -> Result<BTreeMap<String, String>, Box<Invalid>> {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    files::add(&mut sources, path, &mut diagnostics);
+    if !diagnostics.is_empty() {
+        return Err(Box::new(Invalid {
+            diagnostics,
+            sources,
+        }));
+    }
+    let named = |source: &source::Source| {
+        let name = source.path.file_name()?.to_string_lossy().into_owned();
+        Some((name, source.text.clone()))
+    };
+    Ok(sources.iter().filter_map(named).collect())
 }
 
 /// What reading has come to.

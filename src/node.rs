@@ -8,7 +8,7 @@ mod presence;
 mod pushes;
 mod status;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -140,6 +140,14 @@ impl Node {
     /// # Errors
     /// An address cannot be bound.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, axum::Router::new()).await
+    }
+
+    /// As [`Node::start`]; the admin address answers to `more` too.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub async fn start_with(config: Config, more: axum::Router) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let host = Host {
             clock: Arc::clone(&clock),
@@ -203,7 +211,9 @@ impl Node {
         running.change(config, &base)?;
         if let Some(server) = server {
             let routes = HttpPush::routes(Arc::clone(&running.pushes.http));
-            let routes = routes.merge(status::routes(Arc::clone(&status)));
+            let routes = routes
+                .merge(status::routes(Arc::clone(&status)))
+                .merge(more);
             let (admin, stop) = (Arc::clone(&admin), base.stop_background.clone());
             base.background.spawn(server.run(admin, routes, stop));
         }
@@ -230,6 +240,17 @@ impl Node {
     /// Which configuration runs.
     pub fn status(&self) -> &Arc<Shared> {
         &self.status
+    }
+
+    /// How many links each business has.
+    pub fn links(&self) -> HashMap<Arc<str>, usize> {
+        let mut links = HashMap::new();
+        for link in self.base.links.all() {
+            *links
+                .entry(Arc::clone(&link.info().identity.biz_id))
+                .or_default() += 1;
+        }
+        links
     }
 
     /// The listeners' names and the addresses they have bound.

@@ -5,6 +5,7 @@
 //! what a configuration means, and how a node changes.
 
 mod cache;
+mod questions;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use linkgate_filter::{Clock, Registry};
+use tokio::sync::mpsc;
 
 use self::cache::Cache;
+pub use self::questions::Proposal;
+use self::questions::Question;
 use self::watch::{Mark, Watcher};
 use crate::clock::SystemClock;
+use crate::config::compare::{Difference, compare};
 use crate::config::source::Origin;
 use crate::config::standing::{self, Document, LastGood, Standing, Watched};
-use crate::config::{Config, Invalid, hash_of};
+use crate::config::{self, Config, Invalid, hash_of};
 use crate::node::{Changed, DocumentStatus, Node, Shared, StartError};
 
 /// Reads configurations for a node, and again when they change.
@@ -33,6 +38,18 @@ pub struct Reloader<'a> {
     /// The parts of the first configuration that only a restart changes.
     own: Own,
     first: Option<Read>,
+    questions: Option<mpsc::Receiver<Question>>,
+}
+
+async fn next(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
+    let next = match questions {
+        Some(questions) => questions.recv().await,
+        None => None,
+    };
+    match next {
+        Some(question) => question,
+        None => std::future::pending().await,
+    }
 }
 
 struct Read {
@@ -82,6 +99,7 @@ impl<'a> Reloader<'a> {
             mark: None,
             own: Own::of(&standing.config),
             first: None,
+            questions: None,
         };
         reloader.first = Some(reloader.take(standing));
         Ok(reloader)
@@ -95,7 +113,9 @@ impl<'a> Reloader<'a> {
         let Some(first) = self.first.take() else {
             return Err(StartError::Twice);
         };
-        let node = Node::start(first.config).await?;
+        let (routes, questions) = questions::desk();
+        self.questions = Some(questions);
+        let node = Node::start_with(first.config, routes).await?;
         report(node.status(), &first.documents);
         self.keep();
         Ok(node)
@@ -108,8 +128,53 @@ impl<'a> Reloader<'a> {
             watcher.watch(&self.watched);
             // What came before it was watched is not told.
             self.reload(node);
-            watcher.changed(Self::AUDIT).await;
+            // A question takes the place of a sign of change, so it is looked for one after it.
+            tokio::select! {
+                () = watcher.changed(Self::AUDIT) => {}
+                question = next(&mut self.questions) => self.answer(question, node),
+            }
         }
+    }
+
+    /// Says what a proposal would change.
+    fn answer(&self, Question { proposal, answer }: Question, node: &Node) {
+        let _ = answer.send(
+            self.plan(proposal, node)
+                .map_err(|invalid| invalid.render(false)),
+        );
+    }
+
+    fn plan(&self, proposal: Proposal, node: &Node) -> Result<Vec<Difference>, Box<Invalid>> {
+        let as_it_runs = |(path, text): (&PathBuf, &String)| (path.clone(), Some(text.clone()));
+        let now = Origin {
+            instead: self.good.iter().map(as_it_runs).collect(),
+            ..self.origin.clone()
+        };
+        let mut proposed = proposal.documents;
+        let mut instead = BTreeMap::new();
+        for path in self.good.keys() {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            let text = name.and_then(|name| proposed.remove(&name));
+            if text.is_some() || !self.origin.paths.contains(path) {
+                instead.insert(path.clone(), text);
+            }
+        }
+        let then = Origin {
+            fetched: Some(proposed),
+            instead,
+            ..self.origin.clone()
+        };
+        let now = config::load_from(&now, self.registry)?;
+        let then = config::load_from(&then, self.registry)?;
+        let links = node.links();
+        let mut differences = compare(&now, &then);
+        for part in &mut differences {
+            let of = |biz_id: &String| links.get(biz_id.as_str()).copied().unwrap_or(0);
+            part.links = part.biz_id.as_ref().map(of);
+        }
+        Ok(differences)
     }
 
     /// Reads again, if anything is different.

@@ -51,6 +51,11 @@ impl Share {
         }
     }
 
+    /// In percent.
+    pub fn as_percent(self) -> f64 {
+        f64::from(self.parts) / f64::from(Self::WHOLE) * 100.0
+    }
+
     /// Whether a user belongs to it. By name, business and user alone: the same on each node, and a share that grows
     /// keeps whom it has.
     fn covers(self, version: &str, user: &Identity) -> bool {

@@ -136,6 +136,11 @@ impl FilterType for AckRetry {
         let budget = cx.shared(SharedScope::Node, Budget::default);
         AckRetryFilter::new(Arc::clone(&self.0), session, budget)
     }
+
+    fn risk(&self, next: Option<&Self>) -> Option<String> {
+        let gone = "pushes that clients have not acknowledged yet end as offline, and clients get no answers any more";
+        next.is_none().then(|| gone.to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,13 @@ pub trait FilterType: Sized + Send + Sync + 'static {
 
     /// Opens the filter for one link or trunk shard.
     fn filter(&self, cx: &Open<'_>) -> Self::Filter;
+
+    /// Why whoever plans to put `next` in its place, under the same id, or nothing, should think twice: one sentence
+    /// about what clients or backends would notice. `linkgate plan` says so.
+    fn risk(&self, next: Option<&Self>) -> Option<String> {
+        let _ = next;
+        None
+    }
 }
 
 /// A filter at work: of one link, or of one trunk shard. All calls come from one task, one at a time.

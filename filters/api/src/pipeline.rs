@@ -199,6 +199,19 @@ impl Plan {
         })
     }
 
+    /// What wants care if `next` takes its place: the filter's id, and why. `None`: the pipeline is removed.
+    pub fn risks(&self, next: Option<&Self>) -> Vec<(Arc<str>, String)> {
+        let successor = |slot: &Slot| {
+            let mut slots = next.into_iter().flat_map(|next| &next.slots);
+            slots.find(|other| other.id == slot.id)
+        };
+        let risk = |slot: &Slot| {
+            let next = successor(slot).map(|next| &*next.prepared);
+            Some((Arc::clone(&slot.id), slot.prepared.risk(next)?))
+        };
+        self.slots.iter().filter_map(risk).collect()
+    }
+
     /// What the filters have asked for of what is declared outside.
     pub fn named(&self) -> &BTreeSet<EdgeName> {
         &self.named

@@ -1,5 +1,6 @@
 //! The one list of the filters a program knows, and the erasure of their types.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -22,12 +23,15 @@ pub trait ErasedType: Send + Sync {
 }
 
 /// The prepared value of one YAML entry behind a trait object.
-pub trait Prepared: Send + Sync {
+pub trait Prepared: Any + Send + Sync {
     /// Where the filter may stand.
     fn properties(&self) -> Properties;
 
     /// Opens the filter for one link or trunk shard.
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
+
+    /// Why a change to `next`, or its removal, wants care; one of another type counts as its removal.
+    fn risk(&self, next: Option<&dyn Prepared>) -> Option<String>;
 }
 
 impl<T: FilterType> Prepared for T {
@@ -37,6 +41,11 @@ impl<T: FilterType> Prepared for T {
 
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
         Box::new(self.filter(cx))
+    }
+
+    fn risk(&self, next: Option<&dyn Prepared>) -> Option<String> {
+        let next = next.and_then(|next| (next as &dyn Any).downcast_ref::<Self>());
+        FilterType::risk(self, next)
     }
 }
 

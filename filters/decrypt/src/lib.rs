@@ -146,6 +146,20 @@ impl FilterType for Decrypt {
         let cipher = Cipher::new(ring, cx.link().identity.clone());
         DecryptFilter::new(shared, cipher)
     }
+
+    fn risk(&self, next: Option<&Self>) -> Option<String> {
+        let (ring, Some(next)) = (&self.0.ring, next.map(|next| &next.0.ring)) else {
+            return Some("what clients seal is not opened any more".to_owned());
+        };
+        if (ring.algorithm, ring.mode) != (next.algorithm, next.mode) {
+            return Some("new links need clients that seal in the new way".to_owned());
+        }
+        let missing = ring.missing_in(next);
+        (!missing.is_empty()).then(|| {
+            let keys = missing.join("`, `");
+            format!("what clients still seal under `{keys}` is refused")
+        })
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,13 @@ impl hkdf::KeyType for Length {
 }
 
 impl Ring {
+    /// The ids of keys that are not in `next` any more.
+    pub(crate) fn missing_in(&self, next: &Self) -> Vec<&str> {
+        let kept = |id: &str| next.keys.iter().any(|key| *key.id == *id);
+        let ids = self.keys.iter().map(|key| &*key.id);
+        ids.filter(|id| !kept(id)).collect()
+    }
+
     pub(crate) fn new(
         config: &Config,
         keys: &[Vec<u8>],

@@ -98,6 +98,18 @@ impl FilterType for Dedup {
             },
         }
     }
+
+    fn risk(&self, next: Option<&Self>) -> Option<String> {
+        let why = match next {
+            None => "it is gone",
+            Some(next) if next.0.store != self.0.store => "it remembers in another store",
+            Some(next) if next.0.scope != self.0.scope => "keys belong to others",
+            Some(_) => return None,
+        };
+        Some(format!(
+            "{why}: retries of messages that were accepted before reach the backend again"
+        ))
+    }
 }
 
 /// What is counted, `linkgate_filter_events_total{event}`.
