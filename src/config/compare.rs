@@ -116,7 +116,7 @@ fn listeners(old: &Config, new: &Config, differences: &mut Vec<Difference>) {
                 old.drain.per_second()
             ))),
             (Some(old), Some(new)) if old != new => {
-                differences.push(listener(part("changed"), &old, &new))
+                differences.push(listener(part("changed"), &old, &new));
             }
             _ => {}
         }
@@ -163,7 +163,8 @@ fn pipelines(
         };
         match new.pipelines.iter().find(|is| same(was, is)) {
             None => {
-                differences.push(part("gone").risk("its links are closed at their listeners' pace"))
+                differences
+                    .push(part("gone").risk("its links are closed at their listeners' pace"));
             }
             Some(is) => {
                 let changed = pipeline(part("changed"), was, is, edges);

@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::{Router, get};
-use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// What a node says of its configuration, as `/v1/config` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,17 +65,22 @@ pub struct DocumentStatus {
 
 /// The status as others read it.
 #[derive(Default)]
-pub struct Shared(RwLock<ConfigStatus>);
+pub struct Shared(watch::Sender<ConfigStatus>);
 
 impl Shared {
     /// A copy.
     pub fn get(&self) -> ConfigStatus {
-        self.0.read().clone()
+        self.0.borrow().clone()
     }
 
     /// Changes it.
     pub fn update(&self, change: impl FnOnce(&mut ConfigStatus)) {
-        change(&mut self.0.write());
+        self.0.send_modify(change);
+    }
+
+    /// For those who want to hear of changes.
+    pub fn subscribe(&self) -> watch::Receiver<ConfigStatus> {
+        self.0.subscribe()
     }
 }
 
