@@ -26,6 +26,7 @@ pub struct Chains {
     timer: Timer,
     refusing: bool,
     disconnected: bool,
+    fenced: bool,
 }
 
 /// A chain that finishes what it has.
@@ -68,6 +69,7 @@ impl Chains {
             timer: Timer::default(),
             refusing: false,
             disconnected: false,
+            fenced: false,
         }
     }
 
@@ -121,6 +123,9 @@ impl Chains {
         let mut chain = std::mem::replace(&mut self.current, successor);
         if self.refusing {
             self.current.refuse_business();
+        }
+        if self.fenced {
+            self.current.fence();
         }
         chain.tick(now, Load::default());
         chain.close();
@@ -199,6 +204,7 @@ impl Chains {
 
     /// A later link has taken the session over: what was kept for it is no longer this link's concern.
     pub fn fence(&mut self) {
+        self.fenced = true;
         if let Some(old) = &mut self.retiring {
             old.chain.fence();
         }
