@@ -131,8 +131,12 @@ impl Chain {
     }
 
     /// Sets the time that all which follows sees.
-    pub(crate) fn tick(&mut self, now: Instant, elsewhere: Load) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.core.now = now;
+    }
+
+    /// Says what other chains of the link have unsettled.
+    pub(crate) fn weigh_elsewhere(&mut self, elsewhere: Load) {
         self.elsewhere = elsewhere;
     }
 

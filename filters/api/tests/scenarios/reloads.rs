@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::Command;
+use linkgate_filter::{Command, Limits};
 
-use crate::common::{Desk, Go, kit, labels, ok, received};
+use crate::common::{Desk, Go, kit, kit_with, labels, ok, received};
 use crate::{ANSWERED, PATIENCE, names, outcome};
 
 const OTHER: &str = "[{ use: codec }, { id: ack, use: track, config: { answer: true } }, \
@@ -247,4 +247,47 @@ async fn what_a_replaced_link_has_under_way_keeps_its_timers() {
         first.is_finished(),
         "timers alone do not keep a replaced link"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_in_quick_succession_put_none_off_for_ever() {
+    let _desk = Desk::fresh();
+    let entries =
+        "[{ use: keep }, { id: look, use: wait, config: { down: true } }, { use: test_end }]";
+    let kit = kit(entries);
+    let mut link = kit.link("alice");
+    link.push("stuck", "");
+    let second = Duration::from_secs(1);
+    for _ in 0..PATIENCE.as_secs() + 1 {
+        link.change(&kit.pipeline(entries), PATIENCE);
+        link.advance(second).await;
+    }
+    assert!(
+        !Arc::ptr_eq(link.chains().pipeline(), kit.own()),
+        "a push that stands in line is waited for once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_old_chain_has_just_settled_counts_no_more() {
+    let _desk = Desk::fresh();
+    let limits = Limits {
+        unsettled: 1,
+        ..Limits::default()
+    };
+    let kit = kit_with(limits, ANSWERED);
+    let mut link = kit.link("alice");
+    link.frame("B k1", false);
+    link.change(&kit.pipeline(ANSWERED), PATIENCE);
+    kit.taken().remove(0).settle(ok("one"));
+    let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    let info = Arc::clone(link.info());
+    let frame = linkgate_filter::Message::raw(info, "B k2", false);
+    // As a link reads on in one turn.
+    link.chains().tick();
+    link.chains().poll(cx);
+    link.chains().upstream(frame);
+    link.run().await;
+    assert_eq!(received(&mut link), ["raw ack k1 one"]);
+    assert_eq!(labels(&kit.taken()), ["business k2"]);
 }
