@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Command, Limits};
+use linkgate_filter::{CloseCode, Command, Limits};
 
 use crate::common::{Desk, Go, kit, kit_with, labels, ok, received};
 use crate::{ANSWERED, PATIENCE, names, outcome};
@@ -266,6 +266,65 @@ async fn changes_in_quick_succession_put_none_off_for_ever() {
         !Arc::ptr_eq(link.chains().pipeline(), kit.own()),
         "a push that stands in line is waited for once"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_an_encoder_never_lets_go_brings_the_client_back() {
+    let _desk = Desk::fresh();
+    let entries = "[{ id: seal, use: wait, config: { down: true, mark: nack } }, { use: codec }, \
+                   { id: ack, use: track, config: { answer: true } }, { use: test_end }]";
+    let kit = kit(entries);
+    let mut link = kit.link("alice");
+    link.frame("B k1", false);
+    link.run().await;
+    let kept = kit.taken();
+    link.change(&kit.pipeline(ANSWERED), PATIENCE);
+    link.advance(PATIENCE).await;
+    assert_eq!(link.close_wanted(), None, "it may still come");
+    link.advance(PATIENCE).await;
+    assert_eq!(received(&mut link), names([]));
+    assert_eq!(link.close_wanted(), Some(CloseCode::RETIRED));
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_is_inside_a_filter_at_the_end_is_not_called_a_bug() {
+    let desk = Desk::fresh();
+    let entries = "[{ id: seal, use: wait, config: { down: true } }, { id: p, use: track, config: { pushes: true } }, \
+         { id: look, use: wait, config: { down: true } }, { use: test_end }]";
+    let kit = kit(entries);
+    let mut link = kit.link("alice");
+    let pushes = [
+        link.push("p1", ""),
+        link.push("p2", ""),
+        link.push("p3", ""),
+    ];
+    link.run().await;
+    desk.go("look p1", Go::On);
+    link.run().await;
+    link.change(&kit.pipeline(ANSWERED), PATIENCE);
+    // First in line for the push that stands before `look`, then for the chain.
+    link.advance(PATIENCE).await;
+    link.advance(PATIENCE).await;
+    assert_eq!(
+        outcome(&pushes[0]),
+        "unknown link.retired",
+        "it is tracked, and was given up"
+    );
+    desk.log();
+    // p2 gets as far as `seal` only now, and is tracked there; p3 stays in `look`.
+    desk.go("seal p1", Go::Refuse);
+    desk.go("look p2", Go::On);
+    link.run().await;
+    assert_eq!(desk.gates(), ["look p3", "seal p2"]);
+    link.advance(PATIENCE).await;
+    assert_eq!(outcome(&pushes[1]), "unknown link.retired");
+    assert_eq!(outcome(&pushes[2]), "unknown link.retired");
+    assert_eq!(
+        desk.log(),
+        ["p tracked p2", "p settled p2 unknown link.retired"]
+    );
+    assert!(link.chains().takes_pushes());
 }
 
 #[tokio::test(start_paused = true)]
