@@ -44,6 +44,8 @@ pub(crate) struct Chain {
     ended: bool,
     /// The socket is gone.
     gone: bool,
+    /// Timers alone do not keep the chain: see [`Chain::fence`].
+    fenced: bool,
 }
 
 /// Which part of the pipeline the chain is.
@@ -115,6 +117,7 @@ impl Chain {
             given_up: false,
             ended: false,
             gone: false,
+            fenced: false,
         };
         for slot in 0..chain.slots.len() {
             chain.call(slot, |filter, cx| filter.opened(cx));
@@ -128,8 +131,12 @@ impl Chain {
     }
 
     /// Sets the time that all which follows sees.
-    pub(crate) fn tick(&mut self, now: Instant, elsewhere: Load) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.core.now = now;
+    }
+
+    /// Says what other chains of the link have unsettled.
+    pub(crate) fn weigh_elsewhere(&mut self, elsewhere: Load) {
         self.elsewhere = elsewhere;
     }
 
@@ -182,9 +189,9 @@ impl Chain {
         }
     }
 
-    /// A successor has taken over what the chain kept beyond its messages: forget the timers that kept it alive.
+    /// A successor has taken over what the chain kept beyond its messages: it lives for these alone. Their timers go on.
     pub(crate) fn fence(&mut self) {
-        self.core.timers.clear();
+        self.fenced = true;
     }
 
     /// Lets business messages through to the last step. Says whether they were kept back before.
@@ -296,13 +303,13 @@ impl Chain {
         self.core.lanes.any_from(Direction::Downstream, codec)
     }
 
-    /// Whether nothing is left: no unsettled message, no future, no timer.
+    /// Whether nothing is left: no unsettled message, no future, no timer that something depends on.
     pub(crate) fn is_idle(&self) -> bool {
         let core = &self.core;
         self.ended
             || core.entries.is_empty()
                 && core.tasks.is_empty()
-                && core.timers.is_empty()
+                && (self.fenced || core.timers.is_empty())
                 && core.lanes.is_empty()
     }
 

@@ -26,6 +26,7 @@ pub struct Chains {
     timer: Timer,
     refusing: bool,
     disconnected: bool,
+    fenced: bool,
 }
 
 /// A chain that finishes what it has.
@@ -68,6 +69,7 @@ impl Chains {
             timer: Timer::default(),
             refusing: false,
             disconnected: false,
+            fenced: false,
         }
     }
 
@@ -84,10 +86,12 @@ impl Chains {
             self.next = None;
             return;
         }
+        // The pushes in line have been waited for already, for whatever change.
+        let deadline = self.next.take().and_then(|waiting| waiting.deadline);
         self.next = Some(Box::new(Change {
             pipeline: Arc::clone(pipeline),
             patience,
-            deadline: None,
+            deadline,
         }));
         self.begin_next();
     }
@@ -122,7 +126,11 @@ impl Chains {
         if self.refusing {
             self.current.refuse_business();
         }
-        chain.tick(now, Load::default());
+        if self.fenced {
+            self.current.fence();
+        }
+        chain.tick(now);
+        chain.weigh_elsewhere(Load::default());
         chain.close();
         self.retiring = Some(Box::new(Retiring {
             chain,
@@ -136,12 +144,17 @@ impl Chains {
     /// Sets the time that all which follows sees. Call it when the task has been woken, before anything else.
     pub fn tick(&mut self) {
         let now = self.current.pipeline().host().clock.now();
-        let old = self.retiring.as_mut();
-        let elsewhere = old.map_or(Load::default(), |old| {
-            old.chain.tick(now, Load::default());
-            old.chain.load()
-        });
-        self.current.tick(now, elsewhere);
+        if let Some(old) = &mut self.retiring {
+            old.chain.tick(now);
+        }
+        self.current.tick(now);
+        self.weigh_old();
+    }
+
+    fn weigh_old(&mut self) {
+        let old = self.retiring.as_ref();
+        let load = old.map_or(Load::default(), |old| old.chain.load());
+        self.current.weigh_elsewhere(load);
     }
 
     /// A message from the socket: a whole frame, or, where the pipeline has no codec, whatever it works on.
@@ -199,6 +212,7 @@ impl Chains {
 
     /// A later link has taken the session over: what was kept for it is no longer this link's concern.
     pub fn fence(&mut self) {
+        self.fenced = true;
         if let Some(old) = &mut self.retiring {
             old.chain.fence();
         }
@@ -221,6 +235,7 @@ impl Chains {
         loop {
             self.current.poll(cx);
             self.poll_retiring(cx);
+            self.weigh_old();
             if self.begin_next() {
                 continue;
             }

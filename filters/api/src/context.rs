@@ -158,8 +158,11 @@ impl Open<'_> {
         init: impl FnOnce() -> T,
     ) -> Owned<T> {
         match scope {
-            OwnedScope::Link => self.link.state.owned(self.id, init),
-            OwnedScope::Session => self.link.session.owned(self.id, init),
+            OwnedScope::Link => self.link.state.owned(0, self.id, init),
+            OwnedScope::Session => {
+                let epoch = self.link.epoch;
+                self.link.session.owned(epoch, self.id, init)
+            }
         }
     }
 }

@@ -71,6 +71,12 @@ impl Fault {
         }
     }
 
+    /// What is said of a message that a chain had under way when it was given up.
+    pub(crate) fn retired() -> Self {
+        let fault = Self::gateway("link.retired").effect_unknown().retryable();
+        fault.detail("the pipeline changed and the old one did not finish in time")
+    }
+
     /// A retry helps, after `wait`; zero leaves the pace to the client.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {

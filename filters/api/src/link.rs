@@ -98,6 +98,8 @@ pub struct LinkInfo {
     pub(crate) state: StateTable,
     /// State of the session, which outlives the link for a while.
     pub(crate) session: Arc<StateTable>,
+    /// Which of the session's links this is.
+    pub(crate) epoch: u64,
 }
 
 impl LinkInfo {
@@ -118,6 +120,7 @@ impl LinkInfo {
             peer,
             state,
             session,
+            epoch: 0,
         }
     }
 
@@ -147,9 +150,10 @@ impl LinkInfo {
         &self.session
     }
 
-    /// The link takes part in this session, maybe one that an earlier link has left.
+    /// The link takes this session over, which an earlier link has or has left: that one claims nothing of it any more.
     #[must_use]
     pub fn with_session(mut self, session: Arc<StateTable>) -> Self {
+        self.epoch = session.hand_on();
         self.session = session;
         self
     }

@@ -197,6 +197,18 @@ impl Message {
         }
     }
 
+    /// Whether the message, on its way to the client, answers a business message, as far as that can be told of a frame:
+    /// pushes that nobody keeps have receipts.
+    pub(crate) fn may_answer(&self) -> bool {
+        match self.command {
+            None => !self.has_receipt(),
+            Some(command) => matches!(
+                command,
+                Command::UpstreamAck | Command::UpstreamNack | Command::RateLimitExceeded
+            ),
+        }
+    }
+
     /// Whether the message keeps its place in the order of its direction. Raw messages do, as nobody can tell there
     /// what they are; heartbeats and acknowledgements overtake.
     pub fn is_ordered(&self, direction: Direction) -> bool {

@@ -1,5 +1,6 @@
 //! Receipts: who is told what became of a message.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -125,10 +126,30 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(settler) = self.settler.take() {
-            let fault = Fault::gateway(Self::DROPPED).effect_unknown().retryable();
+            let by_runner = BY_RUNNER.try_with(Cell::get).unwrap_or(false);
+            let fault = if by_runner {
+                Fault::retired()
+            } else {
+                Fault::gateway(Self::DROPPED).effect_unknown().retryable()
+            };
             settler.settle(self.number, Outcome::Unknown(fault));
         }
     }
+}
+
+thread_local!(static BY_RUNNER: Cell<bool> = const { Cell::new(false) });
+
+/// Drops the futures of filters in `work`. The messages in them end because nobody waits any longer, which is no bug of
+/// those filters; only the futures know the messages, so it is the drop that has to tell.
+pub(crate) fn dropped_by_runner<R>(work: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            BY_RUNNER.set(self.0);
+        }
+    }
+    let _reset = Reset(BY_RUNNER.replace(true));
+    work()
 }
 
 impl fmt::Debug for Receipt {

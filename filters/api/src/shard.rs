@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use crate::chain::{Chain, Load};
+use crate::chain::Chain;
 use crate::host::Host;
 use crate::link::{Identity, LinkInfo};
 use crate::pipeline::{Limits, Pipeline, Plan};
@@ -82,7 +82,7 @@ impl Shard {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
             let now = self.chain.pipeline().host().clock.now();
-            self.chain.tick(now, Load::default());
+            self.chain.tick(now);
             self.chain.poll(cx);
             if !self.take_in(cx) {
                 cx.waker().wake_by_ref();

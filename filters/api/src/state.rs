@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,7 +33,11 @@ pub enum OwnedScope {
 
 /// A place for state, by filter id and type.
 #[derive(Default)]
-pub struct StateTable(Mutex<Vec<(Arc<str>, Held)>>);
+pub struct StateTable {
+    held: Mutex<Vec<(Arc<str>, Held)>>,
+    /// How often the table has been handed on.
+    epoch: AtomicU64,
+}
 
 type Held = Arc<dyn Any + Send + Sync>;
 
@@ -42,7 +47,7 @@ impl StateTable {
         filter: &Arc<str>,
         init: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let mut held = self.0.lock();
+        let mut held = self.held.lock();
         for (id, value) in held.iter() {
             if id == filter
                 && let Ok(value) = Arc::clone(value).downcast::<T>()
@@ -55,51 +60,84 @@ impl StateTable {
         value
     }
 
+    /// Claims state for a link that was given the table in `epoch`. Who has handed it on since finds nothing to own, even
+    /// if it claims later than its successor.
     pub(crate) fn owned<T: Send + 'static>(
         &self,
+        epoch: u64,
         filter: &Arc<str>,
         init: impl FnOnce() -> T,
     ) -> Owned<T> {
-        Owned::claim(self.shared(filter, || OwnedCell(Mutex::new((0, init())))))
+        let cell = || OwnedCell(Mutex::new((Owner::default(), init())));
+        if epoch < self.epoch.load(Ordering::Acquire) {
+            return Owned {
+                cell: Arc::new(cell()),
+                owner: Owner::NOBODY,
+            };
+        }
+        Owned::claim(self.shared(filter, cell), epoch)
+    }
+
+    /// The table goes to another link. Says in which epoch.
+    pub(crate) fn hand_on(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     fn in_use(&self) -> bool {
-        self.0
-            .lock()
-            .iter()
-            .any(|(_, value)| Arc::strong_count(value) > 1)
+        let held = self.held.lock();
+        held.iter().any(|(_, value)| Arc::strong_count(value) > 1)
     }
 }
 
 impl fmt::Debug for StateTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StateTable({})", self.0.lock().len())
+        write!(f, "StateTable({})", self.held.lock().len())
     }
 }
 
-struct OwnedCell<T>(Mutex<(u64, T)>);
+struct OwnedCell<T>(Mutex<(Owner, T)>);
+
+/// Who owns a cell: the last to claim it in its latest epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Owner {
+    epoch: u64,
+    claim: u64,
+}
+
+impl Owner {
+    const NOBODY: Self = Self {
+        epoch: u64::MAX,
+        claim: 0,
+    };
+}
 
 /// State that this filter owns until a successor claims it: the chain after a change-over, or the chain of the user's
 /// next link. From then on the old owner is fenced off.
 pub struct Owned<T> {
     cell: Arc<OwnedCell<T>>,
-    claim: u64,
+    owner: Owner,
 }
 
 impl<T> Owned<T> {
-    fn claim(cell: Arc<OwnedCell<T>>) -> Self {
-        let claim = {
+    fn claim(cell: Arc<OwnedCell<T>>, epoch: u64) -> Self {
+        let owner = {
             let mut held = cell.0.lock();
-            held.0 += 1;
-            held.0
+            // Between the look at the table's epoch and this one, a successor may have claimed it.
+            if epoch < held.0.epoch {
+                Owner::NOBODY
+            } else {
+                let claim = held.0.claim + 1;
+                held.0 = Owner { epoch, claim };
+                held.0
+            }
         };
-        Self { cell, claim }
+        Self { cell, owner }
     }
 
     /// Works on the state; `None` once a successor has claimed it. The lock is held for the length of `work`.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let mut held = self.cell.0.lock();
-        (held.0 == self.claim).then(|| work(&mut held.1))
+        (held.0 == self.owner).then(|| work(&mut held.1))
     }
 }
 

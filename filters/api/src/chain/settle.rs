@@ -9,7 +9,7 @@ use crate::core::work::{Step, Work};
 use crate::fault::Fault;
 use crate::filter::Settle;
 use crate::message::Direction;
-use crate::receipt::{Outcome, Receipt};
+use crate::receipt::{Outcome, Receipt, dropped_by_runner};
 
 impl Chain {
     /// Tells the filters that track the message, as far as they answer at once.
@@ -102,7 +102,7 @@ impl Chain {
     /// arrive there; see [`Chain::end`].
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
-        let mut frames = self.core.tasks.keep_downstream();
+        let mut frames = dropped_by_runner(|| self.core.tasks.keep_downstream());
         self.core.timers.clear();
         for message in self.core.lanes.take(Direction::Upstream) {
             frames += usize::from(message.command.is_none());
@@ -129,17 +129,36 @@ impl Chain {
     /// Ends what is left after [`Chain::give_up`]: the chain is idle from here on.
     pub(crate) fn end(&mut self) {
         self.ended = true;
+        let mut lost = self.refuse_downstream();
+        // Pushes that filters have come to track since.
+        for number in self.core.entries.numbers() {
+            self.start(Work::Settle {
+                number,
+                outcome: given_up(),
+            });
+        }
+        lost |= self.refuse_downstream();
+        lost |= dropped_by_runner(|| self.core.tasks.clear());
+        self.core.timers.clear();
+        if lost && !self.gone {
+            // Its message has no answer: let the client come back and send it again.
+            self.core.close_link(CloseCode::RETIRED);
+        }
+    }
+
+    /// Refuses what stands in line on the way to the client. Says whether that may be an answer.
+    fn refuse_downstream(&mut self) -> bool {
+        let mut lost = false;
         for message in self.core.lanes.take(Direction::Downstream) {
+            lost |= message.may_answer();
             let fault = Fault::gateway("link.retired").retryable();
             self.core.settle(message, Outcome::Failed(fault));
             self.run();
         }
-        self.core.tasks.clear();
-        self.core.timers.clear();
+        lost
     }
 }
 
 fn given_up() -> Outcome {
-    let fault = Fault::gateway("link.retired").effect_unknown().retryable();
-    Outcome::Unknown(fault.detail("the pipeline changed and the old one did not finish in time"))
+    Outcome::Unknown(Fault::retired())
 }

@@ -102,8 +102,13 @@ impl Tasks {
         self.0.as_ref().is_none_or(FuturesUnordered::is_empty)
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
+    /// Drops all. Says whether one of them held what may be an answer on its way to the client.
+    pub(crate) fn clear(&mut self) -> bool {
+        let tasks = self.0.take();
+        tasks.iter().flatten().any(|task| match task {
+            Task::Wait { step, .. } => step.answers,
+            Task::Settle { .. } | Task::Spawned { .. } => false,
+        })
     }
 
     /// Whether outcomes are held by filters that still work on them.

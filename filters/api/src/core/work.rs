@@ -26,6 +26,8 @@ pub(crate) struct Step {
     pub(crate) ordered: bool,
     /// It came as a whole frame.
     pub(crate) raw: bool,
+    /// It is, or may be, an answer on its way to the client.
+    pub(crate) answers: bool,
     /// Its entry, where that is known.
     pub(crate) number: Option<u64>,
 }
@@ -37,6 +39,7 @@ impl Step {
             slot,
             ordered: message.is_ordered(direction),
             raw: message.command.is_none(),
+            answers: direction == Direction::Downstream && message.may_answer(),
             number: None,
         }
     }

@@ -1,5 +1,6 @@
 //! The filters, by what they do.
 
+mod ends;
 mod gated;
 mod keeping;
 
@@ -8,6 +9,7 @@ use linkgate_filter::{
     Properties, Registry, Verdict,
 };
 
+use self::ends::{Arrive, Census};
 use self::gated::{Call, Track, Wait};
 use self::keeping::{Hold, Join, Keep, Linger};
 use super::{Desk, label};
@@ -24,6 +26,8 @@ pub fn registry() -> Registry {
         .with::<Call>()
         .with::<Keep>()
         .with::<Linger>()
+        .with::<Arrive>()
+        .with::<Census>()
         .with::<Echo>()
 }
 

@@ -8,6 +8,7 @@ mod filters;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 pub use filters::registry;
 use linkgate_filter::testkit::{TestLink, Testkit};
@@ -28,6 +29,20 @@ pub enum Go {
 struct Inner {
     log: Vec<String>,
     gates: BTreeMap<String, oneshot::Sender<Go>>,
+    arrived: Vec<(u64, String)>,
+    handed: Vec<Message>,
+    fates: BTreeMap<String, bool>,
+    lives: Vec<Life>,
+    /// Chains that are forgotten.
+    dead: usize,
+}
+
+/// The life of a chain, as a `census` in it sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    pub link: u64,
+    pub closed: Option<Instant>,
+    pub dead: bool,
 }
 
 thread_local! {
@@ -64,6 +79,84 @@ impl Desk {
 
     pub fn note(text: impl Into<String>) {
         DESK.with(|desk| desk.borrow_mut().log.push(text.into()));
+    }
+
+    /// What has reached an `arrive` since the last call: link and key, in order.
+    pub fn arrived(&self) -> Vec<(u64, String)> {
+        DESK.with(|desk| std::mem::take(&mut desk.borrow_mut().arrived))
+    }
+
+    pub fn arrive(link: u64, key: &str) {
+        DESK.with(|desk| desk.borrow_mut().arrived.push((link, key.to_owned())));
+    }
+
+    /// What an `arrive` has handed over since the last call.
+    pub fn handed(&self) -> Vec<Message> {
+        DESK.with(|desk| std::mem::take(&mut desk.borrow_mut().handed))
+    }
+
+    pub fn hand(m: Message) {
+        DESK.with(|desk| desk.borrow_mut().handed.push(m));
+    }
+
+    /// What backends said, by key.
+    pub fn fates(&self) -> BTreeMap<String, bool> {
+        DESK.with(|desk| desk.borrow().fates.clone())
+    }
+
+    pub fn fate(key: &str, good: bool) {
+        DESK.with(|desk| desk.borrow_mut().fates.insert(key.to_owned(), good));
+    }
+
+    /// The chains with a `census` there ever were, the oldest first.
+    pub fn lives(&self) -> Vec<Life> {
+        DESK.with(|desk| desk.borrow().lives.clone())
+    }
+
+    /// Forgets the chains that are gone, and what was noted.
+    pub fn forget(&self) {
+        DESK.with(|desk| {
+            let mut desk = desk.borrow_mut();
+            desk.log.clear();
+            desk.dead += desk.lives.len();
+            let gone = desk.lives.iter().take_while(|life| life.dead).count();
+            desk.lives.drain(..gone);
+            desk.dead -= desk.lives.len();
+        });
+    }
+
+    pub fn born(link: u64) -> usize {
+        DESK.with(|desk| {
+            let mut desk = desk.borrow_mut();
+            let lives = &mut desk.lives;
+            lives.push(Life {
+                link,
+                closed: None,
+                dead: false,
+            });
+            let alive = lives.iter().filter(|life| life.link == link && !life.dead);
+            assert!(alive.count() <= 2, "link {link} has more than two chains");
+            desk.dead + desk.lives.len() - 1
+        })
+    }
+
+    pub fn closed(life: usize, at: Instant) {
+        DESK.with(|desk| {
+            let mut desk = desk.borrow_mut();
+            let at_desk = life - desk.dead;
+            desk.lives[at_desk].closed = Some(at);
+        });
+    }
+
+    pub fn died(life: usize) {
+        // A chain may outlive its test's desk.
+        let _ = DESK.try_with(|desk| {
+            let mut desk = desk.borrow_mut();
+            let at_desk = life.checked_sub(desk.dead);
+            if let Some(life) = at_desk.and_then(|at| desk.lives.get_mut(at)) {
+                life.dead = true;
+            }
+        });
     }
 
     /// A second one of the same name is `NAME'`.

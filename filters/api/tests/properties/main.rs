@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod shapes;
+mod steps;
 mod world;
 
 use std::time::Duration;
@@ -14,12 +15,13 @@ use std::time::Duration;
 use linkgate_filter::Limits;
 use proptest::prelude::*;
 
-use crate::shapes::{Shape, Step};
+use crate::shapes::Shape;
+use crate::steps::{Step, Target};
 use crate::world::{Output, World};
 
 const AMPLE: Duration = Duration::from_secs(3600);
 
-fn play(shapes: [Shape; 2], steps: Vec<Step>, limits: Limits, patience: Duration) -> Output {
+fn play(shapes: Vec<Shape>, steps: Vec<Step>, limits: Limits, patience: Duration) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -61,7 +63,7 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_doubled_or_out_of_order(
-        shapes in shapes::shapes(), steps in shapes::steps(), tight in any::<bool>(),
+        shapes in shapes::shapes(), steps in steps::steps(), tight in any::<bool>(),
     ) {
         let limits = if tight { narrow() } else { Limits::default() };
         play(shapes, steps, limits, AMPLE);
@@ -69,20 +71,30 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled_where_changes_run_into_their_deadline(
-        shapes in shapes::shapes(), steps in shapes::steps(), patience in 0_u64..6000,
+        shapes in shapes::shapes(), steps in steps::steps(), patience in 0_u64..6000,
     ) {
         play(shapes, steps, Limits::default(), Duration::from_millis(patience));
     }
 
     #[test]
+    fn nothing_is_lost_or_doubled_where_every_step_meets_a_change(
+        shapes in shapes::shapes(), steps in steps::restless_steps(), tight in any::<bool>(),
+        patience in prop::option::of(0_u64..6000),
+    ) {
+        let limits = if tight { narrow() } else { Limits::default() };
+        play(shapes, steps, limits, patience.map_or(AMPLE, Duration::from_millis));
+    }
+
+    #[test]
     fn a_change_to_an_equal_pipeline_changes_no_output(
         shapes in shapes::shapes(),
-        steps in shapes::timeless_steps(),
+        steps in steps::timeless_steps(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..2), 1..4),
     ) {
         let mut changed = steps.clone();
+        let again = Target { shape: 0, anew: true };
         for (at, user) in changes {
-            changed.insert(at.index(changed.len() + 1), Step::Change(user, false));
+            changed.insert(at.index(changed.len() + 1), Step::Change(user, again));
         }
         let without = play(shapes.clone(), steps, Limits::default(), AMPLE);
         let with = play(shapes, changed, Limits::default(), AMPLE);

@@ -1,17 +1,17 @@
-//! Random pipelines and schedules.
+//! Random pipelines, and such as an operator makes of one by and by.
 
 use proptest::prelude::*;
-
-use crate::common::Go;
+use proptest::sample::{Index, select};
 
 /// A filter, by its habit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Note,
     WaitUp,
     WaitDown,
     WaitAll,
     Track,
+    TrackAll,
     Confirm,
     Hold,
     Pick,
@@ -21,35 +21,38 @@ pub(crate) enum Kind {
 /// A pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
+    /// Begins the ids.
+    ids: &'static str,
     /// Before the codec: work on frames.
     frames: Vec<Kind>,
     /// After it.
     own: Vec<Kind>,
     /// Behind a `join` of so many messages.
     trunk: Option<(usize, Vec<Kind>)>,
+    /// The end calls a backend by itself.
+    calls: bool,
 }
 
 impl Shape {
     /// Whether pushes are kept until the client has got them.
     pub(crate) fn keeps(&self) -> bool {
-        self.own.iter().any(|kind| matches!(kind, Kind::Keep))
+        self.own.contains(&Kind::Keep)
     }
 
-    /// Whether an answer may have to wait on its way to the client.
-    pub(crate) fn waits_with_answers(&self) -> bool {
-        self.frames
-            .iter()
-            .any(|kind| matches!(kind, Kind::WaitDown))
+    /// Under which name.
+    pub(crate) fn keeps_as(&self) -> Option<&'static str> {
+        self.keeps().then_some(self.ids)
     }
 
     pub(crate) fn yaml(&self) -> String {
         let all = |at: &'static str, kinds: &[Kind]| -> Vec<String> {
             let numbered = kinds.iter().enumerate();
             numbered
-                .map(|(n, kind)| kind.yaml(&format!("{at}{n}")))
+                .map(|(n, kind)| kind.yaml(&format!("{at}{n}{}", self.ids), self.ids))
                 .collect()
         };
-        let mut lines = all("frame", &self.frames);
+        let mut lines = vec!["{ use: census }".to_owned()];
+        lines.extend(all("frame", &self.frames));
         lines.push("{ use: codec }".to_owned());
         lines.push("{ id: ack, use: track, config: { answer: true } }".to_owned());
         lines.extend(all("own", &self.own));
@@ -57,106 +60,129 @@ impl Shape {
             lines.push(format!("{{ use: join, config: {{ size: {size} }} }}"));
             lines.extend(all("trunk", trunk));
         }
-        lines.push("{ use: test_end }".to_owned());
+        let calls = self.calls;
+        lines.push(format!(
+            "{{ id: end, use: arrive, config: {{ call: {calls} }} }}"
+        ));
         format!("[{}]", lines.join(", "))
     }
 }
 
 impl Kind {
-    fn yaml(self, id: &str) -> String {
+    fn yaml(self, id: &str, ids: &str) -> String {
         let (name, config) = match self {
             Self::Note => ("note", ""),
             Self::WaitUp => ("wait", "up: true"),
             Self::WaitDown => ("wait", "down: true"),
             Self::WaitAll => ("wait", "up: true, down: true, others: true"),
             Self::Track => ("track", ""),
+            Self::TrackAll => ("track", "pushes: true"),
             Self::Confirm => ("track", "confirm: true"),
             Self::Hold => ("hold", ""),
             Self::Pick => ("pick", ""),
-            // One address in every pipeline, so that pushes move with the session.
-            Self::Keep => return "{ id: keep, use: keep }".to_owned(),
+            // One address wherever it stands, so that pushes move with the session.
+            Self::Keep => return format!("{{ id: keep{ids}, use: keep }}"),
         };
         format!("{{ id: {id}, use: {name}, config: {{ {config} }} }}")
     }
 }
 
-/// Something that happens; the first number says to which of the two users.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
-    Send(usize, bool),
-    Push(usize, bool),
-    Beat(usize),
-    Got(usize),
-    Go(usize, Go),
-    GoAll,
-    Settle(usize, bool),
-    SettleAll,
-    Advance(u64),
-    Run,
-    /// To an equal pipeline, or to the other.
-    Change(usize, bool),
-    Relogin(usize),
-    Leave(usize),
+fn own_kind() -> impl Strategy<Value = Kind> {
+    use Kind::{Confirm, Hold, Note, Pick, Track, TrackAll, WaitAll, WaitDown, WaitUp};
+    select(vec![
+        Note, WaitUp, WaitDown, WaitAll, Track, TrackAll, Confirm, Hold, Pick,
+    ])
 }
 
-/// A pipeline, or two that a link can change between: either both keep pushes, or none does.
-pub(crate) fn shapes() -> impl Strategy<Value = [Shape; 2]> {
-    any::<bool>().prop_flat_map(|keep| [shape(keep), shape(keep)])
+fn trunk() -> impl Strategy<Value = (usize, Vec<Kind>)> {
+    let shared = select(vec![Kind::Note, Kind::WaitUp, Kind::Confirm]);
+    (1_usize..4, prop::collection::vec(shared, 0..3))
 }
 
-fn shape(keep: bool) -> impl Strategy<Value = Shape> {
-    use Kind::{Confirm, Hold, Note, Pick, Track, WaitAll, WaitDown, WaitUp};
-    let frame = prop::sample::select(vec![Note, WaitUp, WaitDown]);
-    let own = prop::sample::select(vec![
-        Note, WaitUp, WaitDown, WaitAll, Track, Confirm, Hold, Pick,
-    ]);
-    let shared = prop::sample::select(vec![Note, WaitUp, Confirm]);
-    let trunk = (1_usize..4, prop::collection::vec(shared, 0..3));
+/// Any pipeline.
+fn shape() -> impl Strategy<Value = Shape> {
+    let frame = select(vec![Kind::Note, Kind::WaitUp, Kind::WaitDown]);
     let parts = (
         prop::collection::vec(frame, 0..2),
-        prop::collection::vec(own, 0..5),
-        prop::option::of(trunk),
-        any::<prop::sample::Index>(),
+        prop::collection::vec(own_kind(), 0..5),
+        prop::option::of(trunk()),
+        prop::option::of(any::<Index>()),
+        any::<bool>(),
     );
-    parts.prop_map(move |(frames, mut own, trunk, at)| {
-        if keep {
+    parts.prop_map(|(frames, mut own, trunk, keep, calls)| {
+        if let Some(at) = keep {
             own.insert(at.index(own.len() + 1), Kind::Keep);
         }
-        Shape { frames, own, trunk }
+        let ids = "";
+        Shape {
+            ids,
+            frames,
+            own,
+            trunk,
+            calls,
+        }
     })
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let user = || 0_usize..2;
-    let go = prop::sample::select(vec![Go::On, Go::On, Go::On, Go::Refuse, Go::Again]);
-    let step = prop_oneof![
-        8 => (user(), prop::bool::weighted(0.1)).prop_map(|(u, bad)| Step::Send(u, bad)),
-        4 => (user(), prop::bool::weighted(0.1)).prop_map(|(u, bad)| Step::Push(u, bad)),
-        1 => user().prop_map(Step::Beat),
-        2 => user().prop_map(Step::Got),
-        6 => (any::<usize>(), go).prop_map(|(pick, go)| Step::Go(pick, go)),
-        5 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(pick, good)| Step::Settle(pick, good)),
-        2 => (1_u64..4000).prop_map(Step::Advance),
-        6 => Just(Step::Run),
-        2 => (user(), any::<bool>()).prop_map(|(u, other)| Step::Change(u, other)),
-        1 => user().prop_map(Step::Relogin),
-        1 => user().prop_map(Step::Leave),
-    ];
-    prop::collection::vec(step, 1..60)
+/// What an operator does to a pipeline.
+#[derive(Clone, Debug)]
+enum Edit {
+    Insert(Index, Kind),
+    Remove(Index),
+    Reverse,
+    Rename,
+    Frame(Kind),
+    Trunk(Option<(usize, Vec<Kind>)>),
+    End,
+    Keep(Index),
+    All(Shape),
 }
 
-/// Steps whose results do not depend on when they come.
-pub(crate) fn timeless_steps() -> impl Strategy<Value = Vec<Step>> {
-    let user = || 0_usize..2;
-    let step = prop_oneof![
-        8 => user().prop_map(|u| Step::Send(u, false)),
-        1 => user().prop_map(|u| Step::Send(u, true)),
-        4 => user().prop_map(|u| Step::Push(u, false)),
-        1 => user().prop_map(Step::Beat),
-        3 => Just(Step::GoAll),
-        3 => Just(Step::SettleAll),
-        1 => (1_u64..2000).prop_map(Step::Advance),
-        5 => Just(Step::Run),
-    ];
-    prop::collection::vec(step, 1..50)
+fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        2 => (any::<Index>(), own_kind()).prop_map(|(at, kind)| Edit::Insert(at, kind)),
+        1 => any::<Index>().prop_map(Edit::Remove),
+        1 => Just(Edit::Reverse),
+        1 => Just(Edit::Rename),
+        1 => select(vec![Kind::WaitUp, Kind::WaitDown]).prop_map(Edit::Frame),
+        2 => prop::option::of(trunk()).prop_map(Edit::Trunk),
+        1 => Just(Edit::End),
+        1 => any::<Index>().prop_map(Edit::Keep),
+        2 => shape().prop_map(Edit::All),
+    ]
 }
+
+impl Edit {
+    fn apply(self, shape: &mut Shape) {
+        let own = &mut shape.own;
+        match self {
+            Self::Insert(at, kind) => own.insert(at.index(own.len() + 1), kind),
+            Self::Remove(at) if !own.is_empty() => drop(own.remove(at.index(own.len()))),
+            Self::Remove(_) => {}
+            Self::Reverse => own.reverse(),
+            Self::Rename => shape.ids = "x",
+            Self::Frame(kind) => shape.frames.insert(0, kind),
+            Self::Trunk(trunk) => shape.trunk = trunk,
+            Self::End => shape.calls = !shape.calls,
+            Self::Keep(_) if own.contains(&Kind::Keep) => own.retain(|kind| *kind != Kind::Keep),
+            Self::Keep(at) => own.insert(at.index(own.len() + 1), Kind::Keep),
+            Self::All(other) => *shape = other,
+        }
+    }
+}
+
+/// As many pipelines that a link can change between: the first, and what became of it by one or two edits each.
+pub(crate) fn shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let edits = || prop::collection::vec(edit(), 1..3);
+    (shape(), edits(), edits()).prop_map(|(first, second, third)| {
+        let mut shapes = vec![first];
+        for edits in [second, third] {
+            let mut next = shapes[shapes.len() - 1].clone();
+            edits.into_iter().for_each(|edit| edit.apply(&mut next));
+            shapes.push(next);
+        }
+        shapes
+    })
+}
+
+pub(crate) const SHAPES: usize = 3;

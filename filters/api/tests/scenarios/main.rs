@@ -10,6 +10,7 @@ mod gone;
 mod order;
 mod panics;
 mod refusals;
+mod reloads;
 mod trunk;
 
 use std::time::Duration;

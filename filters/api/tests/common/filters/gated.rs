@@ -79,6 +79,8 @@ pub struct Track {
     confirm: bool,
     /// Tracks pushes and raw messages too.
     all: bool,
+    /// Tracks pushes too.
+    pushes: bool,
 }
 
 pub struct Tracking {
@@ -99,22 +101,22 @@ impl Tracking {
     }
 
     fn track(&mut self, m: &mut Message, cx: &mut Context<'_>) {
-        if self.config.all || m.command == Some(Command::UpstreamMessage) {
-            cx.track(m, Token(self.keys.len() as u64));
-            Desk::note(format!("{} tracked {}", self.id, m.key));
-            self.keys.push(Some(m.key.clone()));
-        }
+        cx.track(m, Token(self.keys.len() as u64));
+        Desk::note(format!("{} tracked {}", self.id, m.key));
+        self.keys.push(Some(m.key.clone()));
     }
 }
 
 impl Filter for Tracking {
     fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        self.track(&mut m, cx);
+        if self.config.all || m.command == Some(Command::UpstreamMessage) {
+            self.track(&mut m, cx);
+        }
         Verdict::Next(m)
     }
 
     fn downstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        if self.config.all {
+        if self.config.all || self.config.pushes && m.command == Some(Command::DownstreamMessage) {
             self.track(&mut m, cx);
         }
         Verdict::Next(m)

@@ -110,7 +110,7 @@ impl Filter for Joining {
 }
 
 /// Keeps pushes in the session until the client has got them; sends them again every 10 seconds, on a new link at
-/// once, and without a link for a minute.
+/// once, and without a link for a minute. What is left when it goes, and nobody has taken over, is offline.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {}
@@ -201,7 +201,7 @@ impl Filter for Keeping {
             _ => {
                 let left = self.kept.with(std::mem::take).unwrap_or_default();
                 for push in left {
-                    cx.settle(push, Outcome::Failed(Fault::client("keep.offline")));
+                    cx.settle(push, offline());
                 }
             }
         }
@@ -213,6 +213,17 @@ impl Filter for Keeping {
             cx.wake_after(Duration::from_secs(60), Self::LEAVE);
         }
     }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        let left = self.kept.with(std::mem::take).unwrap_or_default();
+        left.into_iter().for_each(|push| push.settle(offline()));
+    }
+}
+
+fn offline() -> Outcome {
+    Outcome::Failed(Fault::client("keep.offline"))
 }
 
 /// Arms a timer of ten seconds in `close`, and notes its end.
