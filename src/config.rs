@@ -8,6 +8,7 @@ mod assemble;
 mod describe;
 pub mod diagnostics;
 pub mod document;
+pub mod etcd;
 mod files;
 mod fill;
 mod parse;
