@@ -38,6 +38,8 @@ mod read;
 #[cfg(feature = "etcd")]
 mod snapshot;
 mod source;
+#[cfg(feature = "etcd")]
+mod status;
 mod url;
 #[cfg(feature = "etcd")]
 mod watch;

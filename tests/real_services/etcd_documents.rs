@@ -2,6 +2,7 @@
 
 mod following;
 mod pushing;
+mod states;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -67,6 +67,10 @@ impl Keys {
         self.below("status/")
     }
 
+    pub(super) fn status(&self, node: &str) -> String {
+        format!("{}{node}", self.statuses())
+    }
+
     pub(super) fn pushing(&self) -> String {
         self.below("pushing")
     }
@@ -131,7 +135,7 @@ mod tests {
         let outside = [
             keys.blob("ff"),
             keys.generation(1),
-            format!("{}n", keys.statuses()),
+            keys.status("n"),
             keys.pushing(),
         ];
         assert!(!outside.iter().any(|key| is_inside(key)));
