@@ -22,6 +22,7 @@ need_build() {
     need libc6-dev /usr/include/stdio.h "headers for the same"
     need g++ c++ "compiles the C++ parts of the Kafka library"
     need make make "builds the Kafka library"
+    need protobuf-compiler protoc "generates the calls of the etcd client"
     need pkg-config pkg-config "finds the TLS library for Kafka"
     need libssl-dev /usr/include/openssl/ssl.h "TLS for the Kafka library"
 }

@@ -9,6 +9,7 @@ pub mod compare;
 mod describe;
 pub mod diagnostics;
 pub mod document;
+pub mod etcd;
 mod files;
 mod fill;
 mod meaning;

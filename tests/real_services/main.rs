@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod etcd_documents;
 mod kafka_edge;
 mod mq_upstream;
 mod pushes;
