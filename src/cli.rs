@@ -4,6 +4,8 @@ mod admin;
 pub mod backend;
 mod bench;
 mod client;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod gateway;
 pub mod plan;
 mod quickstart;
@@ -63,6 +65,12 @@ enum Command {
     Run(run::Args),
     Validate(validate::Args),
     Plan(plan::Args),
+    #[cfg(feature = "etcd")]
+    Push(etcd::PushArgs),
+    #[cfg(feature = "etcd")]
+    Status(etcd::StatusArgs),
+    #[cfg(feature = "etcd")]
+    Rollback(etcd::RollbackArgs),
     Schema(schema::Args),
     Quickstart(quickstart::Args),
     Client(client::Args),
@@ -80,6 +88,12 @@ pub fn main(registry: &Registry) -> ExitCode {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
         Command::Plan(args) => on_runtime(plan::run(args, registry)),
+        #[cfg(feature = "etcd")]
+        Command::Push(args) => on_runtime(etcd::push(args, registry)),
+        #[cfg(feature = "etcd")]
+        Command::Status(args) => on_runtime(etcd::status(args)),
+        #[cfg(feature = "etcd")]
+        Command::Rollback(args) => on_runtime(etcd::rollback(args)),
         Command::Schema(args) => schema::run(&args, registry),
         Command::Quickstart(args) => on_runtime(quickstart::run(args, registry)),
         Command::Client(args) => on_runtime(client::run(args)),

@@ -9,6 +9,7 @@ pub mod compare;
 mod describe;
 pub mod diagnostics;
 pub mod document;
+pub mod documents;
 pub mod etcd;
 mod files;
 mod fill;
@@ -30,6 +31,7 @@ use linkgate_filter::{Entry, Plan, Registry};
 
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
+use etcd::EtcdSource;
 use source::{Origin, Sources};
 use tree::Tree;
 
@@ -155,27 +157,6 @@ pub fn load_from(origin: &Origin, registry: &Registry) -> Result<Config, Box<Inv
     read(origin, registry).config
 }
 
-/// The texts of the documents at `path`, by the names of their files. What they mean is not looked at.
-///
-/// # Errors
-/// They cannot be read.
-pub fn documents(path: &std::path::Path) -> Result<BTreeMap<String, String>, Box<Invalid>> {
-    let mut sources = Sources::default();
-    let mut diagnostics = Diagnostics::default();
-    files::add(&mut sources, path, &mut diagnostics);
-    if !diagnostics.is_empty() {
-        return Err(Box::new(Invalid {
-            diagnostics,
-            sources,
-        }));
-    }
-    let named = |source: &source::Source| {
-        let name = source.path.file_name()?.to_string_lossy().into_owned();
-        Some((name, source.text.clone()))
-    };
-    Ok(sources.iter().filter_map(named).collect())
-}
-
 /// What reading has come to.
 struct Loaded {
     config: Result<Config, Box<Invalid>>,
@@ -235,20 +216,39 @@ pub(crate) fn hash_of(documents: &[standing::Document]) -> String {
     meaning::of_all(&lines)
 }
 
-/// Where the last good version of each document is kept, as the files that are named say.
-pub(crate) fn cache(origin: &Origin) -> Result<Option<PathBuf>, Box<Invalid>> {
+/// Where documents are beside the files that are named, as these say.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    /// An etcd with more documents.
+    pub(crate) etcd: Option<EtcdSource>,
+    /// Where the last good version of each document is kept.
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// What the files that `origin` names say of where documents are. What is wrong with them is told by those who read them.
+pub(crate) fn places(origin: &Origin) -> Places {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     for path in &origin.paths {
         files::add(&mut sources, path, &mut diagnostics);
     }
     let (documents, _) = read::read(&mut sources, None, &mut diagnostics);
-    let cached = documents.iter().find_map(|tree| {
-        let config: document::ConfigSource = read::part(tree.get("config")?)?;
+    let mut places = Places::default();
+    for tree in &documents {
+        let config = tree
+            .get("config")
+            .and_then(read::part::<document::ConfigSource>);
+        let Some(config) = config else {
+            continue;
+        };
         let folder = &sources.get(tree.span.file).folder;
-        Some(folder.join(config.cache?))
-    });
-    Ok(cached)
+        places.cache = config
+            .cache
+            .map(|cache| folder.join(cache))
+            .or(places.cache);
+        places.etcd = config.etcd.map(|etcd| etcd.below(folder)).or(places.etcd);
+    }
+    places
 }
 
 fn is_shared(document: &Tree) -> bool {

@@ -237,6 +237,15 @@ impl Node {
         self.running.lock().change(config, &self.base)
     }
 
+    /// Runs something until the node has stopped: `work` gets what tells it so, and has about a second to end then.
+    pub fn in_background<F>(&self, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.base.stop_background.clone();
+        self.base.background.spawn(work(stop));
+    }
+
     /// Which configuration runs.
     pub fn status(&self) -> &Arc<Shared> {
         &self.status

@@ -6,31 +6,53 @@
 
 mod cache;
 mod questions;
+#[cfg(feature = "etcd")]
+mod remote;
+#[cfg(not(feature = "etcd"))]
+#[path = "reload/no_remote.rs"]
+mod remote;
+mod report;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, Registry};
+use linkgate_filter::Registry;
 use tokio::sync::mpsc;
 
 use self::cache::Cache;
 pub use self::questions::Proposal;
 use self::questions::Question;
+use self::remote::Remote;
+use self::report::{announce, refuse, report};
 use self::watch::{Mark, Watcher};
-use crate::clock::SystemClock;
 use crate::config::compare::{Difference, compare};
+use crate::config::etcd::{EtcdSource, UrlError};
 use crate::config::source::Origin;
 use crate::config::standing::{self, Document, LastGood, Standing, Watched};
-use crate::config::{self, Config, Invalid, hash_of};
-use crate::node::{Changed, DocumentStatus, Node, Shared, StartError};
+use crate::config::{self, Config, Invalid};
+use crate::node::{Node, StartError};
+
+/// What etcd says, so far as it can be read.
+#[derive(Clone, Default, PartialEq)]
+struct Fetched {
+    /// Documents by name.
+    texts: BTreeMap<String, String>,
+    /// Those that have no text, and why.
+    unreadable: BTreeMap<PathBuf, String>,
+}
 
 /// Reads configurations for a node, and again when they change.
 pub struct Reloader<'a> {
     origin: Origin,
     registry: &'a Registry,
     cache: Option<Cache>,
+    remote: Option<Remote>,
+    /// Documents that have no text.
+    unreadable: BTreeMap<PathBuf, String>,
+    /// Why the place that documents come from cannot be reached.
+    unreachable: Option<String>,
     good: LastGood,
     watched: Watched,
     /// What was read last, right or wrong: read again, it says the same.
@@ -41,6 +63,30 @@ pub struct Reloader<'a> {
     questions: Option<mpsc::Receiver<Question>>,
 }
 
+/// Why there is no configuration to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// What is named is wrong, or nothing is right.
+    #[error(transparent)]
+    Invalid(#[from] Box<Invalid>),
+    /// A path that is meant to be a URL of etcd is none.
+    #[error("`{path}` names no etcd: {why}")]
+    Url {
+        /// Without user and password.
+        path: String,
+        /// What is wrong with it.
+        why: UrlError,
+    },
+    /// Documents are in two etcds.
+    #[error("documents can be kept in one etcd only; name one, here or under `config:`")]
+    TwoEtcds,
+    /// etcd is away, and no copy is there.
+    #[error(
+        "{0}\nand there is no copy of its documents to start with: `config: {{ cache: ... }}` says where one is kept"
+    )]
+    Unreachable(String),
+}
+
 async fn next(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
     let next = match questions {
         Some(questions) => questions.recv().await,
@@ -48,6 +94,13 @@ async fn next(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
     };
     match next {
         Some(question) => question,
+        None => std::future::pending().await,
+    }
+}
+
+async fn news(remote: &mut Option<Remote>) -> (Option<Fetched>, Option<String>) {
+    match remote {
+        Some(remote) => remote.changed().await,
         None => std::future::pending().await,
     }
 }
@@ -81,19 +134,47 @@ impl<'a> Reloader<'a> {
     /// Files are read again after so long without a sign of a change, for file systems that give none.
     const AUDIT: Duration = Duration::from_secs(30);
 
-    /// Reads the configuration that the node starts with.
+    /// Reads the configuration that the node starts with: files, directories, and URLs of etcd.
     ///
     /// # Errors
-    /// What is named is wrong, or nothing is right.
-    pub fn begin(paths: &[PathBuf], registry: &'a Registry) -> Result<Self, Box<Invalid>> {
-        let origin = Origin::paths(paths);
-        let cache = crate::config::cache(&origin)?.map(Cache::at);
+    /// What is named is wrong, nothing is right, or etcd is away and no copy is there.
+    pub async fn begin(paths: &[PathBuf], registry: &'a Registry) -> Result<Self, BeginError> {
+        let is_url = |path: &&PathBuf| path.to_str().is_some_and(EtcdSource::is_url);
+        let (urls, paths): (Vec<_>, Vec<_>) = paths.iter().partition(is_url);
+        let paths: Vec<PathBuf> = paths.into_iter().cloned().collect();
+        let mut origin = Origin::paths(&paths);
+        let places = config::places(&origin);
+        let cache = places.cache.map(Cache::at);
         let good = cache.as_ref().map(Cache::read).unwrap_or_default();
-        let standing = standing::load(&origin, registry, &good, BTreeMap::new())?;
+        let mut sources = urls.into_iter().map(url).collect::<Result<Vec<_>, _>>()?;
+        sources.extend(places.etcd);
+        let source = sources.pop();
+        if !sources.is_empty() {
+            return Err(BeginError::TwoEtcds);
+        }
+        let remote = source.map(Remote::new);
+        let (mut unreadable, mut unreachable) = (BTreeMap::new(), None);
+        if let Some(remote) = &remote {
+            let fetched = match remote.read().await {
+                Ok(fetched) => fetched,
+                Err(why) => {
+                    let fetched = copied(&good).ok_or(BeginError::Unreachable(why.clone()))?;
+                    tracing::error!("{why}; starting from the copy of its documents on disk");
+                    unreachable = Some(why);
+                    fetched
+                }
+            };
+            unreadable = fetched.unreadable;
+            origin.fetched = Some(fetched.texts);
+        }
+        let standing = standing::load(&origin, registry, &good, unreadable.clone())?;
         let mut reloader = Self {
             origin,
             registry,
             cache,
+            remote,
+            unreadable,
+            unreachable,
             good: LastGood::new(),
             watched: Watched::default(),
             mark: None,
@@ -116,6 +197,9 @@ impl<'a> Reloader<'a> {
         let (routes, questions) = questions::desk();
         self.questions = Some(questions);
         let node = Node::start_with(first.config, routes).await?;
+        let unreachable = self.unreachable.clone();
+        node.status()
+            .update(|status| status.unreachable = unreachable);
         report(node.status(), &first.documents);
         self.keep();
         Ok(node)
@@ -124,6 +208,9 @@ impl<'a> Reloader<'a> {
     /// Changes the node whenever the configuration changes. Never ends.
     pub async fn run(mut self, node: &Node) {
         let mut watcher = Watcher::new();
+        if let Some(remote) = &mut self.remote {
+            remote.follow(node);
+        }
         loop {
             watcher.watch(&self.watched);
             // What came before it was watched is not told.
@@ -132,7 +219,22 @@ impl<'a> Reloader<'a> {
             tokio::select! {
                 () = watcher.changed(Self::AUDIT) => {}
                 question = next(&mut self.questions) => self.answer(question, node),
+                (fetched, error) = news(&mut self.remote) => self.hear(fetched, error, node),
             }
+        }
+    }
+
+    /// Notes what etcd says now, and whether it can be followed.
+    fn hear(&mut self, fetched: Option<Fetched>, error: Option<String>, node: &Node) {
+        node.status().update(|status| status.unreachable = error);
+        let Some(fetched) = fetched else {
+            return;
+        };
+        let texts = Some(fetched.texts);
+        if (&self.origin.fetched, &self.unreadable) != (&texts, &fetched.unreadable) {
+            self.origin.fetched = texts;
+            self.unreadable = fetched.unreadable;
+            self.mark = None;
         }
     }
 
@@ -185,7 +287,8 @@ impl<'a> Reloader<'a> {
         }
         self.mark = Some(mark);
         let status = node.status();
-        match standing::load(&self.origin, self.registry, &self.good, BTreeMap::new()) {
+        let refused = self.unreadable.clone();
+        match standing::load(&self.origin, self.registry, &self.good, refused) {
             Ok(standing) => self.change(node, standing),
             Err(invalid) => {
                 tracing::error!("the configuration is refused, and what ran goes on:\n{invalid}");
@@ -210,7 +313,8 @@ impl<'a> Reloader<'a> {
                 self.good = before;
                 // Businesses advance without what the system refuses.
                 let blamed = shared.into_iter().map(|path| (path, error.to_string()));
-                self.change_without(node, blamed.collect());
+                let unreadable = self.unreadable.clone();
+                self.change_without(node, blamed.chain(unreadable).collect());
             }
         }
     }
@@ -251,77 +355,24 @@ impl<'a> Reloader<'a> {
     }
 }
 
-fn now() -> i64 {
-    crate::node::unix_ms(SystemClock.wall())
+/// The etcd that a URL names.
+fn url(path: &PathBuf) -> Result<EtcdSource, BeginError> {
+    let text = path.to_string_lossy();
+    EtcdSource::parse_url(&text).map_err(|why| BeginError::Url {
+        path: text.rsplit('@').next().unwrap_or_default().to_owned(),
+        why,
+    })
 }
 
-/// Says of each document what became of it, to the log only what is new.
-fn report(status: &Shared, documents: &[Document]) {
-    let shown = |document: &Document| DocumentStatus {
-        name: document.path.display().to_string(),
-        hash: document.hash.clone(),
-        refused: document.refused.clone(),
-    };
-    let documents_now: Vec<_> = documents.iter().map(shown).collect();
-    let before = status.get();
-    let is_known = |document: &&DocumentStatus| before.documents.contains(document);
-    let refused = documents_now.iter().filter(|own| own.refused.is_some());
-    let new: Vec<_> = refused.filter(|own| !is_known(own)).cloned().collect();
-    for document in &new {
-        let (name, problems) = (&document.name, document.refused.as_deref());
-        let goes_on = match document.hash.is_empty() {
-            true => "it is left out",
-            false => "its last good version goes on",
-        };
-        let problems = problems.unwrap_or_default().trim_end();
-        tracing::error!("{name} is refused, and {goes_on}:\n{problems}");
-    }
-    status.update(|status| {
-        status.accepted = documents_now.iter().all(|own| own.refused.is_none());
-        status.rejected += u64::from(!new.is_empty());
-        status.documents = documents_now;
-        status.hash = hash_of(documents);
-        status.read_at = now();
-        status.refused = None;
-    });
-}
-
-fn announce(status: &Shared, documents: &[Document], changed: Changed, restart: Vec<String>) {
-    let before = status.get();
-    report(status, documents);
-    for part in restart
+/// The documents of etcd among those that were last good, if there are any.
+fn copied(good: &LastGood) -> Option<Fetched> {
+    let name = |path: &PathBuf| path.to_str()?.strip_prefix("etcd:").map(str::to_owned);
+    let texts: BTreeMap<_, _> = good
         .iter()
-        .filter(|part| !before.needs_restart.contains(part))
-    {
-        tracing::warn!("`{part}:` has changed: that takes effect with a restart");
-    }
-    let hash = status.get().hash;
-    let is_change = changed.is_change || hash != before.hash;
-    status.update(|status| {
-        status.generation += u64::from(is_change);
-        if is_change {
-            status.since = now();
-        }
-        status.needs_restart = restart;
-    });
-    if is_change {
-        let Changed { links, leaving, .. } = changed;
-        let (generation, hash) = (before.generation + 1, hash.get(..12).unwrap_or_default());
-        tracing::info!(
-            generation,
-            hash,
-            links,
-            leaving,
-            "the configuration has changed"
-        );
-    }
-}
-
-fn refuse(status: &Shared, why: String) {
-    status.update(|status| {
-        status.accepted = false;
-        status.rejected += 1;
-        status.read_at = now();
-        status.refused = Some(why);
-    });
+        .filter_map(|(path, text)| Some((name(path)?, text.clone())))
+        .collect();
+    (!texts.is_empty()).then(|| Fetched {
+        texts,
+        ..Fetched::default()
+    })
 }

@@ -78,7 +78,7 @@ fn offline(old: &Path, new: &Path, registry: &Registry) -> Result<Vec<Difference
 
 async fn ask(node: &str, new: &Path) -> Result<Vec<Difference>, String> {
     let documents: BTreeMap<String, String> =
-        documents(new).map_err(|invalid| invalid.render(false))?;
+        documents::texts(new).map_err(|invalid| invalid.render(false))?;
     let proposal = serde_json::to_vec(&Proposal { documents }).map_err(|e| e.to_string())?;
     let (status, answer) = admin::call(node, (Method::POST, "/v1/plan"), proposal).await?;
     let said = String::from_utf8_lossy(&answer);

@@ -8,7 +8,8 @@ use linkgate_filter::Registry;
 use linkgate_filter::units::HumanDuration;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::reload::Reloader;
+use super::text;
+use crate::reload::{BeginError, Reloader};
 
 /// Run a node until SIGTERM or Ctrl-C.
 ///
@@ -32,11 +33,15 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args, registry: &Registry) -> ExitCode {
-    let mut reloader = match Reloader::begin(&args.paths, registry) {
+    let mut reloader = match Reloader::begin(&args.paths, registry).await {
         Ok(reloader) => reloader,
-        Err(invalid) => {
+        Err(BeginError::Invalid(invalid)) => {
             let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let _ = write!(io::stderr(), "{}", invalid.render(colour));
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            text::complain(error);
             return ExitCode::FAILURE;
         }
     };

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{Admin, Node};
+use super::etcd::EtcdSource;
 use super::read::{known_part, part, report};
 use super::source::Sources;
 use super::tree::Tree;
@@ -39,6 +40,12 @@ pub(super) fn assemble(
     let admin = only::<Admin>(documents, "admin", diagnostics);
     if let Some((admin, tree)) = &admin {
         addresses.add(admin.address, tree, diagnostics);
+    }
+    for source in documents
+        .iter()
+        .filter_map(|document| document.get("config"))
+    {
+        check_source(source, diagnostics);
     }
     let listeners = listeners(documents, sources, &mut addresses, diagnostics);
     let backends = backends(&names, sources, diagnostics);
@@ -89,6 +96,22 @@ pub(super) fn assemble(
         documents: documents.len(),
         warnings: Warnings::default(),
     })
+}
+
+/// Where the other documents are.
+fn check_source(tree: &Tree, diagnostics: &mut Diagnostics) {
+    let etcd = tree.get("etcd");
+    if let Some((tree, etcd)) = etcd.and_then(|tree| Some((tree, part::<EtcdSource>(tree)?))) {
+        let mut problems = Problems::new();
+        etcd.check(&mut problems);
+        report(tree, problems, diagnostics);
+    }
+    if tree.get("directory").is_none() && etcd.is_none() {
+        let problem = Diagnostic::at(key_of(tree), "this does not say where documents are");
+        diagnostics.push(
+            problem.hint("add `directory: ./conf.d`, or `etcd: { endpoints: [...], prefix: ... }`"),
+        );
+    }
 }
 
 /// The section `key`, which one document at most may have.

@@ -163,9 +163,13 @@ fn has_known_schema(tree: &mut Tree, diagnostics: &mut Diagnostics) -> bool {
                 span,
                 format!("this build does not read schema `{}`", shown.trim()),
             );
-            diagnostics.push_unread(problem.hint(format!(
-                "it reads schema {SCHEMA}: write `schema: {SCHEMA}`"
-            )));
+            let is_later = version.as_u64().is_some_and(|said| said > SCHEMA.into());
+            diagnostics.push_unread(problem.hint(if is_later {
+                let own = env!("CARGO_PKG_VERSION");
+                format!("linkgate {own} reads schema {SCHEMA}: this is for a later version")
+            } else {
+                format!("it reads schema {SCHEMA}: write `schema: {SCHEMA}`")
+            }));
             false
         }
     }

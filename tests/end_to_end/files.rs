@@ -44,7 +44,9 @@ fn folder() -> TempDir {
 async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
     let registry = linkgate_filters::all();
     let paths = [path.to_owned()];
-    let mut reloader = Reloader::begin(&paths, &registry).unwrap_or_else(|e| panic!("{e}"));
+    let mut reloader = Reloader::begin(&paths, &registry)
+        .await
+        .unwrap_or_else(|e| panic!("{e}"));
     let node = reloader.start().await.unwrap();
     tokio::select! {
         () = reloader.run(&node) => {}

@@ -13,6 +13,7 @@
 mod common;
 
 mod etcd_documents;
+mod etcd_nodes;
 mod kafka_edge;
 mod mq_upstream;
 mod pushes;

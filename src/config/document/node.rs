@@ -9,6 +9,8 @@ use linkgate_filter::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::etcd::EtcdSource;
+
 /// Who this node is: shown as labels of the metric `linkgate_node_info`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,13 +87,17 @@ pub struct Admin {
     pub address: SocketAddr,
 }
 
-/// Where the other documents are.
+/// Where the other documents are. A document that stands on the machine itself takes the place of one of the same name in
+/// etcd.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigSource {
     /// A directory whose `*.yaml` and `*.yml` files are read too. Begins at the folder of this document.
     #[serde(default)]
     pub directory: Option<PathBuf>,
+    /// An etcd whose documents are read too. Relative paths in them begin at the folder that the node was started in.
+    #[serde(default)]
+    pub etcd: Option<EtcdSource>,
     /// A directory of this node for the last good version of each document, for a start at which one is wrong or cannot be
     /// had. It may hold secrets that stand in documents; only this user can read it. Begins at the folder of this document.
     /// Default: none is kept.

@@ -61,6 +61,16 @@ impl fmt::Display for EtcdSource {
 impl EtcdSource {
     const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 
+    /// The same with relative paths begun at `folder`.
+    pub(crate) fn below(mut self, folder: &std::path::Path) -> Self {
+        if let Some(tls) = &mut self.tls {
+            for path in [&mut tls.ca, &mut tls.cert, &mut tls.key] {
+                *path = path.take().map(|path| folder.join(path));
+            }
+        }
+        self
+    }
+
     pub(super) fn timeout() -> HumanDuration {
         Duration::from_secs(5).into()
     }

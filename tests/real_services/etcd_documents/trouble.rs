@@ -5,9 +5,9 @@ use std::time::Duration;
 use etcd_client::CompactionOptions;
 
 use super::{Documents, Follower, TIMING, Timing, key, open, push_now, raw, source};
-use crate::common::quiet::Quiet;
 use crate::common::wait::until;
 use crate::services::Etcd;
+use crate::services::Quiet;
 
 #[tokio::test]
 async fn an_etcd_that_was_away_is_followed_again() {
