@@ -7,10 +7,12 @@
 #   scripts/bench.sh memory     the idle links alone
 #   scripts/bench.sh batch      grpc_upstream with and without batch before it, against `linkgate backend`
 #   scripts/bench.sh dedup      echo with and without dedup before it, on a Redis of its own (redis-server)
+#   scripts/bench.sh reload     changes of a file: how long until all links run them, and what they cost traffic
 #   scripts/bench.sh push       pushes from the topic bench_push of the Kafka at KAFKA (127.0.0.1:9092), with reports
 #
 # LINKS (100; batch: 200), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001), GATEWAY_PORT (8080) and
-# BACKEND_PORT (50051), REDIS_PORT (6390), PUSH_LINKS (5000) change the load; DEPTHS (16) those of batch, BATCH its config; BARE_ECHO_FLAGS=--per-message makes
+# BACKEND_PORT (50051), REDIS_PORT (6390), PUSH_LINKS (5000), RELOAD_LINKS (19000), PIPELINES (1000), ADMIN_PORT (9901)
+# change the load; DEPTHS (16) those of batch, BATCH its config; BARE_ECHO_FLAGS=--per-message makes
 # the bare server flush every message.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,6 +23,7 @@ WHAT=${1:-all}
 BATCH_LINKS=${LINKS:-200} LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} IDLE_LINKS=${IDLE_LINKS:-15000}
 ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080} BACKEND_PORT=${BACKEND_PORT:-50051}
 REDIS_PORT=${REDIS_PORT:-6390} KAFKA=${KAFKA:-127.0.0.1:9092} PUSH_LINKS=${PUSH_LINKS:-5000}
+RELOAD_LINKS=${RELOAD_LINKS:-19000} PIPELINES=${PIPELINES:-1000} ADMIN_PORT=${ADMIN_PORT:-9901}
 TARGET=${CARGO_TARGET_DIR:-target}/release
 WORK=$(mktemp -d)
 SERVER=
@@ -49,6 +52,7 @@ serve() {
         "$TARGET/examples/bare_echo" "127.0.0.1:$ECHO_PORT" ${BARE_ECHO_FLAGS:-} & ;;
     linkgate) "$TARGET/linkgate" --log warn run "$WORK/echo-bench.yaml" & ;;
     single | batch | plain | dedup | push) "$TARGET/linkgate" --log warn run "$WORK/$1.yaml" & ;;
+    reload) "$TARGET/linkgate" --log warn run "$WORK/conf" & ;;
     esac
     SERVER=$!
     tries=0
@@ -218,6 +222,89 @@ EOF
     end
 }
 
+# profile BURST: the filters of all businesses, with this limit.
+profile() {
+    cat > "$WORK/platform.new" <<EOF
+schema: 1
+admin: { address: "127.0.0.1:$ADMIN_PORT" }
+listeners:
+  - name: bench
+    address: 127.0.0.1:$GATEWAY_PORT
+    auth: insecure_query
+    websocket: { max_frames: 1000000/s, max_bytes_per_second: 1GiB }
+    admission: { handshakes_per_ip: 1024 }
+profiles:
+  standard:
+    - use: codec
+    - { use: rate_limit, config: { per: link, rate: 1000000/s, burst: $1 } }
+    - use: ack_retry
+    - use: echo
+EOF
+    mv "$WORK/platform.new" "$WORK/conf/platform.yaml"
+}
+
+# counted METRIC: what the gateway has counted.
+counted() {
+    curl -s "http://127.0.0.1:$ADMIN_PORT/metrics" | sed -n "s/^$1 //p"
+}
+
+milliseconds() {
+    echo $(($(date +%s%N) / 1000000))
+}
+
+reload() {
+    mkdir "$WORK/conf"
+    profile 1000000
+    {
+        echo "schema: 1"
+        echo "pipelines:"
+        n=1
+        while [ $n -lt "$PIPELINES" ]; do
+            echo "  - { biz_id: biz$n, listeners: [bench], profile: standard }"
+            n=$((n + 1))
+        done
+        echo "  - { biz_id: bench, listeners: [bench], profile: standard }"
+    } > "$WORK/conf/businesses.yaml"
+
+    serve reload
+    for name in still changing; do
+        if [ $name = changing ]; then
+            (
+                n=0
+                while :; do
+                    n=$((n + 1))
+                    profile $((1000000 + n))
+                    sleep 1
+                done
+            ) &
+            BACKEND=$!
+        fi
+        load reload --links "$LINKS" --depth 1 --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
+            > "$WORK/$name.json"
+        [ $name = still ] || { kill $BACKEND; BACKEND=; }
+        echo "$PIPELINES pipelines, $LINKS links, $name: $(figures $name)"
+    done
+    echo "a change of all pipelines each second: p99 is $(awk -v this="$(field p99_us < "$WORK/changing.json")" \
+        -v other="$(field p99_us < "$WORK/still.json")" 'BEGIN { printf "%#.3g\n", this / other }') times that without"
+
+    load reload --mode idle --links "$RELOAD_LINKS" --duration 15s --server-pid $SERVER > "$WORK/idle.txt" &
+    BACKEND=$!
+    until [ "$(counted linkgate_links)" -ge "$RELOAD_LINKS" ] 2>/dev/null; do
+        sleep 0.2
+    done
+    sleep 1
+    before=$(counted linkgate_links_changed_total)
+    profile 2000000
+    begun=$(milliseconds)
+    until [ $(($(counted linkgate_links_changed_total) - before)) -ge "$RELOAD_LINKS" ]; do
+        sleep 0.02
+    done
+    echo "$PIPELINES pipelines, $RELOAD_LINKS links: $(($(milliseconds) - begun)) ms from the change of a file to the last link"
+    wait $BACKEND
+    BACKEND=
+    end
+}
+
 memory() {
     for name in bare linkgate; do
         serve $name
@@ -233,7 +320,7 @@ all)
     memory
     batch
     ;;
-cpu | memory | batch | dedup | push) "$WHAT" ;;
+cpu | memory | batch | dedup | push | reload) "$WHAT" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2

@@ -6,9 +6,10 @@ mod links;
 mod listeners;
 mod presence;
 mod pushes;
+mod running;
 mod status;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,19 +24,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::gateway::Gateway;
-use self::listeners::Listeners;
-use self::presence::Teller;
-use self::pushes::{Around, Pushes};
+pub use self::running::Changed;
+use self::running::Running;
 use self::status::StatusMetrics;
 pub(crate) use self::status::unix_ms;
 pub use self::status::{ConfigStatus, DocumentStatus, Shared};
 use crate::admin::{Admin, AdminServer, Readiness};
 use crate::clock::SystemClock;
 use crate::config::{Config, document};
-use crate::edges::{self, OpenEdges};
+use crate::edges;
 use crate::link::{Grace, LinkManager, LinkMetrics};
 use crate::listener::{ListenError, ListenerMetrics};
-use crate::pipeline::{Generation, Generations, PipelineMetrics};
+use crate::pipeline::{Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 
@@ -107,26 +107,6 @@ struct Base {
     stop_background: CancellationToken,
 }
 
-/// What a configuration has made of the node.
-struct Running {
-    host: Arc<Host>,
-    edges: OpenEdges,
-    listeners: Listeners,
-    pushes: Pushes,
-    presence: Teller,
-}
-
-/// What a change has come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
-    /// Whether anything has changed at all.
-    pub is_change: bool,
-    /// Links that change over to other filters.
-    pub links: usize,
-    /// Links that nothing serves any more: they are closed at their listener's pace.
-    pub leaving: usize,
-}
-
 /// How often the state of users without links is looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -190,13 +170,8 @@ impl Node {
             background: TaskTracker::new(),
             stop_background: CancellationToken::new(),
         };
-        let mut running = Running {
-            host: Arc::new(host),
-            edges: OpenEdges::default(),
-            listeners: Listeners::default(),
-            pushes: Pushes::default(),
-            presence: Teller::default(),
-        };
+        let swept = sweep(Arc::clone(&host.states), base.stop_background.clone());
+        let mut running = Running::new(host);
         let server = match &config.admin {
             Some(config) => {
                 let bound = AdminServer::bind(config.address).await;
@@ -207,10 +182,9 @@ impl Node {
         let admin_address = server
             .as_ref()
             .and_then(|server| server.local_address().ok());
-        let swept = sweep(Arc::clone(&running.host), base.stop_background.clone());
         running.change(config, &base)?;
         if let Some(server) = server {
-            let routes = HttpPush::routes(Arc::clone(&running.pushes.http));
+            let routes = HttpPush::routes(running.http());
             let routes = routes
                 .merge(status::routes(Arc::clone(&status)))
                 .merge(more);
@@ -262,14 +236,19 @@ impl Node {
         links
     }
 
+    /// What has changed and takes a restart to have an effect, as a word or two each.
+    pub fn needs_restart(&self) -> Vec<String> {
+        self.running.lock().needs_restart()
+    }
+
     /// The listeners' names and the addresses they have bound.
     pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        self.running.lock().listeners.addresses()
+        self.running.lock().listeners()
     }
 
     /// The addresses at which backends push.
     pub fn push_sources(&self) -> Vec<SocketAddr> {
-        self.running.lock().pushes.addresses()
+        self.running.lock().push_sources()
     }
 
     /// The admin address, if there is one.
@@ -320,79 +299,6 @@ impl Node {
     }
 }
 
-impl Running {
-    fn change(&mut self, mut config: Config, base: &Base) -> Result<Changed, StartError> {
-        // What can fail, and changes nothing.
-        let clock = &self.host.clock;
-        let edges = self.edges.next(&config.stores, &config.brokers, clock)?;
-        let host = Arc::new(Host {
-            edges: edges.edges(),
-            ..(*self.host).clone()
-        });
-        let listeners = self
-            .listeners
-            .next(&config.listeners, &base.counted.listeners)?;
-        let around = Around {
-            router: &base.router,
-            generations: &base.generations,
-            edges: &host.edges,
-            backends: &config.backends,
-            node: &base.id,
-        };
-        let pushes = self.pushes.next(&config.push, &around)?;
-
-        // What cannot.
-        let own_limits = generation::push_limits(&config.pipelines);
-        base.router.set_limits(&config.push.limits, own_limits);
-        let before = base.generations.load_full();
-        let (next, shards) = generation::next(&before, &mut config, &host);
-        for shard in shards {
-            base.background.spawn(shard.run());
-        }
-        let next = Arc::new(next);
-        base.generations.store(Arc::clone(&next));
-        let (links, leaving) = links::change_over(&base.links, &before, &next);
-        retire(&before, &next);
-        let changed = Changed {
-            is_change: listeners.is_change(&self.listeners)
-                || pushes.is_change(&self.pushes)
-                || !before.is_same(&next),
-            links,
-            leaving: leaving.len(),
-        };
-        let generations = Arc::clone(&base.generations);
-        let let_go = links::let_go(leaving, generations, base.stop_accepting.clone());
-        if changed.leaving > 0 {
-            base.accepting.spawn(let_go);
-        }
-        let accepting = (&base.accepting, &base.stop_accepting);
-        self.listeners.make(listeners, &base.gateway, accepting);
-        self.pushes.make(pushes, accepting);
-        self.presence.change(
-            config.presence.as_ref(),
-            (&base.id, &host, &config.backends),
-            (&base.links, &base.counted.presence),
-            (&base.background, &base.stop_background),
-        );
-        self.edges = edges;
-        self.host = host;
-        Ok(changed)
-    }
-}
-
-/// Has the trunks of pipelines that are no more gather no more.
-fn retire(before: &Generation, next: &Generation) {
-    let kept: HashSet<_> = next
-        .versions()
-        .map(|version| Arc::as_ptr(&version.pipeline))
-        .collect();
-    for version in before.versions() {
-        if !kept.contains(&Arc::as_ptr(&version.pipeline)) {
-            version.pipeline.retire();
-        }
-    }
-}
-
 /// What the rooms count.
 #[derive(Default)]
 struct Counted {
@@ -427,14 +333,14 @@ fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn sweep(host: Arc<Host>, stop: CancellationToken) {
+async fn sweep(states: Arc<States>, stop: CancellationToken) {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     while stop
         .run_until_cancelled(tokio::time::sleep(SWEEP))
         .await
         .is_some()
     {
-        host.states.sweep(host.clock.now());
+        states.sweep(SystemClock.now());
         // A worker gives freed memory back before it sleeps. One that sleeps since its links went has to wake for that.
         for _ in 0..workers {
             tokio::spawn(async {

@@ -15,7 +15,7 @@ mod report;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linkgate_filter::Registry;
@@ -126,7 +126,7 @@ impl Own {
     fn changed(&self, other: &Self) -> Vec<String> {
         let pairs = self.0.iter().zip(&other.0);
         let changed = pairs.filter(|(one, other)| one != other);
-        changed.map(|(one, _)| one.0.to_owned()).collect()
+        changed.map(|(one, _)| format!("`{}:`", one.0)).collect()
     }
 }
 
@@ -146,7 +146,10 @@ impl<'a> Reloader<'a> {
         let places = config::places(&origin);
         let cache = places.cache.map(Cache::at);
         let good = cache.as_ref().map(Cache::read).unwrap_or_default();
-        let mut sources = urls.into_iter().map(url).collect::<Result<Vec<_>, _>>()?;
+        let mut sources = urls
+            .into_iter()
+            .map(|path| url(path))
+            .collect::<Result<Vec<_>, _>>()?;
         sources.extend(places.etcd);
         let source = sources.pop();
         if !sources.is_empty() {
@@ -298,12 +301,13 @@ impl<'a> Reloader<'a> {
     }
 
     fn change(&mut self, node: &Node, standing: Standing) {
-        let restart = self.own.changed(&Own::of(&standing.config));
+        let mut restart = self.own.changed(&Own::of(&standing.config));
         let before = self.good.clone();
         let shared = standing.shared.clone();
         let read = self.take(standing);
         match node.change(read.config) {
             Ok(changed) => {
+                restart.extend(node.needs_restart());
                 announce(node.status(), &read.documents, changed, restart);
                 self.keep();
             }
@@ -356,7 +360,7 @@ impl<'a> Reloader<'a> {
 }
 
 /// The etcd that a URL names.
-fn url(path: &PathBuf) -> Result<EtcdSource, BeginError> {
+fn url(path: &Path) -> Result<EtcdSource, BeginError> {
     let text = path.to_string_lossy();
     EtcdSource::parse_url(&text).map_err(|why| BeginError::Url {
         path: text.rsplit('@').next().unwrap_or_default().to_owned(),

@@ -14,6 +14,8 @@ pub struct LinkMetrics {
     /// Links without one that still settle messages or keep a session.
     pub(super) parked: Gauge,
     pub(super) closed: Family<Closed, Counter>,
+    /// Changes to other filters.
+    pub(super) changed: Counter,
     pub(super) frames_in: Counter,
     pub(super) frames_out: Counter,
     pub(super) bytes_in: Counter,
@@ -49,6 +51,11 @@ impl LinkMetrics {
             "links_closed",
             "Links closed, by reason",
             self.closed.clone(),
+        );
+        registry.register(
+            "links_changed",
+            "Changes of links to other filters",
+            self.changed.clone(),
         );
         registry.register(
             "frames_received",

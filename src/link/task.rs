@@ -133,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         let orders = self.entered.handle.mailbox.take_orders(cx.waker());
         if let Some((pipeline, patience)) = orders.change {
             self.chains.change(&pipeline, patience);
+            self.entered.metrics.changed.inc();
         }
         if let Some(notice) = orders.notice {
             self.chains.downstream(notice);

@@ -17,9 +17,22 @@ pub(super) struct Listeners(BTreeMap<String, Open>);
 
 struct Open {
     config: ListenerConfig,
+    /// What of its config it was bound with.
+    bound: Fixed,
     address: SocketAddr,
     control: Control,
     stop: CancellationToken,
+}
+
+/// What of a config only a new listener takes.
+#[derive(PartialEq)]
+struct Fixed(bool, u32, u32);
+
+impl Fixed {
+    fn of(config: &ListenerConfig) -> Self {
+        let handshakes = config.admission.max_handshakes;
+        Self(config.reuse_port, config.backlog, handshakes)
+    }
 }
 
 /// What becomes of a listener.
@@ -81,6 +94,7 @@ impl Listeners {
                     let open = Open {
                         address: listener.local_address().unwrap_or(config.address),
                         control: listener.control(),
+                        bound: Fixed::of(&config),
                         stop: stop.child_token(),
                         config,
                     };
@@ -95,6 +109,19 @@ impl Listeners {
         for open in before.values() {
             open.stop.cancel();
         }
+    }
+
+    /// What has changed of them and takes a restart.
+    pub(super) fn needs_restart(&self) -> Vec<String> {
+        let changed = self
+            .0
+            .values()
+            .filter(|open| open.bound != Fixed::of(&open.config));
+        let name = |open: &Open| {
+            let name = &open.config.name;
+            format!("reuse_port, backlog or max_handshakes of the listener {name}")
+        };
+        changed.map(name).collect()
     }
 
     /// Their names and the addresses they have bound.

@@ -54,7 +54,7 @@ pub(super) fn announce(
         .iter()
         .filter(|part| !before.needs_restart.contains(part))
     {
-        tracing::warn!("`{part}:` has changed: that takes effect with a restart");
+        tracing::warn!("{part} has changed: that takes effect with a restart");
     }
     let hash = status.get().hash;
     let is_change = changed.is_change || hash != before.hash;

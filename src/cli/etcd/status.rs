@@ -135,7 +135,7 @@ fn show_refused(status: &ConfigStatus) {
     }
     for part in &status.needs_restart {
         text::say(format_args!(
-            "  ! `{part}:` has changed, which takes effect with a restart"
+            "  ! {part} has changed, which takes effect with a restart"
         ));
     }
 }

@@ -1,0 +1,142 @@
+//! What a configuration has made of the node, and how another one takes its place.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use linkgate_filter::Host;
+
+use super::listeners::Listeners;
+use super::presence::Teller;
+use super::pushes::{Around, Pushes};
+use super::{Base, StartError, generation, links};
+use crate::config::Config;
+use crate::edges::OpenEdges;
+use crate::pipeline::Generation;
+use crate::push::HttpSlot;
+
+/// What a configuration has made of the node.
+pub(super) struct Running {
+    host: Arc<Host>,
+    edges: OpenEdges,
+    listeners: Listeners,
+    pushes: Pushes,
+    presence: Teller,
+}
+
+/// What a change has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Whether anything has changed at all.
+    pub is_change: bool,
+    /// Links that change over to other filters.
+    pub links: usize,
+    /// Links that nothing serves any more: they are closed at their listener's pace.
+    pub leaving: usize,
+}
+
+impl Running {
+    /// Nothing yet, but the parts of a node that chains work with.
+    pub(super) fn new(host: Host) -> Self {
+        Self {
+            host: Arc::new(host),
+            edges: OpenEdges::default(),
+            listeners: Listeners::default(),
+            pushes: Pushes::default(),
+            presence: Teller::default(),
+        }
+    }
+
+    /// Where the admin address finds the source that takes pushes by HTTP.
+    pub(super) fn http(&self) -> HttpSlot {
+        Arc::clone(&self.pushes.http)
+    }
+
+    pub(super) fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners.addresses()
+    }
+
+    pub(super) fn push_sources(&self) -> Vec<SocketAddr> {
+        self.pushes.addresses()
+    }
+
+    pub(super) fn needs_restart(&self) -> Vec<String> {
+        self.listeners.needs_restart()
+    }
+
+    /// Changes over to another configuration.
+    pub(super) fn change(
+        &mut self,
+        mut config: Config,
+        base: &Base,
+    ) -> Result<Changed, StartError> {
+        // What can fail, and changes nothing.
+        let clock = &self.host.clock;
+        let edges = self.edges.next(&config.stores, &config.brokers, clock)?;
+        let host = Arc::new(Host {
+            edges: edges.edges(),
+            ..(*self.host).clone()
+        });
+        let listeners = self
+            .listeners
+            .next(&config.listeners, &base.counted.listeners)?;
+        let around = Around {
+            router: &base.router,
+            generations: &base.generations,
+            edges: &host.edges,
+            backends: &config.backends,
+            node: &base.id,
+        };
+        let pushes = self.pushes.next(&config.push, &around)?;
+
+        // What cannot.
+        let own_limits = generation::push_limits(&config.pipelines);
+        base.router.set_limits(&config.push.limits, own_limits);
+        let before = base.generations.load_full();
+        let (next, shards) = generation::next(&before, &mut config, &host);
+        for shard in shards {
+            base.background.spawn(shard.run());
+        }
+        let next = Arc::new(next);
+        base.generations.store(Arc::clone(&next));
+        let (links, leaving) = links::change_over(&base.links, &before, &next);
+        retire(&before, &next);
+        let changed = Changed {
+            is_change: listeners.is_change(&self.listeners)
+                || pushes.is_change(&self.pushes)
+                || !before.is_same(&next),
+            links,
+            leaving: leaving.len(),
+        };
+        let generations = Arc::clone(&base.generations);
+        let let_go = links::let_go(leaving, generations, base.stop_accepting.clone());
+        if changed.leaving > 0 {
+            base.accepting.spawn(let_go);
+        }
+        let accepting = (&base.accepting, &base.stop_accepting);
+        self.listeners.make(listeners, &base.gateway, accepting);
+        self.pushes.make(pushes, accepting);
+        self.presence.change(
+            config.presence.as_ref(),
+            (&base.id, &host, &config.backends),
+            (&base.links, &base.counted.presence),
+            (&base.background, &base.stop_background),
+        );
+        self.edges = edges;
+        self.host = host;
+        Ok(changed)
+    }
+}
+
+/// Has the trunks of pipelines that are no more gather no more.
+fn retire(before: &Generation, next: &Generation) {
+    let kept: HashSet<_> = next
+        .versions()
+        .map(|version| Arc::as_ptr(&version.pipeline))
+        .collect();
+    for version in before.versions() {
+        if !kept.contains(&Arc::as_ptr(&version.pipeline)) {
+            version.pipeline.retire();
+        }
+    }
+}
