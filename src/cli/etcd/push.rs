@@ -18,7 +18,7 @@ use crate::node::ConfigStatus;
 /// written if somebody has changed a document meanwhile. Up to about 60 changed documents are one transaction; more are
 /// written in several, what businesses share first.
 ///
-/// Exit code: 0 if it is done, or nothing differs; 1 if it is refused or etcd does not answer; 2 if the command line is
+/// Exit code: 0 if it is done or nothing differs, 1 if it is refused or etcd does not answer, 2 if the command line is
 /// wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +30,13 @@ pub(crate) struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Why, for the history
-    #[arg(long, short = 'm', value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        short = 'm',
+        value_name = "TEXT",
+        hide_default_value = true,
+        default_value = ""
+    )]
     note: String,
     /// Who, for the history [default: the user of this shell]
     #[arg(long, value_name = "NAME")]
