@@ -175,3 +175,41 @@ fn check_kafka(_: &KafkaConfig, problems: &mut Problems) {
         .at(Path::root(), NO_KAFKA)
         .hint("build it with the cargo feature `kafka`");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn stores(yaml: &str) -> BTreeMap<String, StoreConfig> {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn what_has_not_changed_is_kept_with_all_that_it_holds() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let next = |open: &OpenEdges, yaml: &str| {
+            let next = open.next(&stores(yaml), &BTreeMap::new(), &clock);
+            next.unwrap()
+        };
+        let first = next(
+            &OpenEdges::default(),
+            "{ a: { memory: {} }, b: { memory: {} } }",
+        );
+        let then = next(
+            &first,
+            "{ a: { memory: {} }, b: { memory: { max_keys: 7 } }, c: { memory: {} } }",
+        );
+        let edge = |open: &OpenEdges, name: &str| {
+            Edge::find(
+                &EdgeName::Store(name.to_owned()),
+                &open.edges(),
+                &Backends::new(),
+            )
+        };
+        assert!(edge(&first, "a") == edge(&then, "a"));
+        assert!(edge(&first, "b") != edge(&then, "b"));
+        assert!(edge(&first, "c") != edge(&then, "c"), "it was missing");
+        assert!(edge(&next(&then, "{}"), "a") == Edge::Missing(EdgeName::Store("a".to_owned())));
+    }
+}

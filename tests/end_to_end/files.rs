@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use linkgate::client::Target;
 use linkgate::node::{ConfigStatus, Node};
 use linkgate::reload::Reloader;
 use tempfile::TempDir;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::target;
 use crate::common::push::{Caller, push};
+use crate::common::tls::Authority;
 use crate::common::wait::until;
 
 const PLATFORM: &str = "schema: 1
@@ -211,6 +213,75 @@ async fn a_node_that_starts_anew_takes_the_last_good_version_of_what_is_wrong() 
             let why = refused(node, document).await;
             assert!(why.contains(document), "{why}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_serves_new_links_and_open_ones_stay() {
+    let (first, renewed) = (Authority::new(), Authority::new());
+    let folder = folder();
+    let platform = format!(
+        "schema: 1
+listeners: [{{ name: public, address: \"127.0.0.1:0\", auth: insecure_query, admission: {{ max_links: 2 }}, {} }}]
+",
+        first.listener()
+    );
+    let file = folder.path().join("platform.yaml");
+    fs::write(&file, &platform).unwrap();
+    following(folder.path(), async |node| {
+        let address = node.listeners()[0].1;
+        let by = |authority: &Authority, user: &str| Target {
+            url: format!("wss://localhost:{}/ws", address.port()),
+            tls: Some(authority.trusting()),
+            ..target(address, user)
+        };
+        let mut ann = Client::connect(&by(&first, "ann")).await;
+        renewed.take_the_place_of(&first);
+        let mut bob = None;
+        until("the new certificate is shown", async || {
+            bob = Client::try_connect(&by(&renewed, "bob")).await.ok();
+            bob.is_some()
+        })
+        .await;
+        assert!(Client::try_connect(&by(&first, "eve")).await.is_err());
+        assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+
+        // A limit is changed in place too: two links are open, and a third finds room.
+        assert!(Client::try_connect(&by(&renewed, "cid")).await.is_err());
+        fs::write(&file, platform.replace("max_links: 2", "max_links: 3")).unwrap();
+        until("there is room", async || {
+            Client::try_connect(&by(&renewed, "cid")).await.is_ok()
+        })
+        .await;
+        assert_eq!(node.listeners()[0].1, address);
+        assert_eq!(ann.ask("2", "hi").await, Answer::Ack("hi".into()));
+        drop(bob);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_only_a_restart_changes_is_said() {
+    let folder = folder();
+    following(folder.path(), async |node| {
+        let platform = PLATFORM.replace("auth:", "backlog: 77, auth:");
+        fs::write(
+            folder.path().join("platform.yaml"),
+            format!("{platform}node: {{ id: other }}\n"),
+        )
+        .unwrap();
+        until("it is said", async || status(node).needs_restart.len() == 2).await;
+        let said = status(node).needs_restart.join("; ");
+        assert!(
+            said.contains("`node:`") && said.contains("backlog"),
+            "{said}"
+        );
+        fs::write(folder.path().join("platform.yaml"), PLATFORM).unwrap();
+        until("nothing is left of it", async || {
+            status(node).needs_restart.is_empty()
+        })
+        .await;
     })
     .await;
 }
