@@ -103,16 +103,27 @@ impl Core {
         message.receipt.number_at(&self.inbox)
     }
 
-    /// Gives the message an entry in this chain; a receipt it came with is told last.
+    /// Gives the message an entry in this chain; a receipt it came with is told last. One of this very chain says that the
+    /// message was given up: whoever wanted to hear of it has heard, and who tracks it from here on hears what comes.
     pub(crate) fn enter(&mut self, message: &mut Message) -> u64 {
-        let number = self.entries.insert(Entry::new(message.take_receipt()));
+        let given_up = self.number(message).is_some();
+        let mut parent = message.take_receipt();
+        if given_up && let Some(receipt) = parent.take() {
+            receipt.defuse();
+        }
+        let number = self.entries.insert(Entry::new(parent));
         message.receipt = Receipt::new(Arc::clone(&self.inbox) as _, number);
         number
     }
 
     pub(crate) fn track(&mut self, slot: usize, message: &mut Message, token: Token) {
-        let number = self.number(message).unwrap_or_else(|| self.enter(message));
-        if let Some(entry) = self.entries.get_mut(number) {
+        let known = self.number(message);
+        let mut entry = known.and_then(|number| self.entries.get_mut(number));
+        if entry.is_none() {
+            let number = self.enter(message);
+            entry = self.entries.get_mut(number);
+        }
+        if let Some(entry) = entry {
             entry.stack.push((slot as u16, token));
         }
     }

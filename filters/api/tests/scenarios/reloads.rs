@@ -328,6 +328,43 @@ async fn a_push_that_is_inside_a_filter_at_the_end_is_not_called_a_bug() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_to_track_a_push_that_was_given_up_hears_what_becomes_of_it() {
+    let desk = Desk::fresh();
+    let entries = "[{ id: late, use: track, config: { pushes: true } }, \
+         { id: look, use: wait, config: { down: true } }, { id: p, use: track, config: { pushes: true } }, \
+         { use: test_end }]";
+    let kit = kit(entries);
+    let mut link = kit.link("alice");
+    let pushes = [link.push("p1", ""), link.push("p2", "")];
+    link.run().await;
+    link.change(&kit.pipeline(ANSWERED), PATIENCE);
+    link.advance(PATIENCE).await;
+    link.advance(PATIENCE).await;
+    for pushed in &pushes {
+        assert_eq!(outcome(pushed), "unknown link.retired");
+    }
+    desk.log();
+    desk.go("look p1", Go::On);
+    link.run().await;
+    desk.go("look p2", Go::On);
+    link.run().await;
+    assert_eq!(received(&mut link), ["push p1", "push p2"]);
+    assert_eq!(
+        desk.log(),
+        [
+            "late tracked p1",
+            "late settled p1 ok ",
+            "late tracked p2",
+            "late settled p2 ok "
+        ]
+    );
+    // Whoever pushed has heard before, and would panic here at a second outcome.
+    for pushed in &pushes {
+        assert_eq!(outcome(pushed), "unknown link.retired");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_old_chain_has_just_settled_counts_no_more() {
     let _desk = Desk::fresh();
     let limits = Limits {
