@@ -10,30 +10,11 @@ use linkgate::reload::Reloader;
 use tempfile::TempDir;
 
 use crate::common::client::{Answer, Client};
+use crate::common::documents::{PLATFORM, business};
 use crate::common::gateway::target;
 use crate::common::push::{Caller, push};
 use crate::common::tls::Authority;
 use crate::common::wait::until;
-
-const PLATFORM: &str = "schema: 1
-listeners: [{ name: public, address: \"127.0.0.1:0\", auth: insecure_query }]
-";
-
-/// The business, whose clients may send `max` messages at once and no more for hours.
-fn business(biz_id: &str, max: u32) -> String {
-    format!(
-        "schema: 1
-pipelines:
-  - biz_id: {biz_id}
-    listeners: [public]
-    filters:
-      - use: codec
-      - {{ use: rate_limit, config: {{ per: link, rate: 1/h, burst: {max} }} }}
-      - use: ack_retry
-      - use: echo
-"
-    )
-}
 
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();

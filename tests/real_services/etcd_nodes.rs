@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::common::client::{Answer, Client};
+use crate::common::documents::{PLATFORM, business};
 use crate::common::gateway::target;
 use crate::common::metrics::get;
 use crate::common::process::Process;
@@ -15,26 +16,6 @@ use crate::common::wait::until;
 use crate::services::Etcd;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_linkgate");
-
-const PLATFORM: &str = "schema: 1
-listeners: [{ name: public, address: \"127.0.0.1:0\", auth: insecure_query }]
-";
-
-/// A business whose clients may send so many messages at once, and no more for hours.
-fn business(biz_id: &str, max: u32) -> String {
-    format!(
-        "schema: 1
-pipelines:
-  - biz_id: {biz_id}
-    listeners: [public]
-    filters:
-      - use: codec
-      - {{ use: rate_limit, config: {{ per: link, rate: 1/h, burst: {max} }} }}
-      - use: ack_retry
-      - use: echo
-"
-    )
-}
 
 /// A folder of documents, a node's own document, and an etcd.
 struct World {
