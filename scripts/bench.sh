@@ -267,8 +267,8 @@ reload() {
     } > "$WORK/conf/businesses.yaml"
 
     serve reload
-    for name in still changing; do
-        if [ $name = changing ]; then
+    for way in still changing; do
+        if [ $way = changing ]; then
             (
                 n=0
                 while :; do
@@ -280,9 +280,9 @@ reload() {
             BACKEND=$!
         fi
         load reload --links "$LINKS" --depth 1 --size "$SIZE" --duration "$DURATION" --server-pid $SERVER --json \
-            > "$WORK/$name.json"
-        [ $name = still ] || { kill $BACKEND; BACKEND=; }
-        echo "$PIPELINES pipelines, $LINKS links, $name: $(figures $name)"
+            > "$WORK/$way.json"
+        [ $way = still ] || { kill $BACKEND; BACKEND=; }
+        echo "$PIPELINES pipelines, $LINKS links, $way: $(figures $way)"
     done
     echo "a change of all pipelines each second: p99 is $(awk -v this="$(field p99_us < "$WORK/changing.json")" \
         -v other="$(field p99_us < "$WORK/still.json")" 'BEGIN { printf "%#.3g\n", this / other }') times that without"
