@@ -118,7 +118,9 @@ fn is_document(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let yaml = name.ends_with(".yaml") || name.ends_with(".yml");
     let case = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
-    yaml && !case && !name.starts_with('.') && path.is_file()
+    // A link that leads nowhere is a mistake, not a document that was removed.
+    let is_broken_link = || path.is_symlink() && fs::metadata(path).is_err();
+    yaml && !case && !name.starts_with('.') && (path.is_file() || is_broken_link())
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {

@@ -197,6 +197,16 @@ fn a_document_that_goes_stays_while_others_need_it() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_not_a_document_that_was_removed() {
+    let mut folder = Folder::new();
+    is(folder.step(), &["chat", "shop"], &[]);
+    folder.remove("shop.yaml");
+    let link = folder.folder.path().join("shop.yaml");
+    std::os::unix::fs::symlink("shop.yaml", &link).unwrap();
+    is(folder.step(), &["chat", "shop"], &["shop.yaml"]);
+}
+
+#[test]
 fn what_was_fetched_is_read_where_no_file_is_named_and_stays_when_it_cannot_be_read() {
     let texts = [
         ("platform.yaml", PLATFORM.to_owned()),
