@@ -94,7 +94,7 @@ pub enum ListenError {
 /// An address that accepts links. The kernel queues connections from `bind` on; `run` takes them.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     slots: Arc<Semaphore>,
     entrance: Arc<ArcSwap<Door>>,
 }
@@ -145,21 +145,35 @@ impl Listener {
     /// # Errors
     /// The config has problems, or the address cannot be bound.
     pub fn bind(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Self, ListenError> {
-        let door = Door::prepare(config, metrics).map_err(|problems| ListenError::Config {
-            listener: config.name.clone(),
-            problems,
-        })?;
+        let door = prepare(config, metrics)?;
         let socket = accept::bind(config).map_err(|source| ListenError::Bind {
             listener: config.name.clone(),
             address: config.address,
             source,
         })?;
+        Ok(Self::at(Arc::new(socket), door, config))
+    }
+
+    /// Accepts at the address of another listener, which is to end: no connection is turned away between the two.
+    ///
+    /// # Errors
+    /// The config has problems.
+    pub fn on(
+        socket: Arc<TcpListener>,
+        config: &ListenerConfig,
+        metrics: &ListenerMetrics,
+    ) -> Result<Self, ListenError> {
+        let door = prepare(config, metrics)?;
+        Ok(Self::at(socket, door, config))
+    }
+
+    fn at(socket: Arc<TcpListener>, door: Door, config: &ListenerConfig) -> Self {
         let slots = usize::try_from(config.admission.max_handshakes).unwrap_or(usize::MAX);
-        Ok(Self {
+        Self {
             socket,
             slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
             entrance: Arc::new(ArcSwap::from_pointee(door)),
-        })
+        }
     }
 
     /// The address in use, for one that was bound with port 0.
@@ -173,6 +187,11 @@ impl Listener {
     /// A handle to change it while it runs.
     pub fn control(&self) -> Control {
         Control(Arc::clone(&self.entrance))
+    }
+
+    /// The bound address, for a listener that is to take this one's place. Who holds it keeps the address open.
+    pub fn socket(&self) -> Arc<TcpListener> {
+        Arc::clone(&self.socket)
     }
 
     /// Accepts until `stop` is cancelled, then closes the address and waits for the handshakes in progress, which end
@@ -206,6 +225,13 @@ impl Listener {
             }
         }
     }
+}
+
+fn prepare(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Door, ListenError> {
+    Door::prepare(config, metrics).map_err(|problems| ListenError::Config {
+        listener: config.name.clone(),
+        problems,
+    })
 }
 
 /// One connection's handshake, to its link's task or its refusal.

@@ -170,7 +170,7 @@ impl<'a> Reloader<'a> {
             unreadable = fetched.unreadable;
             origin.fetched = Some(fetched.texts);
         }
-        let standing = standing::load(&origin, registry, &good, unreadable.clone())?;
+        let standing = standing::begin(&origin, registry, &good, unreadable.clone())?;
         let mut reloader = Self {
             origin,
             registry,
@@ -315,6 +315,8 @@ impl<'a> Reloader<'a> {
                 tracing::error!("the configuration is refused, and what ran goes on: {error}");
                 refuse(node.status(), error.to_string());
                 self.good = before;
+                // The system may say otherwise at the next look, though no text has changed.
+                self.mark = None;
                 // Businesses advance without what the system refuses.
                 let blamed = shared.into_iter().map(|path| (path, error.to_string()));
                 let unreadable = self.unreadable.clone();
@@ -332,7 +334,15 @@ impl<'a> Reloader<'a> {
         let before = self.good.clone();
         let read = self.take(standing);
         match node.change(read.config) {
-            Ok(changed) => announce(node.status(), &read.documents, changed, Vec::new()),
+            Ok(changed) => {
+                announce(
+                    node.status(),
+                    &read.documents,
+                    changed,
+                    node.needs_restart(),
+                );
+                self.keep();
+            }
             Err(_) => self.good = before,
         }
     }

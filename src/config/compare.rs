@@ -209,7 +209,11 @@ fn pipeline(
         };
         version.plan.named().iter().map(edge).collect()
     };
-    for edge in used(&is.standard) {
+    let own: BTreeSet<String> = std::iter::once(&is.standard)
+        .chain(&is.trials)
+        .flat_map(used)
+        .collect();
+    for edge in own {
         if edges.contains(edge.as_str()) {
             part = part.detail(format!("its {edge}"));
         }
@@ -233,6 +237,16 @@ fn pipeline(
             };
             part = part.detail(detail);
         }
+    }
+    for trial in &is.trials {
+        let earlier = was.trials.iter().find(|was| was.name == trial.name);
+        let mut own = Difference::default();
+        if let Some(earlier) = earlier {
+            filters(&mut own, earlier, trial);
+        }
+        let named = |text: String| format!("in `{}`, {text}", trial.name);
+        part.details.extend(own.details.into_iter().map(named));
+        part.risks.extend(own.risks.into_iter().map(named));
     }
     part
 }

@@ -95,12 +95,32 @@ pub(super) fn add_fetched(
     }
 }
 
+/// Adds texts that stand in place of documents which are not there any more, or cannot be read.
+pub(super) fn add_missing(sources: &mut Sources) {
+    let found: BTreeSet<_> = sources.iter().map(|source| source.path.clone()).collect();
+    let names: BTreeSet<_> = found.iter().filter_map(|path| path.file_name()).collect();
+    let hidden = |path: &Path| {
+        let fetched = path.to_str().and_then(|path| path.strip_prefix("etcd:"));
+        fetched.is_some_and(|name| names.contains(OsStr::new(name)))
+    };
+    let instead = sources.all_instead().iter();
+    let missing = instead.filter(|(path, _)| !found.contains(*path) && !hidden(path));
+    let missing: Vec<_> = missing
+        .filter_map(|(path, text)| Some((path.clone(), text.clone()?)))
+        .collect();
+    for (path, text) in missing {
+        sources.push(path, text);
+    }
+}
+
 /// Whether a file of a directory is part of the configuration.
 fn is_document(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let yaml = name.ends_with(".yaml") || name.ends_with(".yml");
     let case = name.ends_with(".test.yaml") || name.ends_with(".test.yml");
-    yaml && !case && !name.starts_with('.') && path.is_file()
+    // A link that leads nowhere is a mistake, not a document that was removed.
+    let is_broken_link = || path.is_symlink() && fs::metadata(path).is_err();
+    yaml && !case && !name.starts_with('.') && (path.is_file() || is_broken_link())
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {

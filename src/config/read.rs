@@ -34,7 +34,19 @@ pub(super) fn read(
     let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
     let mut done = 0;
     // A document may say where more are, which then come after those that are there.
-    while let Some(file) = sources.ids().nth(done) {
+    let mut is_complete = false;
+    loop {
+        let Some(file) = sources.ids().nth(done) else {
+            if is_complete {
+                break;
+            }
+            if let Some(fetched) = fetched {
+                files::add_fetched(sources, fetched, Path::new(""), diagnostics);
+            }
+            files::add_missing(sources);
+            is_complete = true;
+            continue;
+        };
         done += 1;
         let directory = sources.get(file).folder.clone();
         let mut meaning = Meaning::default();
@@ -74,9 +86,6 @@ pub(super) fn read(
                     diagnostics.push_unread(no_directory(span, &folder));
                 }
             }
-        }
-        if let (Some(fetched), true) = (fetched, done == sources.len()) {
-            files::add_fetched(sources, fetched, Path::new(""), diagnostics);
         }
     }
     (documents, hashes)

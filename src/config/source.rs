@@ -134,6 +134,11 @@ impl Sources {
         self.instead.get(path)
     }
 
+    /// All texts that stand in place of documents.
+    pub(super) fn all_instead(&self) -> &BTreeMap<PathBuf, Option<String>> {
+        &self.instead
+    }
+
     /// Whether the file at this real path is not among them yet. Asked once: from then on it is.
     pub(super) fn is_new(&mut self, real: PathBuf) -> bool {
         self.seen.insert(real)

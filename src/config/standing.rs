@@ -81,6 +81,10 @@ pub fn load(
             blamed = others_to_blame(origin, registry, last_good, &refused, &changed);
             blamed.retain(|path| may_fall_back(path));
         }
+        let gone = removed(&invalid.sources, last_good, &refused);
+        if blamed.is_empty() {
+            blamed.extend(gone.iter().cloned());
+        }
         for path in &blamed {
             let own = invalid.diagnostics.of(path, &invalid.sources);
             let shown = if own.is_empty() {
@@ -88,11 +92,45 @@ pub fn load(
             } else {
                 &own
             };
-            refused.insert(path.clone(), shown.render(&invalid.sources, false));
+            let shown = shown.render(&invalid.sources, false);
+            let is_there = !gone.contains(path);
+            refused.insert(
+                path.clone(),
+                match is_there {
+                    true => shown,
+                    false => format!("it is gone, and others need it:\n{shown}"),
+                },
+            );
         }
         let first = first.get_or_insert(invalid);
         if blamed.is_empty() {
             return Err(first.clone());
+        }
+    }
+}
+
+/// As [`load`], for a start: a document that has become wrong without another text (a secret or a variable is gone) is left
+/// out.
+///
+/// # Errors
+/// As [`load`].
+pub fn begin(
+    origin: &Origin,
+    registry: &Registry,
+    last_good: &LastGood,
+    refused: BTreeMap<PathBuf, String>,
+) -> Result<Standing, Box<Invalid>> {
+    let mut last_good = last_good.clone();
+    loop {
+        let invalid = match load(origin, registry, &last_good, refused.clone()) {
+            Ok(standing) => return Ok(standing),
+            Err(invalid) => invalid,
+        };
+        let known = last_good.len();
+        let wrong = invalid.diagnostics.files(&invalid.sources);
+        last_good.retain(|path, _| !wrong.contains_key(path));
+        if last_good.len() == known {
+            return Err(invalid);
         }
     }
 }
@@ -149,6 +187,17 @@ fn changed(
     let mut changed: BTreeSet<PathBuf> = texts.chain(unread).cloned().collect();
     changed.retain(|path| !refused.contains_key(path));
     changed
+}
+
+/// Documents that were good, and are there no more.
+fn removed(
+    sources: &Sources,
+    last_good: &LastGood,
+    refused: &BTreeMap<PathBuf, String>,
+) -> BTreeSet<PathBuf> {
+    let found: BTreeSet<_> = sources.iter().map(|source| &source.path).collect();
+    let gone = |path: &&PathBuf| !found.contains(path) && !refused.contains_key(*path);
+    last_good.keys().filter(gone).cloned().collect()
 }
 
 /// The problems are in documents that have not changed: finds the change that they come from, or blames all.

@@ -94,7 +94,16 @@ impl Handler for Gateway {
         };
         let around = (&self.manager, &self.metrics);
         // From now on a change of generations finds it; one that came before that is made up for.
-        let entered = |handle: &LinkHandle| links::entered(handle, &self.generations.load());
+        let entered = |handle: &LinkHandle| {
+            loop {
+                let generation = self.generations.load_full();
+                links::entered(handle, &generation);
+                // One that was published meanwhile must not be undone by the one before it.
+                if Arc::ptr_eq(&generation, &self.generations.load()) {
+                    break;
+                }
+            }
+        };
         // Tracked from now on, so that a stop waits for it.
         self.tasks
             .track_future(link.open(around, accepted.permit, &entered))

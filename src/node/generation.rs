@@ -24,23 +24,34 @@ pub(super) fn next(
         generation.open(&listener.name, settings(listener), drain);
     }
     let mut shards = Vec::new();
-    for pipeline in std::mem::take(&mut config.pipelines) {
+    let pipelines = std::mem::take(&mut config.pipelines);
+    let on_listeners: Vec<_> = pipelines
+        .iter()
+        .map(|pipeline| on_listeners(before, pipeline))
+        .collect();
+    for (pipeline, earlier) in pipelines.into_iter().zip(&on_listeners) {
         let names = pipeline.listeners.clone();
-        let earlier = predecessor(before, &pipeline);
+        let is_free =
+            |served: &&Served| !on_listeners.iter().flatten().any(|on| is_one(on, served));
+        let mut moved = before.served().iter().filter(is_free);
+        let earlier = earlier.or_else(|| moved.find(|served| *served.biz_id == *pipeline.biz_id));
+        // Of several pipelines one is the successor: they share no limits, and count apart.
+        let earlier =
+            earlier.filter(|earlier| !generation.served().iter().any(|own| is_one(own, earlier)));
         let served = serve(pipeline, earlier, (config, host), &mut shards);
         generation.serve(names.iter().map(String::as_str), served);
     }
     (generation, shards)
 }
 
-/// What served the business before: on one of the listeners, if it has several pipelines.
-fn predecessor<'a>(before: &'a Generation, pipeline: &PipelineConfig) -> Option<&'a Served> {
+/// What served the business before, on one of the pipeline's listeners.
+fn on_listeners<'a>(before: &'a Generation, pipeline: &PipelineConfig) -> Option<&'a Served> {
     let mut listeners = pipeline.listeners.iter();
-    let on = |name: &String| before.find(name, &pipeline.biz_id);
-    let mut served = before.served().iter();
-    listeners
-        .find_map(on)
-        .or_else(|| served.find(|served| *served.biz_id == *pipeline.biz_id))
+    listeners.find_map(|name| before.find(name, &pipeline.biz_id))
+}
+
+fn is_one(one: &Served, other: &Served) -> bool {
+    Arc::ptr_eq(&one.links, &other.links)
 }
 
 fn serve(

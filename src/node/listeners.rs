@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,7 @@ struct Open {
     bound: Fixed,
     address: SocketAddr,
     control: Control,
+    socket: Arc<TcpListener>,
     stop: CancellationToken,
 }
 
@@ -66,11 +68,26 @@ impl Listeners {
                 Some(open) if open.config.address == config.address => {
                     Step::Changes(config.clone(), Box::new(open.control.prepare(config)?))
                 }
-                _ => Step::Opens(config.clone(), Listener::bind(config, metrics)?),
+                _ => Step::Opens(config.clone(), self.open(config, metrics)?),
             };
             Ok((config.name.clone(), step))
         };
         configs.iter().map(step).collect::<Result<_, _>>().map(Next)
+    }
+
+    /// Binds the address, or takes it over from a listener that goes, by another name or to another address.
+    fn open(
+        &self,
+        config: &ListenerConfig,
+        metrics: &ListenerMetrics,
+    ) -> Result<Listener, ListenError> {
+        let has_it = |open: &&Open| open.config.address == config.address;
+        match self.0.values().find(has_it) {
+            Some(open) if config.address.port() != 0 => {
+                Listener::on(Arc::clone(&open.socket), config, metrics)
+            }
+            _ => Listener::bind(config, metrics),
+        }
     }
 
     /// Makes the change. Listeners that are gone accept no more; one at another address accepts there instead.
@@ -94,6 +111,7 @@ impl Listeners {
                     let open = Open {
                         address: listener.local_address().unwrap_or(config.address),
                         control: listener.control(),
+                        socket: listener.socket(),
                         bound: Fixed::of(&config),
                         stop: stop.child_token(),
                         config,

@@ -3,9 +3,10 @@
 //! The folders of files are watched, not the files: editors and Kubernetes put a new file in the place of an old one.
 //! An event is only a hint to look: what counts is what the files hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,17 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::config::standing::Watched;
+
+/// Larger files are told apart by size and time: they are no configuration.
+const MOST_HELD: u64 = 16 << 20;
+
+/// Which folder it is, whatever its name: one may take the place of another.
+type Identity = (u64, u64);
+
+fn identity(folder: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(folder).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
 
 /// What files and directories hold, as one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +50,12 @@ impl Mark {
 
 fn hold(file: &Path, hasher: &mut DefaultHasher) {
     file.hash(hasher);
-    if file.is_file() {
-        fs::read(file).ok().hash(hasher);
+    match fs::metadata(file) {
+        Ok(metadata) if metadata.is_file() && metadata.len() > MOST_HELD => {
+            (metadata.len(), metadata.modified().ok()).hash(hasher);
+        }
+        Ok(metadata) if metadata.is_file() => fs::read(file).ok().hash(hasher),
+        _ => {}
     }
 }
 
@@ -47,7 +63,7 @@ fn hold(file: &Path, hasher: &mut DefaultHasher) {
 pub(super) struct Watcher {
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
-    folders: BTreeSet<PathBuf>,
+    folders: BTreeMap<PathBuf, Option<Identity>>,
 }
 
 impl Watcher {
@@ -74,26 +90,34 @@ impl Watcher {
         Self {
             watcher: watcher.inspect_err(failed).ok(),
             events,
-            folders: BTreeSet::new(),
+            folders: BTreeMap::new(),
         }
     }
 
     /// Watches what matters from now on.
     pub(super) fn watch(&mut self, watched: &Watched) {
-        let folders = folders(watched);
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        for gone in self.folders.difference(&folders) {
-            let _ = watcher.unwatch(gone);
+        let now: BTreeMap<_, _> = folders(watched)
+            .into_iter()
+            .map(|folder| {
+                let identity = identity(&folder);
+                (folder, identity)
+            })
+            .collect();
+        for (gone, identity) in &self.folders {
+            if now.get(gone) != Some(identity) {
+                let _ = watcher.unwatch(gone);
+            }
         }
-        let mut known = BTreeSet::new();
-        for folder in folders {
+        let mut known = BTreeMap::new();
+        for (folder, identity) in now {
             // One that is not there is found by the next look.
-            if self.folders.contains(&folder)
+            if self.folders.get(&folder) == Some(&identity)
                 || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
             {
-                known.insert(folder);
+                known.insert(folder, identity);
             }
         }
         self.folders = known;
@@ -124,7 +148,8 @@ impl Watcher {
 /// The folders in which something may change: of files, of what links lead to, and directories of documents.
 fn folders(watched: &Watched) -> BTreeSet<PathBuf> {
     let mut folders = watched.directories.clone();
-    for file in &watched.files {
+    // A directory may itself be a link that comes to lead to another.
+    for file in watched.files.iter().chain(&watched.directories) {
         let real = fs::canonicalize(file).ok();
         for path in [Some(file.as_path()), real.as_deref()]
             .into_iter()

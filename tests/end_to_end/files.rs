@@ -128,6 +128,47 @@ async fn a_mount_of_kubernetes_is_followed() {
 }
 
 #[tokio::test]
+async fn a_directory_that_takes_the_place_of_another_is_followed() {
+    let (one, two, place) = (folder(), folder(), tempfile::tempdir().unwrap());
+    let (conf, new) = (place.path().join("conf"), place.path().join("new"));
+    symlink(one.path(), &conf).unwrap();
+    fs::write(two.path().join("chat.yaml"), business("chat", 1001)).unwrap();
+    following(&conf, async |node| {
+        symlink(two.path(), &new).unwrap();
+        fs::rename(&new, &conf).unwrap();
+        generation(node, 2).await;
+        fs::write(two.path().join("chat.yaml"), business("chat", 1002)).unwrap();
+        generation(node, 3).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_was_taken_is_tried_again_while_businesses_advance() {
+    let folder = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let more = PLATFORM.replace(
+        "insecure_query }",
+        &format!(
+            "insecure_query }}, {{ name: more, address: \"{}\", auth: insecure_query }}",
+            taken.local_addr().unwrap()
+        ),
+    );
+    following(folder.path(), async |node| {
+        fs::write(folder.path().join("platform.yaml"), &more).unwrap();
+        fs::write(folder.path().join("chat.yaml"), business("chat", 1001)).unwrap();
+        let why = refused(node, "platform.yaml").await;
+        assert!(why.contains("cannot listen"), "{why}");
+        assert_eq!(status(node).generation, 2, "the business has advanced");
+        drop(taken);
+        fs::write(folder.path().join("platform.yaml"), &more).unwrap();
+        generation(node, 3).await;
+        assert!(status(node).accepted);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn half_a_file_changes_nothing_and_its_rest_does() {
     let folder = folder();
     let chat = folder.path().join("chat.yaml");

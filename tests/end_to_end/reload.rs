@@ -123,6 +123,51 @@ async fn listeners_come_and_go_without_a_restart() {
 }
 
 #[tokio::test]
+async fn pipelines_of_one_business_keep_their_limits_apart() {
+    let on = |listener: &str, links: u32| {
+        format!(
+            "  - {{ biz_id: chat, listeners: [{listener}], limits: {{ links: {links} }}, filters: [{ECHO}] }}\n"
+        )
+    };
+    let listeners = [("public", anywhere()), ("second", anywhere())];
+    let gateway = Gateway::start(&yaml(&listeners, &on("public", 1), "")).await;
+    let _ann = Client::connect(&gateway.target("ann")).await;
+    let both = on("public", 1) + &on("second", 5);
+    gateway.change(&yaml(&listeners, &both, ""));
+    let refused = Client::try_connect(&gateway.target("bob")).await;
+    assert!(refused.is_err(), "one link is the limit there");
+    Client::connect(&target(gateway.listener("second"), "bob")).await;
+}
+
+#[tokio::test]
+async fn an_address_goes_from_one_listener_to_another() {
+    let free = std::net::TcpListener::bind(anywhere()).unwrap();
+    let other = std::net::TcpListener::bind(anywhere()).unwrap();
+    let (one, two) = (free.local_addr().unwrap(), other.local_addr().unwrap());
+    drop((free, other));
+    let only = |name: &str| chat(ECHO).replace("public", name);
+    let gateway = Gateway::start(&yaml(
+        &[("public", one), ("second", two)],
+        &only("public"),
+        "",
+    ))
+    .await;
+    // They change places, and then one is called by another name.
+    gateway.change(&yaml(
+        &[("public", two), ("second", one)],
+        &only("public"),
+        "",
+    ));
+    Client::connect(&target(two, "ann")).await;
+    gateway.change(&yaml(&[("other", two)], &only("other"), ""));
+    Client::connect(&target(two, "ann")).await;
+    until("the other address is closed", async || {
+        tokio::net::TcpStream::connect(one).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_message_under_way_ends_on_the_filters_it_began_on_and_order_holds() {
     let (old, new) = (Backend::start().await, Backend::start().await);
     let at = |backend: &Backend| {

@@ -138,4 +138,11 @@ fn a_trial_is_told_in_percent() {
         lines(&trial(50), BASE),
         ["pipeline chat: changed; `v2` is taken back"]
     );
+    let other = trial(50).replace("key: b", "key: c");
+    assert_eq!(
+        lines(&trial(50), &other),
+        [
+            "pipeline chat: changed; in `v2`, `end`: `key`; what it remembers goes on; ! in `v2`, `end`: clients have the key"
+        ]
+    );
 }

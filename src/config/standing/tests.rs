@@ -177,6 +177,75 @@ fn a_file_that_is_named_has_to_be_right_at_the_start() {
 }
 
 #[test]
+fn a_document_that_goes_stays_while_others_need_it() {
+    let mut folder = Folder::new();
+    is(folder.step(), &["chat", "shop"], &[]);
+    folder.remove("platform.yaml");
+    folder.write("news.yaml", &business("news"));
+    is(folder.step(), &["chat", "news", "shop"], &["platform.yaml"]);
+    // So it is at a start, where only the copy knows it.
+    is(folder.step(), &["chat", "news", "shop"], &["platform.yaml"]);
+    let standing = folder.load().unwrap();
+    let refused = standing
+        .documents
+        .iter()
+        .find_map(|own| own.refused.clone());
+    assert!(refused.unwrap().contains("it is gone, and others need it"));
+    folder.write("platform.yaml", PLATFORM);
+    folder.remove("news.yaml");
+    is(folder.step(), &["chat", "shop"], &[]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_not_a_document_that_was_removed() {
+    let mut folder = Folder::new();
+    is(folder.step(), &["chat", "shop"], &[]);
+    folder.remove("shop.yaml");
+    let link = folder.folder.path().join("shop.yaml");
+    std::os::unix::fs::symlink("shop.yaml", &link).unwrap();
+    is(folder.step(), &["chat", "shop"], &["shop.yaml"]);
+}
+
+#[test]
+fn what_was_fetched_is_read_where_no_file_is_named_and_stays_when_it_cannot_be_read() {
+    let texts = [
+        ("platform.yaml", PLATFORM.to_owned()),
+        ("chat.yaml", business("chat")),
+    ];
+    let texts = texts.map(|(name, text)| (name.to_owned(), text));
+    let mut origin = Origin {
+        fetched: Some(texts.into()),
+        ..Origin::default()
+    };
+    let registry = Registry::new().with::<End>();
+    let first = load(&origin, &registry, &LastGood::new(), BTreeMap::new()).unwrap();
+    assert_eq!(first.config.pipelines.len(), 1);
+    origin.fetched.as_mut().unwrap().remove("chat.yaml");
+    let unreadable = [("etcd:chat.yaml".into(), "not UTF-8".to_owned())];
+    let then = load(&origin, &registry, &first.good, unreadable.into()).unwrap();
+    assert_eq!(then.config.pipelines.len(), 1, "its last version goes on");
+    assert_eq!(then.good, first.good);
+}
+
+#[test]
+fn a_start_leaves_out_what_has_become_wrong_under_the_same_text() {
+    let mut folder = Folder::new();
+    let secret = business("chat").replace("profile: standard", "profile: \"${file:name}\"");
+    folder.write("chat.yaml", &secret);
+    folder.write("name", "standard");
+    is(folder.step(), &["chat", "shop"], &[]);
+    folder.remove("name");
+    assert!(
+        folder.load().is_err(),
+        "a node that runs goes on with all of it"
+    );
+    let origin = Origin::paths(&[folder.folder.path().to_owned()]);
+    let registry = Registry::new().with::<End>();
+    let begun = begin(&origin, &registry, &folder.good, BTreeMap::new()).unwrap();
+    assert_eq!(begun.config.pipelines.len(), 1);
+}
+
+#[test]
 fn meaning_is_told_from_form() {
     let mut folder = Folder::new();
     let hash = |folder: &Folder| folder.load().unwrap().documents[0].hash.clone();
