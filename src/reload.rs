@@ -170,7 +170,7 @@ impl<'a> Reloader<'a> {
             unreadable = fetched.unreadable;
             origin.fetched = Some(fetched.texts);
         }
-        let standing = standing::begin(&origin, registry, &good, unreadable.clone())?;
+        let standing = standing::begin(&origin, registry, &good, &unreadable)?;
         let mut reloader = Self {
             origin,
             registry,

@@ -118,7 +118,7 @@ pub fn begin(
     origin: &Origin,
     registry: &Registry,
     last_good: &LastGood,
-    refused: BTreeMap<PathBuf, String>,
+    refused: &BTreeMap<PathBuf, String>,
 ) -> Result<Standing, Box<Invalid>> {
     let mut last_good = last_good.clone();
     loop {

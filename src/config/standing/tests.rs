@@ -241,7 +241,7 @@ fn a_start_leaves_out_what_has_become_wrong_under_the_same_text() {
     );
     let origin = Origin::paths(&[folder.folder.path().to_owned()]);
     let registry = Registry::new().with::<End>();
-    let begun = begin(&origin, &registry, &folder.good, BTreeMap::new()).unwrap();
+    let begun = begin(&origin, &registry, &folder.good, &BTreeMap::new()).unwrap();
     assert_eq!(begun.config.pipelines.len(), 1);
 }
 
