@@ -217,7 +217,7 @@ pub(crate) fn hash_of(documents: &[standing::Document]) -> String {
 }
 
 /// Where documents are beside the files that are named, as these say.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Places {
     /// An etcd with more documents.
     pub(crate) etcd: Option<EtcdSource>,

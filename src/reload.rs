@@ -5,6 +5,7 @@
 //! what a configuration means, and how a node changes.
 
 mod cache;
+mod own;
 mod questions;
 #[cfg(feature = "etcd")]
 mod remote;
@@ -22,6 +23,7 @@ use linkgate_filter::Registry;
 use tokio::sync::mpsc;
 
 use self::cache::Cache;
+use self::own::Own;
 pub use self::questions::Proposal;
 use self::questions::Question;
 use self::remote::Remote;
@@ -110,26 +112,6 @@ struct Read {
     documents: Vec<Document>,
 }
 
-/// What only a restart changes.
-#[derive(Default, PartialEq)]
-struct Own(Vec<(&'static str, String)>);
-
-impl Own {
-    fn of(config: &Config) -> Self {
-        let Config { node, admin, .. } = config;
-        Self(vec![
-            ("node", format!("{node:?}")),
-            ("admin", format!("{admin:?}")),
-        ])
-    }
-
-    fn changed(&self, other: &Self) -> Vec<String> {
-        let pairs = self.0.iter().zip(&other.0);
-        let changed = pairs.filter(|(one, other)| one != other);
-        changed.map(|(one, _)| format!("`{}:`", one.0)).collect()
-    }
-}
-
 impl<'a> Reloader<'a> {
     /// Files are read again after so long without a sign of a change, for file systems that give none.
     const AUDIT: Duration = Duration::from_secs(30);
@@ -144,13 +126,13 @@ impl<'a> Reloader<'a> {
         let paths: Vec<PathBuf> = paths.into_iter().cloned().collect();
         let mut origin = Origin::paths(&paths);
         let places = config::places(&origin);
-        let cache = places.cache.map(Cache::at);
+        let cache = places.cache.clone().map(Cache::at);
         let good = cache.as_ref().map(Cache::read).unwrap_or_default();
         let mut sources = urls
             .into_iter()
             .map(|path| url(path))
             .collect::<Result<Vec<_>, _>>()?;
-        sources.extend(places.etcd);
+        sources.extend(places.etcd.clone());
         let source = sources.pop();
         if !sources.is_empty() {
             return Err(BeginError::TwoEtcds);
@@ -181,7 +163,7 @@ impl<'a> Reloader<'a> {
             good: LastGood::new(),
             watched: Watched::default(),
             mark: None,
-            own: Own::of(&standing.config),
+            own: Own::of(&standing.config, &places),
             first: None,
             questions: None,
         };
@@ -301,7 +283,7 @@ impl<'a> Reloader<'a> {
     }
 
     fn change(&mut self, node: &Node, standing: Standing) {
-        let mut restart = self.own.changed(&Own::of(&standing.config));
+        let mut restart = self.own.changed(&standing.config, &self.origin);
         let before = self.good.clone();
         let shared = standing.shared.clone();
         let read = self.take(standing);

@@ -290,13 +290,17 @@ async fn what_only_a_restart_changes_is_said() {
         let platform = PLATFORM.replace("auth:", "backlog: 77, auth:");
         fs::write(
             folder.path().join("platform.yaml"),
-            format!("{platform}node: {{ id: other }}\n"),
+            format!(
+                "{platform}node: {{ id: other }}\nconfig: {{ directory: ., cache: elsewhere }}\n"
+            ),
         )
         .unwrap();
-        until("it is said", async || status(node).needs_restart.len() == 2).await;
+        until("it is said", async || status(node).needs_restart.len() == 3).await;
         let said = status(node).needs_restart.join("; ");
         assert!(
-            said.contains("`node:`") && said.contains("backlog"),
+            ["`node:`", "`cache`", "backlog"]
+                .iter()
+                .all(|part| said.contains(part)),
             "{said}"
         );
         fs::write(folder.path().join("platform.yaml"), PLATFORM).unwrap();
