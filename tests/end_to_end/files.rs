@@ -32,8 +32,8 @@ async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
         .unwrap_or_else(|e| panic!("{e}"));
     let node = reloader.start().await.unwrap();
     tokio::select! {
-        () = reloader.run(&node) => {}
-        () = body(&node) => {}
+        () = Box::pin(reloader.run(&node)) => {}
+        () = Box::pin(body(&node)) => {}
     }
     node.stop(crate::common::wait::PATIENCE).await;
 }
