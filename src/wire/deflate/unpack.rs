@@ -1,6 +1,8 @@
 //! Turns the frames of a client into frames without compression, for a WebSocket that knows none. Messages are unpacked
 //! piece by piece while they are read, so that the WebSocket's limit stops one that grows too large before it is there.
 
+mod packed;
+
 use std::io::{self, Cursor};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use self::packed::Packed;
 use super::{TAIL, pool};
 
 /// Read from the connection at a time.
@@ -63,17 +66,6 @@ enum Within {
 enum Message {
     Plain,
     Packed(Packed),
-}
-
-#[derive(Debug)]
-struct Packed {
-    /// The first byte of the next piece: the message's kind, then 0, a continuation.
-    opcode: u8,
-    read: u64,
-    unpacked: u64,
-    counted: u64,
-    /// It ended the deflate stream.
-    ended: bool,
 }
 
 /// The client broke the protocol.
@@ -213,13 +205,7 @@ impl Unpacker {
             (OpCode::Data(Data::Continue), Some(message)) => matches!(message, Message::Packed(_)),
             (OpCode::Data(Data::Text | Data::Binary), None) => {
                 self.message = Some(if header.rsv1 {
-                    Message::Packed(Packed {
-                        opcode: header.opcode.into(),
-                        read: 0,
-                        unpacked: 0,
-                        counted: 0,
-                        ended: false,
-                    })
+                    Message::Packed(Packed::new(header.opcode.into()))
                 } else {
                     Message::Plain
                 });
@@ -382,18 +368,6 @@ impl Unpacker {
         self.within = Within::Broken;
         self.message = None;
         self.inflater = None;
-    }
-}
-
-impl Packed {
-    /// What has to be counted beside what was: what was unpacked. Bytes that come to nothing count themselves, as far as
-    /// there are more than a message needs.
-    fn count(&mut self) -> usize {
-        let usual = self.read / 8 + 16;
-        let total = self.unpacked.max(self.read.saturating_sub(usual));
-        let more = total.saturating_sub(self.counted);
-        self.counted += more;
-        usize::try_from(more).unwrap_or(usize::MAX)
     }
 }
 
