@@ -7,6 +7,7 @@ mod auth;
 mod check;
 pub mod config;
 mod door;
+mod extensions;
 mod farewell;
 mod forwarded;
 mod handshake;

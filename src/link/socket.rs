@@ -109,7 +109,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Some(Err(Error::Protocol(_) | Error::Capacity(_))) => Read::Broken(CloseCode::PROTOCOL),
             Some(Err(_)) | None => Read::Lost,
         };
-        self.broken = matches!(read, Read::Broken(_));
+        if let Read::Broken(_) = read {
+            self.broken = true;
+            self.inner.get_mut().gives_up();
+        }
         Poll::Ready(read)
     }
 
@@ -134,12 +137,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.inner).poll_ready(cx)
     }
 
-    /// Puts a data frame into the buffer. Only after [`Socket::poll_ready`].
+    /// Puts a data frame into the buffer, compressed if the client has agreed. Only after [`Socket::poll_ready`].
     pub(super) fn send(&mut self, body: Bytes, text: bool) -> Result<(), Error> {
         let kind = OpCode::Data(if text { Data::Text } else { Data::Binary });
+        let (body, rsv1) = match self.inner.get_mut().packed(&body) {
+            Some(packed) => (packed.into(), true),
+            None => (body, false),
+        };
         if body.len() > LARGE {
             let header = FrameHeader {
                 opcode: kind,
+                rsv1,
                 ..FrameHeader::default()
             };
             let mut bytes = Vec::with_capacity(FRAME_HEADER);
@@ -152,7 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             return Ok(());
         }
         // The gateway's own texts are UTF-8; a frame spares checking them again.
-        Pin::new(&mut self.inner).start_send(Message::Frame(Frame::message(body, kind, true)))
+        let mut frame = Frame::message(body, kind, true);
+        frame.header_mut().rsv1 = rsv1;
+        Pin::new(&mut self.inner).start_send(Message::Frame(frame))
     }
 
     /// Puts a ping into the buffer. Only after [`Socket::poll_ready`].

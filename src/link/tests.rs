@@ -94,9 +94,12 @@ impl World {
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .max_message_size(Some(64 * 1024));
-        let socket =
-            WebSocketStream::from_raw_socket(Counted::new(theirs), Role::Server, Some(config))
-                .await;
+        let socket = WebSocketStream::from_raw_socket(
+            Counted::new(theirs, None),
+            Role::Server,
+            Some(config),
+        )
+        .await;
         let new = NewLink {
             socket,
             identity,

@@ -6,8 +6,8 @@ use linkgate_filter::units::ByteSize;
 
 use super::auth::Authenticator;
 use super::config::{
-    AdmissionConfig, AuthConfig, LinksPerSecond, ListenerConfig, ProxyProtocol, Timeouts,
-    WebSocketOptions,
+    AdmissionConfig, AuthConfig, Compression, LinksPerSecond, ListenerConfig, ProxyProtocol,
+    Timeouts, WebSocketOptions,
 };
 use super::origin::Origins;
 use super::tls;
@@ -141,6 +141,39 @@ impl WebSocketOptions {
                     format!("{size} is not between {min} and {max}"),
                 );
             }
+        }
+        self.compression.check(problems);
+    }
+}
+
+impl Compression {
+    fn check(&self, problems: &mut Problems) {
+        let at = |key: &str| Path::from(["websocket", "compression", key]);
+        if self.min_size > LARGEST_MESSAGE {
+            problems
+                .at(
+                    at("min_size"),
+                    format!("{} is more than any message holds", self.min_size),
+                )
+                .hint(format!(
+                    "write {LARGEST_MESSAGE} at most; to compress nothing, leave `compression` out"
+                ));
+        }
+        if !(9..=15).contains(&self.window_bits) {
+            problems
+                .at(
+                    at("window_bits"),
+                    format!("{} is not between 9 and 15", self.window_bits),
+                )
+                .hint("15 packs best, in 370 KiB for a compressor; 9 takes 245 KiB");
+        }
+        if !(1..=9).contains(&self.level) {
+            problems
+                .at(
+                    at("level"),
+                    format!("{} is not between 1 and 9", self.level),
+                )
+                .hint("1 is fastest, 9 packs best; for no compression write `enabled: false`");
         }
     }
 }

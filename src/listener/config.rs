@@ -2,6 +2,7 @@
 //! opens a socket, and nothing here knows the rooms that are configured.
 
 mod auth;
+mod compression;
 mod network;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::auth::{Algorithm, AuthConfig, JwtIssuer, JwtKey, OnExpiry};
+pub use self::compression::Compression;
 pub use self::network::Network;
 use crate::link::SecondLogin;
 use crate::secret::Secret;
@@ -128,7 +130,7 @@ pub struct WebSocketOptions {
     /// The path that links are opened at; `/ws` by default.
     pub path: String,
     /// The largest message a client may send, and the largest frame; `64KiB` by default, at most `64MiB`. A larger one
-    /// closes its link.
+    /// closes its link. Of a compressed message no more is unpacked either.
     pub max_message: ByteSize,
     /// The largest message that is sent to a client; `1MiB` by default, at most `64MiB`.
     pub max_outgoing: ByteSize,
@@ -139,10 +141,13 @@ pub struct WebSocketOptions {
     /// Beyond it the link is not read until it may send again. A message may come in a few pieces; many small ones count
     /// as a frame each.
     pub max_frames: Rate,
-    /// Payload that is read of one link per second, likewise; `8MiB` by default, and at least `max_message`.
+    /// Payload that is read of one link per second, likewise; `8MiB` by default, and at least `max_message`. A compressed
+    /// message counts with what is unpacked from it.
     pub max_bytes_per_second: ByteSize,
     /// The largest request head (line and headers together) that opens a link; `8KiB` by default, `1KiB` to `64KiB`.
     pub max_header: ByteSize,
+    /// Compression of messages (permessage-deflate, RFC 7692) for clients that offer it; off by default.
+    pub compression: Compression,
 }
 
 impl Default for WebSocketOptions {
@@ -155,6 +160,7 @@ impl Default for WebSocketOptions {
             max_frames: Rate::per_second_of(2000),
             max_bytes_per_second: ByteSize::mib(8),
             max_header: ByteSize::kib(8),
+            compression: Compression::default(),
         }
     }
 }

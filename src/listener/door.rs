@@ -12,13 +12,16 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::admission::{Admission, IpPermit, PerIp, Quota};
 use super::auth::Authenticator;
-use super::config::{AdmissionConfig, FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions};
+use super::config::{
+    AdmissionConfig, Compression, FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions,
+};
 use super::forwarded::TrustedProxies;
 use super::metrics::{Counters, ListenerMetrics};
 use super::origin::Origins;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{proxy_protocol, tls};
+use crate::wire::deflate;
 
 /// Allocated for every link, idle or not.
 const READ_BUFFER: usize = 1024;
@@ -34,6 +37,7 @@ pub(super) struct Door {
     pub(super) path: String,
     pub(super) max_header: usize,
     pub(super) socket: WebSocketConfig,
+    pub(super) compression: Compression,
     pub(super) form: FormChoice,
     pub(super) origins: Origins,
     pub(super) trusted: TrustedProxies,
@@ -109,6 +113,7 @@ impl Door {
             path: config.websocket.path.clone(),
             max_header: config.websocket.max_header.as_usize(),
             socket: socket_config(&config.websocket),
+            compression: config.websocket.compression.clone(),
             form: config.form,
             origins: Origins::prepare(&config.origins)?,
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
@@ -163,10 +168,11 @@ impl Door {
 
 fn socket_config(options: &WebSocketOptions) -> WebSocketConfig {
     let largest = Some(options.max_message.as_usize());
+    let outgoing = options.max_outgoing.as_usize() + deflate::GROWTH;
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + options.max_outgoing.as_usize() + FRAME_HEADER)
+        .max_write_buffer_size(WRITE_BUFFER + outgoing + FRAME_HEADER)
         .max_message_size(largest)
         .max_frame_size(largest)
 }

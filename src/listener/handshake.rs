@@ -22,8 +22,9 @@ use super::door::Door;
 use super::farewell::Farewell;
 use super::refusal::Refusal;
 use super::stream::Stream;
-use super::{Handler, Offer, subprotocol};
+use super::{Handler, Offer, extensions, subprotocol};
 use crate::wire::Counted;
+use crate::wire::deflate::Agreement;
 
 pub(super) use self::answer::refuse;
 
@@ -52,6 +53,7 @@ pub struct Accepted<P, S = Stream> {
 struct Admitted<P> {
     answer: Vec<u8>,
     form: Form,
+    compression: Option<Agreement>,
     authenticated: Authenticated,
     permit: Permit,
     pipeline: P,
@@ -134,12 +136,13 @@ where
         .map_err(|refusal| Refused::silently(refusal, client))?;
     let Admitted {
         form,
+        compression,
         authenticated,
         permit,
         pipeline,
         ..
     } = admitted;
-    let stream = Counted::new(stream);
+    let stream = Counted::new(stream, compression);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(door.socket)).await;
     Ok(Accepted {
         listener: Arc::clone(&door.name),
@@ -180,10 +183,14 @@ fn admit<H: Handler>(
         .find(&door.name, &authenticated.identity.biz_id)
         .ok_or(Refusal::BizUnknown)?;
     let permit = door.admission.open(seat, &links)?;
-    let answer = answer::accepting(upgrade, named.then(|| subprotocol::name(form)))?;
+    let (compression, extensions) =
+        extensions::choose(request.headers(), &door.compression).unzip();
+    let subprotocol = named.then(|| subprotocol::name(form));
+    let answer = answer::accepting(upgrade, subprotocol, extensions)?;
     Ok(Admitted {
         answer,
         form,
+        compression,
         authenticated,
         permit,
         pipeline,

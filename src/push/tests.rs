@@ -49,8 +49,12 @@ impl Node {
     async fn connect(&self, user_id: &str) -> Client {
         let (ours, theirs) = duplex(8 * 1024);
         let link = NewLink {
-            socket: WebSocketStream::from_raw_socket(Counted::new(theirs), Role::Server, None)
-                .await,
+            socket: WebSocketStream::from_raw_socket(
+                Counted::new(theirs, None),
+                Role::Server,
+                None,
+            )
+            .await,
             identity: Identity::new(Testkit::BIZ_ID, user_id),
             form: Form::Json,
             peer: [127, 0, 0, 1].into(),

@@ -10,6 +10,7 @@
 mod common;
 
 mod batches;
+mod compression;
 mod encrypted;
 mod files;
 mod hostile;

@@ -58,7 +58,7 @@ address: 0.0.0.0:80
 proxy_protocol: v2
 auth: insecure_query
 origins: [chat.example.com]
-websocket: { path: ws, max_message: 1GiB, max_header: 10B }
+websocket: { path: ws, max_message: 1GiB, max_header: 10B, compression: { window_bits: 8, level: 0, min_size: 1GiB } }
 timeouts: { handshake: 0s, idle: 10s, ping: 10s }
 second_login: { allow: 0 }
 admission: { max_links: 0, per_ip: 0, max_handshakes: 0, handshakes_per_ip: 0, links_per_second: { initial: 10, max: 5, every: 0s } }
@@ -72,6 +72,9 @@ tls: { cert: /nowhere/cert.pem, key: /nowhere/key.pem }
         "websocket.path",
         "websocket.max_message",
         "websocket.max_header",
+        "websocket.compression.window_bits",
+        "websocket.compression.level",
+        "websocket.compression.min_size",
         "timeouts.handshake",
         "timeouts.ping",
         "second_login.allow",

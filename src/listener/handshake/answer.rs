@@ -29,16 +29,22 @@ pub(super) fn upgrade(request: &Request<()>) -> Result<Response<()>, Refusal> {
     })
 }
 
-/// The accepting answer as bytes, with the chosen subprotocol.
+/// The accepting answer as bytes, with the chosen subprotocol and extensions.
 pub(super) fn accepting(
     mut response: Response<()>,
     subprotocol: Option<&'static str>,
+    extensions: Option<HeaderValue>,
 ) -> Result<Vec<u8>, Refusal> {
     if let Some(subprotocol) = subprotocol {
         let chosen = HeaderValue::from_static(subprotocol);
         response
             .headers_mut()
             .insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+    }
+    if let Some(extensions) = extensions {
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(|_| Refusal::Malformed)?;
