@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod answer;
 mod auth;
 mod check;
 pub mod config;

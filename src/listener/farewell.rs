@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::answer::refuse;
 use super::door::Door;
-use super::handshake::refuse;
 use super::refusal::Refusal;
 use super::stream::Stream;
 

@@ -1,7 +1,6 @@
 //! From a connection to an open WebSocket of a known client: the request is read, checked and answered here, over any
 //! stream. tungstenite takes over behind the answer; its own handshake would leave most refusals without one.
 
-mod answer;
 mod head;
 
 use std::net::IpAddr;
@@ -17,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Permit;
+use super::answer::{self, refuse};
 use super::auth::Authenticated;
 use super::door::Door;
 use super::farewell::Farewell;
@@ -25,8 +25,6 @@ use super::stream::Stream;
 use super::{Handler, Offer, extensions, subprotocol};
 use crate::wire::Counted;
 use crate::wire::deflate::Agreement;
-
-pub(super) use self::answer::refuse;
 
 /// An open link, before its first frame.
 #[derive(Debug)]
