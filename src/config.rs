@@ -174,7 +174,7 @@ struct Read {
 
 /// Reads all that `origin` names and checks what it says together.
 fn read(origin: &Origin, registry: &Registry) -> Loaded {
-    let mut sources = Sources::with_instead(&origin.instead);
+    let mut sources = Sources::from_origin(origin);
     let mut diagnostics = Diagnostics::default();
     for path in &origin.paths {
         files::add(&mut sources, path, &mut diagnostics);

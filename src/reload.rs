@@ -335,6 +335,7 @@ impl<'a> Reloader<'a> {
             tracing::warn!("{warning}");
         }
         self.good = standing.good;
+        self.origin.kept = standing.kept;
         self.watched = standing.watched;
         Read {
             config: standing.config,

@@ -26,8 +26,10 @@ pub(super) struct Filler<'a> {
     pub(super) variables: &'a [String],
     /// Where relative paths begin.
     pub(super) directory: &'a Path,
-    /// Hears of each file that is named.
-    pub(super) named: &'a dyn Fn(&Path),
+    /// Hears of each file that is named, and of what it holds.
+    pub(super) named: &'a dyn Fn(&Path, Option<&[u8]>),
+    /// What stands in for a file that cannot be read.
+    pub(super) kept: &'a dyn Fn(&Path) -> Option<Vec<u8>>,
     /// Bytes that may still be filled in; from [`MOST_FILLED`] on.
     pub(super) left: Cell<usize>,
 }
@@ -162,10 +164,11 @@ impl Filler<'_> {
 
     fn file(&self, path: &str, span: Span) -> Result<String, Diagnostic> {
         let full: PathBuf = self.directory.join(path);
-        (self.named)(&full);
         let problem =
             |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
-        let bytes = read_bounded(&full).map_err(|error| match error {
+        let read = read_bounded(&full).or_else(|error| (self.kept)(&full).ok_or(error));
+        (self.named)(&full, read.as_deref().ok());
+        let bytes = read.map_err(|error| match error {
             TooLarge::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 problem("does not exist")
                     .hint("a path in `${file:...}` begins at the folder of this document")

@@ -54,7 +54,8 @@ pub(super) fn read(
             variable: &|name| std::env::var(name).ok(),
             variables: &variables,
             directory: &directory,
-            named: &|path| sources.note_named(path),
+            named: &|path, held| sources.note_named(path, held),
+            kept: &|path| Some(sources.kept(&sources.get(file).path, path)?.to_vec()),
             left: Cell::new(MOST_FILLED),
         };
         let mut wheres = Vec::new();

@@ -40,6 +40,8 @@ pub struct Origin {
     pub fetched: Option<BTreeMap<String, String>>,
     /// Texts in place of what documents say now; `None`: the document is left out.
     pub instead: BTreeMap<PathBuf, Option<String>>,
+    /// What files that documents name held when all was good: for documents that `instead` puts back.
+    pub kept: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Origin {
@@ -64,8 +66,9 @@ pub struct Sources {
     seen: BTreeSet<PathBuf>,
     instead: BTreeMap<PathBuf, Option<String>>,
     directories: BTreeSet<PathBuf>,
-    /// Files that documents name. Noted where documents are only looked at.
-    named: RefCell<BTreeSet<PathBuf>>,
+    /// Files that documents name, and what they hold. Noted where documents are only looked at.
+    named: RefCell<BTreeMap<PathBuf, Option<Vec<u8>>>>,
+    kept: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl fmt::Debug for Sources {
@@ -79,9 +82,10 @@ impl fmt::Debug for Sources {
 
 impl Sources {
     /// No texts yet, but these in place of what will be read.
-    pub(super) fn with_instead(instead: &BTreeMap<PathBuf, Option<String>>) -> Self {
+    pub(super) fn from_origin(origin: &Origin) -> Self {
         Self {
-            instead: instead.clone(),
+            instead: origin.instead.clone(),
+            kept: origin.kept.clone(),
             ..Self::default()
         }
     }
@@ -118,15 +122,32 @@ impl Sources {
 
     /// Files that documents name, such as secrets and certificates.
     pub fn named(&self) -> BTreeSet<PathBuf> {
-        self.named.borrow().clone()
+        self.named.borrow().keys().cloned().collect()
     }
 
     pub(super) fn note_directory(&mut self, path: &Path) {
         self.directories.insert(path.to_owned());
     }
 
-    pub(super) fn note_named(&self, path: &Path) {
-        self.named.borrow_mut().insert(path.to_owned());
+    /// Notes that a document names a file, and what that holds; `None` if it cannot be read.
+    pub(super) fn note_named(&self, path: &Path, held: Option<&[u8]>) {
+        let held = held.map(<[u8]>::to_owned);
+        self.named.borrow_mut().insert(path.to_owned(), held);
+    }
+
+    /// What the named files hold that can be read.
+    pub(super) fn held(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let named = self.named.borrow();
+        let held = named
+            .iter()
+            .filter_map(|(path, held)| Some((path.clone(), held.clone()?)));
+        held.collect()
+    }
+
+    /// What a file held when all was good, if the document at `document` is one that was put back.
+    pub(super) fn kept(&self, document: &Path, path: &Path) -> Option<&[u8]> {
+        self.instead.get(document)?;
+        self.kept.get(path).map(Vec::as_slice)
     }
 
     /// What stands in place of the document at `path`, if anything does.

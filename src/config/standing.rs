@@ -19,6 +19,8 @@ pub struct Standing {
     pub documents: Vec<Document>,
     /// The documents that this is made of: they are good.
     pub good: LastGood,
+    /// What files that documents name hold, or held when all was good.
+    pub kept: BTreeMap<PathBuf, Vec<u8>>,
     /// Those that say something of what businesses share.
     pub shared: BTreeSet<PathBuf>,
     /// What is to be watched for changes.
@@ -75,7 +77,7 @@ pub fn load(
         };
         let files = invalid.diagnostics.files(&invalid.sources);
         let changed = changed(&invalid.sources, &files, last_good, &refused);
-        let mut blamed: Vec<PathBuf> = files.into_keys().collect();
+        let mut blamed: Vec<PathBuf> = files.keys().cloned().collect();
         blamed.retain(|path| changed.contains(path) && may_fall_back(path));
         if blamed.is_empty() {
             blamed = others_to_blame(origin, registry, last_good, &refused, &changed);
@@ -84,6 +86,16 @@ pub fn load(
         let gone = removed(&invalid.sources, last_good, &refused);
         if blamed.is_empty() {
             blamed.extend(gone.iter().cloned());
+        }
+        if blamed.is_empty() {
+            // What they name is not what it was, such as a secret in a file that is gone.
+            let is_known = |path: &&PathBuf| last_good.contains_key(*path);
+            let unchanged = files.keys().filter(is_known);
+            blamed.extend(
+                unchanged
+                    .filter(|path| !refused.contains_key(*path))
+                    .cloned(),
+            );
         }
         for path in &blamed {
             let own = invalid.diagnostics.of(path, &invalid.sources);
@@ -255,6 +267,7 @@ fn standing(config: Config, read: &Read, refused: &BTreeMap<PathBuf, String>) ->
             .map(|source| (source.path.clone(), source.text.clone()))
             .collect(),
         shared: read.shared.clone(),
+        kept: read.sources.held(),
         watched,
     }
 }

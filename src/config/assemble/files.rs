@@ -53,21 +53,28 @@ fn of_tls(
     for (key, path) in ["ca", "cert", "key"].into_iter().zip(files) {
         if let (Some(path), Some(written)) = (path, written.get(key)) {
             find(path, written, sources, diagnostics);
-            hold(path, sources, &mut held);
+            hold(path, written, sources, &mut held);
         }
     }
     held.finish()
 }
 
 /// Adds what a file holds, and notes that it is named.
-fn hold(path: &Path, sources: &Sources, held: &mut DefaultHasher) {
-    sources.note_named(path);
-    fs::read(path).ok().hash(held);
+fn hold(path: &Path, written: &Tree, sources: &Sources, held: &mut DefaultHasher) {
+    let document = &sources.get(written.span.file).path;
+    let kept = || sources.kept(document, path).map(<[u8]>::to_vec);
+    let holds = fs::read(path).ok().or_else(kept);
+    sources.note_named(path, holds.as_deref());
+    holds.hash(held);
 }
 
 /// Puts the document's folder in front of a relative path, and reports a file that cannot be read.
 fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut Diagnostics) {
-    *path = sources.get(written.span.file).folder.join(&*path);
+    let document = sources.get(written.span.file);
+    *path = document.folder.join(&*path);
+    if sources.kept(&document.path, path).is_some() {
+        return;
+    }
     if let Err(error) = fs::File::open(&*path) {
         let why = match error.kind() {
             std::io::ErrorKind::NotFound => "does not exist".to_owned(),
@@ -88,11 +95,11 @@ pub(super) fn of_listener(listener: &mut ListenerConfig, tree: &Tree, sources: &
     let found = |text: &str| folder.join(text).to_string_lossy().into_owned();
     if !is_pem(&tls.cert) {
         tls.cert = found(&tls.cert);
-        hold(Path::new(&tls.cert), sources, &mut held);
+        hold(Path::new(&tls.cert), tree, sources, &mut held);
     }
     if !is_pem(tls.key.expose()) {
         tls.key = Secret::new(found(tls.key.expose()));
-        hold(Path::new(tls.key.expose()), sources, &mut held);
+        hold(Path::new(tls.key.expose()), tree, sources, &mut held);
     }
     tls.held = held.finish();
 }

@@ -20,7 +20,8 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
         },
         variables: &["WORD".to_owned()],
         directory,
-        named: &|_| (),
+        named: &|_, _| (),
+        kept: &|_| None,
         left: Cell::new(MOST_FILLED),
     };
     filler.fill(&mut trees[0], &mut diagnostics);

@@ -47,6 +47,7 @@ fn business(biz_id: &str) -> String {
 struct Folder {
     folder: tempfile::TempDir,
     good: LastGood,
+    kept: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Folder {
@@ -54,6 +55,7 @@ impl Folder {
         let folder = Self {
             folder: tempfile::tempdir().unwrap(),
             good: LastGood::new(),
+            kept: BTreeMap::new(),
         };
         folder.write("platform.yaml", PLATFORM);
         folder.write("chat.yaml", &business("chat"));
@@ -70,7 +72,10 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Standing, Box<Invalid>> {
-        let origin = Origin::paths(&[self.folder.path().to_owned()]);
+        let origin = Origin {
+            kept: self.kept.clone(),
+            ..Origin::paths(&[self.folder.path().to_owned()])
+        };
         let registry = Registry::new().with::<End>();
         load(&origin, &registry, &self.good, BTreeMap::new())
     }
@@ -79,6 +84,7 @@ impl Folder {
     fn step(&mut self) -> (Vec<String>, Vec<String>) {
         let standing = self.load().unwrap_or_else(|invalid| panic!("{invalid}"));
         self.good = standing.good;
+        self.kept = standing.kept;
         let pipelines = standing.config.pipelines.iter();
         let refused = standing
             .documents
@@ -235,10 +241,7 @@ fn a_start_leaves_out_what_has_become_wrong_under_the_same_text() {
     folder.write("name", "standard");
     is(folder.step(), &["chat", "shop"], &[]);
     folder.remove("name");
-    assert!(
-        folder.load().is_err(),
-        "a node that runs goes on with all of it"
-    );
+    is(folder.step(), &["chat", "shop"], &["chat.yaml"]);
     let origin = Origin::paths(&[folder.folder.path().to_owned()]);
     let registry = Registry::new().with::<End>();
     let begun = begin(&origin, &registry, &folder.good, &BTreeMap::new()).unwrap();
@@ -258,4 +261,29 @@ fn meaning_is_told_from_form() {
     folder.write("chat.yaml", &business("chat2"));
     assert_ne!(hash(&folder), before);
     is(folder.step(), &["chat2", "shop"], &[]);
+}
+
+#[test]
+fn a_secret_that_goes_away_costs_its_own_document_alone() {
+    let mut folder = Folder::new();
+    folder.write("secret", "hunter2");
+    let named = business("chat").replace(
+        "schema: 1",
+        "schema: 1\nbackends: { chat: { grpc: { endpoints: [\"${file:secret}:1\"] } } }",
+    );
+    folder.write("chat.yaml", &named);
+    is(folder.step(), &["chat", "shop"], &[]);
+    folder.remove("secret");
+    folder.write("news.yaml", &business("news"));
+    is(folder.step(), &["chat", "news", "shop"], &["chat.yaml"]);
+    let standing = folder.load().unwrap();
+    assert!(
+        standing.documents[0]
+            .refused
+            .as_ref()
+            .unwrap()
+            .contains("does not exist")
+    );
+    folder.write("secret", "hunter3");
+    is(folder.step(), &["chat", "news", "shop"], &[]);
 }
