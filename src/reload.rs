@@ -283,49 +283,39 @@ impl<'a> Reloader<'a> {
     }
 
     fn change(&mut self, node: &Node, standing: Standing) {
-        let mut restart = self.own.changed(&standing.config, &self.origin);
-        let before = self.good.clone();
         let shared = standing.shared.clone();
+        let Err(error) = self.take_over(node, standing) else {
+            return;
+        };
+        // The system may say otherwise at the next look, though no text has changed.
+        self.mark = None;
+        // Businesses advance without what the system refuses.
+        let why = error.to_string();
+        let blamed = shared.into_iter().map(|path| (path, why.clone()));
+        let refused = blamed.chain(self.unreadable.clone()).collect();
+        let again = standing::load(&self.origin, self.registry, &self.good, refused);
+        if !again.is_ok_and(|standing| self.take_over(node, standing).is_ok()) {
+            tracing::error!("the configuration is refused, and what ran goes on: {why}");
+            refuse(node.status(), why);
+        }
+    }
+
+    /// Changes the node to this, and remembers it as good unless the system refuses it.
+    fn take_over(&mut self, node: &Node, standing: Standing) -> Result<(), StartError> {
+        let mut restart = self.own.changed(&standing.config, &self.origin);
+        let before = (self.good.clone(), self.origin.kept.clone());
         let read = self.take(standing);
         match node.change(read.config) {
             Ok(changed) => {
                 restart.extend(node.needs_restart());
                 announce(node.status(), &read.documents, changed, restart);
                 self.keep();
+                Ok(())
             }
             Err(error) => {
-                tracing::error!("the configuration is refused, and what ran goes on: {error}");
-                refuse(node.status(), error.to_string());
-                self.good = before;
-                // The system may say otherwise at the next look, though no text has changed.
-                self.mark = None;
-                // Businesses advance without what the system refuses.
-                let blamed = shared.into_iter().map(|path| (path, error.to_string()));
-                let unreadable = self.unreadable.clone();
-                self.change_without(node, blamed.chain(unreadable).collect());
+                (self.good, self.origin.kept) = before;
+                Err(error)
             }
-        }
-    }
-
-    /// Changes without documents whose parts the system refuses.
-    fn change_without(&mut self, node: &Node, refused: BTreeMap<PathBuf, String>) {
-        let again = standing::load(&self.origin, self.registry, &self.good, refused);
-        let Ok(standing) = again else {
-            return;
-        };
-        let before = self.good.clone();
-        let read = self.take(standing);
-        match node.change(read.config) {
-            Ok(changed) => {
-                announce(
-                    node.status(),
-                    &read.documents,
-                    changed,
-                    node.needs_restart(),
-                );
-                self.keep();
-            }
-            Err(_) => self.good = before,
         }
     }
 
