@@ -36,6 +36,7 @@ mod timer;
 pub mod trace;
 mod trunk;
 pub mod units;
+pub mod watch;
 
 pub use bytes::Bytes;
 pub use chain::Load;

@@ -42,6 +42,8 @@ pub struct Properties {
     pub terminal: bool,
     /// The one form that it speaks with clients, whatever they ask for. A listener that is fixed to another is refused.
     pub speaks: Option<Form>,
+    /// The codes of the faults that it raises, as far as this config lets them come up. Test cases are counted by them.
+    pub faults: Vec<&'static str>,
 }
 
 impl Properties {
@@ -89,6 +91,13 @@ impl Properties {
     #[must_use]
     pub fn speaks(mut self, form: Form) -> Self {
         self.speaks = Some(form);
+        self
+    }
+
+    /// It raises faults of these codes.
+    #[must_use]
+    pub fn raises(mut self, codes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.faults.extend(codes);
         self
     }
 

@@ -12,6 +12,7 @@ use crate::context::{Open, Prepare};
 use crate::filter::{Filter, FilterType};
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
+use crate::watch::{Watch, WatchedType};
 
 /// A [`FilterType`] behind a trait object.
 pub trait ErasedType: Send + Sync {
@@ -63,7 +64,7 @@ impl<T: FilterType> ErasedType for Typed<T> {
 
 /// The filters a program knows, by name.
 #[derive(Default)]
-pub struct Registry(BTreeMap<&'static str, Box<dyn ErasedType>>);
+pub struct Registry(BTreeMap<&'static str, Arc<dyn ErasedType>>);
 
 impl Registry {
     /// No filters.
@@ -74,13 +75,26 @@ impl Registry {
     /// Adds a filter; one of the same name is replaced.
     #[must_use]
     pub fn with<T: FilterType>(mut self) -> Self {
-        self.0.insert(T::NAME, Box::new(Typed::<T>(PhantomData)));
+        self.0.insert(T::NAME, Arc::new(Typed::<T>(PhantomData)));
         self
     }
 
     /// The filter that YAML calls `name`.
     pub fn get(&self, name: &str) -> Option<&dyn ErasedType> {
         self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// The same filters, each watched from when it is opened.
+    #[must_use]
+    pub fn watched(&self, watch: &Arc<dyn Watch>) -> Self {
+        let watched = |(name, inner): (&&'static str, &Arc<dyn ErasedType>)| {
+            let watched = WatchedType {
+                inner: Arc::clone(inner),
+                watch: Arc::clone(watch),
+            };
+            (*name, Arc::new(watched) as Arc<dyn ErasedType>)
+        };
+        Self(self.0.iter().map(watched).collect())
     }
 
     /// All names, sorted.

@@ -69,7 +69,7 @@ use linkgate_filter::{
     Context, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, SharedScope,
     Token, Verdict,
 };
-use linkgate_grpc::{Connector, Network, Pool};
+use linkgate_grpc::{Pool, connector};
 
 use crate::call::{Caller, Events};
 pub use crate::config::{Config, Ordering, Retry, RetryBudget, RetryCode};
@@ -79,7 +79,6 @@ use crate::shared::{Door, Place, Shared};
 pub struct GrpcUpstream {
     config: Config,
     backend: GrpcBackend,
-    connector: Arc<dyn Connector>,
     /// Made with the first link.
     caller: OnceLock<Arc<Caller>>,
 }
@@ -94,7 +93,6 @@ impl FilterType for GrpcUpstream {
         Ok(Self {
             config,
             backend,
-            connector: Arc::new(Network),
             caller: OnceLock::new(),
         })
     }
@@ -122,7 +120,7 @@ impl GrpcUpstream {
     fn caller(&self, cx: &Open<'_>, shared: &Shared) -> Caller {
         let pool = Pool::new(
             &self.backend,
-            Arc::clone(&self.connector),
+            connector(cx.edges()),
             Arc::clone(&shared.directory),
         );
         Caller {
