@@ -11,6 +11,7 @@ pub mod plan;
 mod quickstart;
 pub mod run;
 pub mod schema;
+pub mod test;
 mod text;
 pub mod validate;
 
@@ -64,6 +65,7 @@ enum LogFormat {
 enum Command {
     Run(run::Args),
     Validate(validate::Args),
+    Test(test::Args),
     Plan(plan::Args),
     #[cfg(feature = "etcd")]
     Push(etcd::PushArgs),
@@ -87,6 +89,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match cli.command {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
+        Command::Test(args) => test::run(&args, registry),
         Command::Plan(args) => on_runtime(plan::run(args, registry)),
         #[cfg(feature = "etcd")]
         Command::Push(args) => on_runtime(etcd::push(args, registry)),

@@ -37,7 +37,7 @@ use crate::edges;
 use crate::link::{Grace, LinkManager, LinkMetrics};
 use crate::listener::{ListenError, ListenerMetrics};
 use crate::network::Network;
-use crate::pipeline::{Generations, PipelineMetrics};
+use crate::pipeline::{Generation, Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 
@@ -240,6 +240,16 @@ impl Node {
     {
         let stop = self.base.stop_background.clone();
         self.base.background.spawn(work(stop));
+    }
+
+    /// The pipelines at work.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.base.generations.load_full()
+    }
+
+    /// What the admin address shows, also after the node has stopped.
+    pub fn admin(&self) -> &Arc<Admin> {
+        &self.admin
     }
 
     /// Which configuration runs.

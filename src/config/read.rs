@@ -26,9 +26,7 @@ pub(super) fn read(
     fetched: Option<&BTreeMap<String, String>>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
-    let variables: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .collect();
+    let variables = sources.variables();
     let schema = schemars::schema_for!(Document).to_value();
     diagnostics.learn_secrets(&schema);
     let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
@@ -51,10 +49,10 @@ pub(super) fn read(
         let directory = sources.get(file).folder.clone();
         let mut meaning = Meaning::default();
         let filler = Filler {
-            variable: &|name| std::env::var(name).ok(),
             variables: &variables,
             directory: &directory,
             named: &|path, held| sources.note_named(path, held),
+            given: &|path| Some(sources.given(path)?.to_vec()),
             kept: &|path| Some(sources.kept(&sources.get(file).path, path)?.to_vec()),
             left: Cell::new(MOST_FILLED),
         };

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod broker;
 mod chain;
 mod chains;
+pub mod client;
 mod clock;
 mod close;
 mod context;

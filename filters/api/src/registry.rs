@@ -8,8 +8,10 @@ use std::sync::Arc;
 use schemars::Schema;
 use serde_yaml::Value;
 
+use crate::client::ClientEnd;
 use crate::context::{Open, Prepare};
 use crate::filter::{Filter, FilterType};
+use crate::link::Identity;
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
 use crate::watch::{Watch, WatchedType};
@@ -31,6 +33,9 @@ pub trait Prepared: Any + Send + Sync {
     /// Opens the filter for one link or trunk shard.
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
 
+    /// The client's end of it, if it has one.
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>>;
+
     /// Why a change to `next`, or its removal, wants care; one of another type counts as its removal.
     fn risk(&self, next: Option<&dyn Prepared>) -> Option<String>;
 }
@@ -42,6 +47,10 @@ impl<T: FilterType> Prepared for T {
 
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
         Box::new(self.filter(cx))
+    }
+
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        FilterType::client(self, identity)
     }
 
     fn risk(&self, next: Option<&dyn Prepared>) -> Option<String> {

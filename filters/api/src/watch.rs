@@ -7,10 +7,11 @@ use std::sync::Arc;
 use schemars::Schema;
 use serde_yaml::Value;
 
+use crate::client::ClientEnd;
 use crate::context::{Context, Open, Prepare};
 use crate::fault::Fault;
 use crate::filter::{Filter, Settle, Verdict};
-use crate::link::LinkInfo;
+use crate::link::{Identity, LinkInfo};
 use crate::message::{Command, Direction, Message};
 use crate::problem::Problems;
 use crate::properties::Properties;
@@ -89,6 +90,10 @@ impl Prepared for WatchedPrepared {
             id: Arc::clone(cx.id()),
             watch: Arc::clone(&self.watch),
         })
+    }
+
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        self.inner.client(identity)
     }
 
     fn risk(&self, next: Option<&dyn Prepared>) -> Option<String> {
