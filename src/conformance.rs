@@ -10,8 +10,10 @@
 //! The node is the production node, with the production runner and filters: only what it touches outside is another.
 
 pub mod bless;
+pub mod coverage;
 pub mod driver;
 pub mod language;
 pub mod seen;
 pub mod suite;
+pub mod timeline;
 pub mod world;

@@ -6,7 +6,7 @@ mod facts;
 mod pushes;
 mod tokens;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Run {
     pub failure: Option<Failure>,
     /// All that has happened.
     pub entries: Vec<Entry>,
+    /// How many of them there were at the end of each step.
+    pub marks: Vec<usize>,
     /// What was counted.
     pub counted: Vec<Branch>,
     /// How much time has passed in it.
@@ -53,6 +55,7 @@ struct Driver<'a> {
     facts: Facts,
     node: Option<Node>,
     counted: Counted,
+    marks: Vec<usize>,
     /// Writes down what is seen instead of looking for it.
     blesses: bool,
 }
@@ -74,6 +77,7 @@ fn run_as(file: &CaseFile, case: &Case, registry: &Registry, blesses: bool) -> R
             message,
         }),
         entries: Vec::new(),
+        marks: Vec::new(),
         counted: Vec::new(),
         passed: Duration::ZERO,
     };
@@ -95,17 +99,19 @@ fn run_as(file: &CaseFile, case: &Case, registry: &Registry, blesses: bool) -> R
             registry,
             node: None,
             counted: Counted::default(),
+            marks: Vec::new(),
             facts,
             world,
             blesses,
         };
         let failure = Box::pin(driver.run(config)).await.err();
         let passed = driver.world.log.now();
-        let counted = driver.counted.branches();
         let entries = driver.world.log.entries(std::mem::take);
+        let counted = driver.counted.branches(&told(&entries));
         Run {
             failure,
             entries,
+            marks: driver.marks,
             counted,
             passed,
         }
@@ -145,7 +151,10 @@ impl Driver<'_> {
                 self.all_stated().map_err(at)?;
             }
             acts = is_action;
-            self.step(number, step).await.map_err(at)?;
+            let done = self.step(number, step).await;
+            self.marks
+                .push(self.world.log.entries(|entries| entries.len()));
+            done.map_err(at)?;
         }
         self.world.quiet.settled().await;
         let at_end = |message| Failure {
@@ -333,6 +342,34 @@ impl Driver<'_> {
             )),
         }
     }
+}
+
+/// How often each code of a fault was told to somebody.
+fn told(entries: &[Entry]) -> BTreeMap<String, u64> {
+    fn count(value: &Value, told: &mut BTreeMap<String, u64>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| count(item, told)),
+            Value::Object(fields) => {
+                if let Some(code) = fields.get("code").and_then(Value::as_str) {
+                    *told.entry(code.to_owned()).or_default() += 1;
+                }
+                fields.values().for_each(|value| count(value, told));
+            }
+            _ => {}
+        }
+    }
+    let mut told = BTreeMap::new();
+    for entry in entries {
+        if let What::Seen(seen) = &entry.what {
+            count(&seen.what, &mut told);
+            // Reports on a topic are JSON in a body.
+            let body = seen.what["body"].as_str();
+            if let Some(body) = body.and_then(|body| serde_json::from_str(body).ok()) {
+                count(&body, &mut told);
+            }
+        }
+    }
+    told
 }
 
 fn texts(value: &Value, into: &mut BTreeSet<String>) {

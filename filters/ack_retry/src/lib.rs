@@ -127,6 +127,13 @@ impl FilterType for AckRetry {
             .needs(Fact::CLEAR)
             .needs_link()
             .gives(Fact::ANSWERED)
+            .raises([
+                fault::EXPIRED,
+                fault::UNACKNOWLEDGED,
+                fault::OFFLINE,
+                fault::WINDOW_FULL,
+                fault::KEY_REUSED,
+            ])
     }
 
     fn filter(&self, cx: &Open<'_>) -> AckRetryFilter {

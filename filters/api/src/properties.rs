@@ -44,6 +44,8 @@ pub struct Properties {
     pub speaks: Option<Form>,
     /// The codes of the faults that it raises, as far as this config lets them come up. Test cases are counted by them.
     pub faults: Vec<&'static str>,
+    /// Those of its counters that this config keeps at 0. Test cases are not asked for them.
+    pub never: Vec<&'static str>,
 }
 
 impl Properties {
@@ -98,6 +100,15 @@ impl Properties {
     #[must_use]
     pub fn raises(mut self, codes: impl IntoIterator<Item = &'static str>) -> Self {
         self.faults.extend(codes);
+        self
+    }
+
+    /// This config keeps these of its counters at 0, if `is_so`.
+    #[must_use]
+    pub fn never(mut self, is_so: bool, counters: &[&'static str]) -> Self {
+        if is_so {
+            self.never.extend(counters);
+        }
         self
     }
 

@@ -129,7 +129,11 @@ impl FilterType for Decrypt {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().needs_link().gives(Fact::CLEAR)
+        Properties::new()
+            .needs_link()
+            .gives(Fact::CLEAR)
+            .raises([REFUSED])
+            .never(self.0.ring.is_single(), &["opened_by_old_key"])
     }
 
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {

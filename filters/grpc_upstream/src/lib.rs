@@ -98,7 +98,13 @@ impl FilterType for GrpcUpstream {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().needs(Fact::DECODED).terminal()
+        let retries = self.config.retry.max_attempts > 1;
+        Properties::new()
+            .needs(Fact::DECODED)
+            .terminal()
+            .raises(status::CODES.iter().copied())
+            .raises(["grpc.unreachable", "grpc.breaker_open", "grpc.overloaded"])
+            .never(!retries, &["retries", "budget_exhausted"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> GrpcUpstreamFilter {

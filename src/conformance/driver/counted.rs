@@ -35,6 +35,7 @@ struct Filter {
     biz_id: String,
     id: String,
     raises: Vec<&'static str>,
+    never: Vec<&'static str>,
     meter: Arc<Meter>,
 }
 
@@ -63,18 +64,21 @@ impl Counted {
                 {
                     continue;
                 }
+                let properties = slot.properties();
                 self.filters.push(Filter {
                     biz_id: biz_id.clone(),
                     id: slot.id().to_string(),
-                    raises: slot.properties().faults,
+                    raises: properties.faults,
+                    never: properties.never,
                     meter: Arc::clone(meter),
                 });
             }
         }
     }
 
-    /// All branches, with those that were not taken.
-    pub(super) fn branches(&self) -> Vec<Branch> {
+    /// All branches, with those that were not taken. Faults of pushes are told to whoever pushed, and counted by nobody else:
+    /// `told` says how often each code was.
+    pub(super) fn branches(&self, told: &BTreeMap<String, u64>) -> Vec<Branch> {
         let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
         let mut add = |biz_id: &str, filter: &str, name: &str, count: u64| {
             let branch = (biz_id.to_owned(), filter.to_owned(), name.to_owned());
@@ -95,7 +99,8 @@ impl Counted {
             }
         }
         for filter in &self.filters {
-            for (event, count) in filter.meter.events() {
+            let events = filter.meter.events().into_iter();
+            for (event, count) in events.filter(|(event, _)| !filter.never.contains(event)) {
                 add(&filter.biz_id, &filter.id, event, count);
             }
             let own: BTreeMap<_, _> = filter.meter.faults().into_iter().collect();
@@ -108,7 +113,8 @@ impl Counted {
                     .filter(|(known, _)| known == code)
                     .map(|(_, n)| n)
                     .sum();
-                let count = own.get(*code).copied().unwrap_or(0).max(settled);
+                let told = told.get(*code).copied().unwrap_or(0);
+                let count = own.get(*code).copied().unwrap_or(0).max(settled).max(told);
                 add(&filter.biz_id, &filter.id, code, count);
             }
         }

@@ -388,13 +388,26 @@ pub(in crate::conformance) fn flow(value: &Value, bare: bool) -> String {
         }
         Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
         Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| rank(key));
             let fields = fields
-                .iter()
+                .into_iter()
                 .map(|(key, value)| format!("{}: {}", key_of(key), flow(value, false)));
             format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }
+}
+
+/// Where a field stands among others: what names a thing comes before what it says.
+fn rank(key: &str) -> usize {
+    let first = [
+        "cmd", "kind", "status", "topic", "code", "key", "to", "body",
+    ];
+    first
+        .iter()
+        .position(|known| *known == key)
+        .unwrap_or(first.len())
 }
 
 fn key_of(key: &str) -> String {
