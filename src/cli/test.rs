@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use linkgate_filter::Registry;
+use linkgate_filter::units::HumanDuration;
 
+use crate::config::diagnostics::count;
 use crate::conformance::coverage::{self, Coverage};
 use crate::conformance::language::CaseFile;
 use crate::conformance::suite::{self, Ran};
@@ -56,6 +58,10 @@ pub fn run(args: &Args, registry: &Registry) -> ExitCode {
     let ran = suite::run(&files, args.only.as_deref(), registry);
     let failed = ran.iter().filter(|ran| ran.run.failure.is_some()).count();
     let mut text = report(&files, &ran, colour(io::stdout().is_terminal()));
+    if !invalid.is_empty() {
+        text += &format!(", {} that cannot be read", count(invalid.len(), "file"));
+    }
+    text += "\n";
     let mut is_covered = true;
     if args.coverage {
         for coverage in coverage::coverage(&files, &ran) {
@@ -85,15 +91,18 @@ fn report(files: &[CaseFile], ran: &[Ran], colour: bool) -> String {
         if last.replace(ran.file) != Some(ran.file) {
             text += &format!("{}\n", file.path.display());
         }
-        let times = format!("{} in {}", time(ran.run.passed), time(ran.took));
+        let passed = ran.run.passed.as_millis().try_into().unwrap_or(u64::MAX);
+        let passed = HumanDuration::from(Duration::from_millis(passed));
+        let times = format!("{passed} in {}ms", ran.took.as_millis());
         match &ran.run.failure {
             None => {
+                let verdict = paint("32", "ok  ");
                 text += &format!(
-                    "  {} {}  {}\n",
-                    paint("32", "ok  "),
+                    "  {verdict} {}  {}
+",
                     case.name,
                     paint("2", &times)
-                )
+                );
             }
             Some(failure) => {
                 text += &format!(
@@ -116,15 +125,8 @@ fn report(files: &[CaseFile], ran: &[Ran], colour: bool) -> String {
         }
     }
     let failed = ran.iter().filter(|ran| ran.run.failure.is_some()).count();
-    text + &format!("\n{} cases, {failed} failed\n", ran.len())
-}
-
-/// To the millisecond.
-fn time(time: Duration) -> String {
-    match time.as_millis() {
-        ms if ms < 10_000 => format!("{ms}ms"),
-        ms => format!("{}s", ms / 1000),
-    }
+    let sums = format!("\n{}, {failed} failed", count(ran.len(), "case"));
+    text + &sums
 }
 
 fn shown(coverage: &Coverage) -> String {

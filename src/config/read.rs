@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use linkgate_filter::problem::{
     MOST, Mark, Path as Place, Problem, Problems, deserialize, deserialize_known,
@@ -19,6 +20,9 @@ use super::source::{Sources, Span};
 use super::tree::{Node, Tree};
 use super::{files, parse};
 
+/// What is known of a document's keys.
+static KEYS: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
+
 /// All documents of the sources, and of the directories they name. Those with wrong values are among them: what is right
 /// in them takes part in the checks. And what each text means, as one number.
 pub(super) fn read(
@@ -27,8 +31,7 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
     let variables = sources.variables();
-    let schema = schemars::schema_for!(Document).to_value();
-    diagnostics.learn_secrets(&schema);
+    diagnostics.learn_secrets(&KEYS);
     let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
     let mut done = 0;
     // A document may say where more are, which then come after those that are there.
@@ -65,7 +68,7 @@ pub(super) fn read(
                 continue;
             }
             if let Err(problems) = deserialize::<Document>(&tree.value()) {
-                report_typed(&tree, problems, &schema, diagnostics);
+                report_typed(&tree, problems, &KEYS, diagnostics);
             }
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 wheres.push((

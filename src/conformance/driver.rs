@@ -17,7 +17,7 @@ pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
 use super::language::{Case, CaseFile, Expectation, Kind, Place, Step, With};
-use super::seen::difference;
+use super::seen::{difference, shortened};
 use super::world::World;
 use super::world::log::{Entry, Seen, Stated, What};
 use crate::config::{self, Config, source::Origin};
@@ -176,7 +176,8 @@ impl Driver<'_> {
         };
         let node = Node::start_in(config, axum::Router::new(), outside);
         let node = node.map_err(|error| format!("the node does not start: {error}"))?;
-        self.counted.learn(&node.generation());
+        self.counted
+            .learn(&node.generation(), self.facts.takes_pushes());
         self.node = Some(node);
         Ok(())
     }
@@ -193,8 +194,16 @@ impl Driver<'_> {
             }
             Kind::Expectation(expectation) => {
                 self.world.quiet.settled().await;
-                self.expect(number, expectation)?;
-                self.world.quiet.settled().await;
+                if expectation.times == 1 {
+                    self.expect(number, expectation)?;
+                    self.world.quiet.settled().await;
+                    return Ok(());
+                }
+                for n in 1..=expectation.times {
+                    let seen = self.expect(number, &expectation.nth(n));
+                    seen.map_err(|why| format!("the {n}th of them: {why}"))?;
+                    self.world.quiet.settled().await;
+                }
                 Ok(())
             }
             Kind::AnyOrder(expectations) => {
@@ -301,7 +310,7 @@ impl Driver<'_> {
             let mut missing = Vec::new();
             for seen in unstated(entries) {
                 if !allowed(&self.case.allow, seen) {
-                    missing.push(super::bless::sentence(seen));
+                    missing.push(told_of(seen));
                 }
             }
             if missing.is_empty() {
@@ -323,7 +332,7 @@ impl Driver<'_> {
                 Kind::Expectation(expectation) => texts(&expectation.what, &mut named),
                 Kind::AnyOrder(all) => all.iter().for_each(|one| texts(&one.what, &mut named)),
                 Kind::Faults(faults) => {
-                    named.extend(faults.values().flat_map(|codes| codes.keys().cloned()))
+                    named.extend(faults.values().flat_map(|codes| codes.keys().cloned()));
                 }
                 Kind::Action(_) | Kind::Metrics(_) => {}
             }
@@ -421,13 +430,18 @@ fn differs(expectation: &Expectation, seen: &Seen) -> Option<String> {
     let what = match (&expectation.at, &seen.at) {
         (Place::Frame(_), Place::Message(_)) => frame.unwrap_or(&seen.what),
         (stated, seen_at) if stated == seen_at => &seen.what,
-        _ => return Some(format!("what came is: {}", super::bless::sentence(seen))),
+        _ => return Some(format!("what came is: {}", told_of(seen))),
     };
     let why = difference(&expectation.at, &expectation.what, what)?;
     Some(format!(
         "{why}\n  what came is: {}",
         super::bless::sentence(seen)
     ))
+}
+
+/// What was seen, for a message.
+fn told_of(seen: &Seen) -> String {
+    shortened(&super::bless::sentence(seen), 400)
 }
 
 /// Whether the case allows it; then it counts as such, and whoever asks is answered as the case says.

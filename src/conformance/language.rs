@@ -141,6 +141,30 @@ pub struct Expectation {
     pub what: Value,
     /// What is done about it.
     pub answer: Answer,
+    /// How often it is seen, one after the other; `<n>` in it counts from 1.
+    pub times: u32,
+}
+
+impl Expectation {
+    /// What is seen the `n`th time.
+    pub fn nth(&self, n: u32) -> Self {
+        Self {
+            what: counted(&self.what, n),
+            ..self.clone()
+        }
+    }
+}
+
+fn counted(value: &Value, n: u32) -> Value {
+    match value {
+        Value::String(text) => text.replace("<n>", &n.to_string()).into(),
+        Value::Array(items) => items.iter().map(|item| counted(item, n)).collect(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| (name.clone(), counted(value, n));
+            fields.iter().map(field).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// Where something is seen, and as what it is read there.

@@ -10,6 +10,10 @@ use super::language::unhex;
 
 /// Bytes as a value: a text where they are one, or else in hexadecimal digits.
 pub fn bytes_value(bytes: &[u8]) -> Value {
+    const LONG: usize = 64;
+    if bytes.len() >= LONG && bytes.iter().all(|byte| *byte == b'x') {
+        return json!({ "bytes": bytes.len() });
+    }
     let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && c != '\n');
     match std::str::from_utf8(bytes).ok().filter(is_text) {
         Some(text) => text.into(),
@@ -24,7 +28,10 @@ pub fn bytes_value(bytes: &[u8]) -> Value {
 fn value_bytes(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),
-        Value::Object(form) => unhex(form.get("hex")?.as_str()?),
+        Value::Object(form) => match form.get("bytes") {
+            Some(count) => Some(vec![b'x'; usize::try_from(count.as_u64()?).ok()?]),
+            None => unhex(form.get("hex")?.as_str()?),
+        },
         _ => None,
     }
 }
@@ -139,14 +146,13 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
     };
     match (field, stated) {
         // A fault, an outcome, by its main part alone.
-        ("fault" | "reason", Value::String(code)) => {
-            (seen["code"].as_str() != Some(code)).then(|| {
+        (_, Value::String(code)) if is_fault(field, seen) => (seen["code"].as_str() != Some(code))
+            .then(|| {
                 format!(
                     "`{field}` is {}, not {code}",
                     seen["code"].as_str().unwrap_or("none")
                 )
-            })
-        }
+            }),
         ("outcomes", Value::Object(stated)) => outcomes_differ(stated, seen),
         (_, Value::Object(form)) if form.len() == 1 && is_form(form) => {
             form_differs(form, seen).map(|why| format!("`{field}` {why}"))
@@ -171,6 +177,11 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
         (_, stated) if is_empty(stated) && is_empty(seen) => None,
         _ => is(),
     }
+}
+
+/// Whether a field holds a fault, which may be stated by its code alone; the reason of a close is a text.
+fn is_fault(field: &str, seen: &Value) -> bool {
+    field == "fault" || (field == "reason" || field.ends_with(".reason")) && !seen.is_string()
 }
 
 fn outcomes_differ(stated: &Map<String, Value>, seen: &Value) -> Option<String> {
@@ -249,11 +260,14 @@ fn scalar(value: &Value) -> Option<String> {
 
 /// A value in one line, not longer than a line.
 pub fn shown(value: &Value) -> String {
-    const LONGEST: usize = 120;
-    let text = super::language::flow(value, false);
-    match text.char_indices().nth(LONGEST) {
+    shortened(&super::language::flow(value, false), 120)
+}
+
+/// A text that is not longer than so many characters.
+pub fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -261,8 +275,8 @@ pub fn shown(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn message(stated: Value, seen: Value) -> Option<String> {
-        difference(&Place::Message("ann".into()), &stated, &seen)
+    fn message(stated: &Value, seen: &Value) -> Option<String> {
+        difference(&Place::Message("ann".into()), stated, seen)
     }
 
     #[test]
@@ -270,13 +284,13 @@ mod tests {
         let seen = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "hi" });
         let stated = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1" });
         assert_eq!(
-            message(stated.clone(), seen.clone()).unwrap(),
+            message(&stated, &seen).unwrap(),
             "`body` is not stated: it is hi"
         );
         let empty = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "" });
-        assert_eq!(message(stated, empty), None);
+        assert_eq!(message(&stated, &empty), None);
         let more = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "hi", "fault": "a.b" });
-        assert_eq!(message(more, seen).unwrap(), "`fault` is none, not a.b");
+        assert_eq!(message(&more, &seen).unwrap(), "`fault` is none, not a.b");
     }
 
     #[test]
@@ -284,12 +298,12 @@ mod tests {
         let fault = json!({ "code": "a.b", "retryable": true, "retry_after_ms": 250 });
         let seen = json!({ "cmd": "UPSTREAM_NACK", "fault": fault });
         let stated = |fault| json!({ "cmd": "UPSTREAM_NACK", "fault": fault });
-        assert_eq!(message(stated(json!("a.b")), seen.clone()), None);
+        assert_eq!(message(&stated(json!("a.b")), &seen), None);
         let some = json!({ "code": "a.b", "retry_after_ms": 250 });
-        assert_eq!(message(stated(some), seen.clone()), None);
+        assert_eq!(message(&stated(some), &seen), None);
         let other = json!({ "code": "a.b", "retryable": false });
         assert_eq!(
-            message(stated(other), seen).unwrap(),
+            message(&stated(other), &seen).unwrap(),
             "`fault.retryable` is true, not false"
         );
     }
@@ -299,23 +313,23 @@ mod tests {
         let seen = |bytes: &[u8]| json!({ "cmd": "X", "body": bytes_value(bytes) });
         let stated = |body| json!({ "cmd": "X", "body": body });
         assert_eq!(
-            message(stated(json!({ "hex": "68 69" })), seen(b"hi")),
+            message(&stated(json!({ "hex": "68 69" })), &seen(b"hi")),
             None
         );
         assert_eq!(
-            message(stated(json!({ "base64": "/w==" })), seen(b"\xff")),
+            message(&stated(json!({ "base64": "/w==" })), &seen(b"\xff")),
             None
         );
-        assert!(message(stated(json!("hi")), seen(b"\xff")).is_some());
+        assert!(message(&stated(json!("hi")), &seen(b"\xff")).is_some());
         let json_ = json!({ "json": { "a": [1, 2] } });
-        assert_eq!(message(stated(json_), seen(b"{ \"a\": [1,2] }")), None);
+        assert_eq!(message(&stated(json_), &seen(b"{ \"a\": [1,2] }")), None);
         let part = json!({ "contains": { "a": { "b": 1 } } });
         assert_eq!(
-            message(stated(part.clone()), seen(br#"{"a":{"b":1,"c":2}}"#)),
+            message(&stated(part.clone()), &seen(br#"{"a":{"b":1,"c":2}}"#)),
             None
         );
         assert_eq!(
-            message(stated(part), seen(br#"{"a":{"b":2}}"#)).unwrap(),
+            message(&stated(part), &seen(br#"{"a":{"b":2}}"#)).unwrap(),
             "`body` `it.a.b` is 2, not 1"
         );
     }

@@ -8,12 +8,15 @@ use linkgate_filter::units::HumanDuration;
 use super::bless;
 use super::driver::{Failure, Run};
 use super::language::{Case, Kind, Step};
+use super::seen::shortened;
 use super::world::log::{Entry, Said, Seen, Stated, What};
 
 /// Columns of the left side.
 const LEFT: usize = 58;
 /// Columns of the right side.
 const RIGHT: usize = 78;
+/// Characters of a step or of what was seen.
+const LONGEST: usize = 400;
 
 /// How a line is shown on a terminal in colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,8 @@ pub fn render(case: &Case, run: &Run, failure: &Failure, colour: bool) -> String
         let to = run.marks.get(number).copied().unwrap_or(run.entries.len());
         let right = right_side(number, step, &run.entries, from..to);
         from = to;
-        row(&wrapped(mark, &step.text, LEFT, tone), &right);
+        let text = shortened(&step.text, LONGEST);
+        row(&wrapped(mark, &text, LEFT, tone), &right);
     }
     if failure.step.is_none() {
         let left = (Tone::Bad, "x the end of the case".to_owned());
@@ -148,7 +152,8 @@ fn line(at: Duration, text: &str, tone: Tone) -> Vec<(Tone, String)> {
     let time = HumanDuration::from(Duration::from_millis(
         u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
     ));
-    wrapped(&format!("{:<8} ", time.to_string()), text, RIGHT, tone)
+    let text = shortened(text, LONGEST);
+    wrapped(&format!("{:<8} ", time.to_string()), &text, RIGHT, tone)
 }
 
 /// A text in lines of at most `width`, the first behind a mark and the others below it.

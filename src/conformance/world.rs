@@ -42,8 +42,8 @@ pub struct World {
 impl World {
     /// A world in which nothing has happened.
     pub fn new(quiet: Quiet) -> Self {
-        let log = Log::new();
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let log = Log::begin();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
         let backends = ScriptedBackends::new(&log);
         Self {
             edges: ScriptedEdges::new(&clock, &log, Arc::new(backends.clone())),

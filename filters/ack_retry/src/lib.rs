@@ -109,6 +109,28 @@ impl Shared {
     }
 }
 
+/// What only pushes bring about.
+const OF_PUSHES: &[&str] = &[
+    fault::EXPIRED,
+    fault::UNACKNOWLEDGED,
+    fault::OFFLINE,
+    fault::WINDOW_FULL,
+    fault::KEY_REUSED,
+    "transmitted",
+    "retransmitted",
+    "resumed",
+    "acked",
+    "joined",
+    "waited",
+    "window_full",
+    "put_off",
+    "expired",
+    "unacknowledged",
+    "parked",
+    "offline",
+    "replaced",
+];
+
 impl FilterType for AckRetry {
     const NAME: &'static str = "ack_retry";
     type Config = Config;
@@ -134,6 +156,7 @@ impl FilterType for AckRetry {
                 fault::WINDOW_FULL,
                 fault::KEY_REUSED,
             ])
+            .of_pushes(OF_PUSHES)
     }
 
     fn filter(&self, cx: &Open<'_>) -> AckRetryFilter {

@@ -46,6 +46,9 @@ pub struct Properties {
     pub faults: Vec<&'static str>,
     /// Those of its counters that this config keeps at 0. Test cases are not asked for them.
     pub never: Vec<&'static str>,
+    /// Those of its faults and counters that only pushes bring about. Where none can come, test cases are not asked for
+    /// them.
+    pub of_pushes: Vec<&'static str>,
 }
 
 impl Properties {
@@ -100,6 +103,13 @@ impl Properties {
     #[must_use]
     pub fn raises(mut self, codes: impl IntoIterator<Item = &'static str>) -> Self {
         self.faults.extend(codes);
+        self
+    }
+
+    /// Only pushes bring these of its faults and counters about.
+    #[must_use]
+    pub fn of_pushes(mut self, names: &[&'static str]) -> Self {
+        self.of_pushes.extend(names);
         self
     }
 

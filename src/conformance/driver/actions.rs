@@ -191,7 +191,7 @@ impl Driver<'_> {
         });
         match (changed, is_good) {
             (Ok(facts), true) => {
-                self.counted.learn(&node.generation());
+                self.counted.learn(&node.generation(), facts.takes_pushes());
                 self.facts = facts;
                 Ok(())
             }

@@ -35,6 +35,7 @@ struct Filter {
     biz_id: String,
     id: String,
     raises: Vec<&'static str>,
+    /// Counters that nothing can bring about.
     never: Vec<&'static str>,
     meter: Arc<Meter>,
 }
@@ -44,7 +45,7 @@ const OF_CHAIN: &[&str] = &["link.overloaded", "link.closing"];
 
 impl Counted {
     /// Learns the pipelines of a generation.
-    pub(super) fn learn(&mut self, generation: &Generation) {
+    pub(super) fn learn(&mut self, generation: &Generation, takes_pushes: bool) {
         for version in generation.versions() {
             let biz_id = version.pipeline.biz_id().to_string();
             let meter = version.pipeline.meter();
@@ -64,7 +65,12 @@ impl Counted {
                 {
                     continue;
                 }
-                let properties = slot.properties();
+                let mut properties = slot.properties();
+                if !takes_pushes {
+                    let of_pushes = &properties.of_pushes;
+                    properties.faults.retain(|code| !of_pushes.contains(code));
+                    properties.never.extend(of_pushes);
+                }
                 self.filters.push(Filter {
                     biz_id: biz_id.clone(),
                     id: slot.id().to_string(),

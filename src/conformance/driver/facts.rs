@@ -30,6 +30,11 @@ impl Facts {
         }
     }
 
+    /// Whether pushes can come from anywhere.
+    pub(super) fn takes_pushes(&self) -> bool {
+        !self.push.sources.is_empty()
+    }
+
     /// The businesses, each once.
     pub(super) fn businesses(&self) -> impl Iterator<Item = &str> {
         let all = self.pipelines.iter().enumerate();

@@ -65,7 +65,7 @@ impl Driver<'_> {
                 .node
                 .as_ref()
                 .and_then(crate::node::Node::admin_address);
-            return self.post(push, request, (address, push.token.clone().or(token)));
+            return self.post(push, &request, (address, push.token.clone().or(token)));
         }
         if let Some(kafka) = &source.kafka {
             let record = Record {
@@ -135,7 +135,7 @@ impl Driver<'_> {
     fn post(
         &self,
         push: &docs::Push,
-        request: v1::PushRequest,
+        request: &v1::PushRequest,
         (address, token): (Option<SocketAddr>, Option<String>),
     ) -> Result<(), String> {
         let address = address.ok_or("pushes by HTTP need `admin: { address: ... }`")?;
@@ -146,7 +146,7 @@ impl Driver<'_> {
                 "authorization",
                 format!("Bearer {}", token.unwrap_or_default()),
             )
-            .body(Full::new(Bytes::from(as_json(&request).to_string())));
+            .body(Full::new(Bytes::from(as_json(request).to_string())));
         let http = http.map_err(|_| "the token cannot stand in a request")?;
         let (network, log, key) = (
             self.world.memory.clone(),

@@ -131,7 +131,7 @@ pub struct Message {
     pub cmd: Option<String>,
     /// Its key. `<n>` counts from 1 where `times` is given.
     #[serde(default)]
-    pub key: String,
+    pub key: Body,
     /// Its body. Default: empty.
     #[serde(default)]
     pub body: Body,
@@ -146,6 +146,8 @@ pub struct Message {
 pub enum Body {
     /// UTF-8.
     Text(String),
+    /// Its digits.
+    Number(serde_json::Number),
     /// Another form.
     Other(BodyForm),
 }
@@ -372,7 +374,7 @@ pub struct SeenMessage {
     pub cmd: String,
     /// Its key.
     #[serde(default)]
-    pub key: String,
+    pub key: SeenBody,
     /// Its body.
     #[serde(default)]
     pub body: SeenBody,
@@ -387,6 +389,8 @@ pub struct SeenMessage {
 pub enum SeenBody {
     /// UTF-8.
     Text(String),
+    /// Its digits.
+    Number(serde_json::Number),
     /// Another form.
     Other(SeenBodyForm),
 }
@@ -503,7 +507,7 @@ pub struct SeenRefusalForm {
 pub struct SeenCall {
     /// The client's key.
     #[serde(default)]
-    pub key: String,
+    pub key: SeenBody,
     /// The body.
     #[serde(default)]
     pub body: SeenBody,

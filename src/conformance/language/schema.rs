@@ -72,6 +72,7 @@ fn step(generator: &mut SchemaGenerator) -> Value {
         "metrics change" => std::collections::BTreeMap<String, f64>,
         "answers" => docs::OneOrMany<docs::Answer>,
         "fails" => docs::Fails,
+        "times" => u32,
         "after" => linkgate_filter::units::HumanDuration,
         "never (answers|confirms)" => bool,
     }

@@ -137,7 +137,7 @@ impl Sentence<'_> {
                 let sent = keys.all().into_iter().map(|key| {
                     Sent::Message(docs::Message {
                         cmd: Some("DOWNSTREAM_ACK".to_owned()),
-                        key,
+                        key: docs::Body::Text(key),
                         body: docs::Body::default(),
                         times: None,
                     })
@@ -218,7 +218,7 @@ impl Sentence<'_> {
             Place::Call(_) | Place::Batch(_) | Place::Reports(_) | Place::Presence(_)
         );
         let is_record = matches!(at, Place::Record(_));
-        let mut answer = Answer::default();
+        let (mut answer, mut times) = (Answer::default(), 1);
         for (name, tree) in self.options {
             let value = tree.value();
             let option = |problems| Wrong::Option((*name).to_owned(), problems);
@@ -232,6 +232,7 @@ impl Sentence<'_> {
                 }
                 "never answers" if is_asked => answer.with = With::Never,
                 "never confirms" if is_record => answer.with = With::Never,
+                "times" => times = deserialize(&value).map_err(option)?,
                 "after" if is_asked || is_record => {
                     let after: HumanDuration = deserialize(&value).map_err(option)?;
                     answer.after = *after;
@@ -239,7 +240,12 @@ impl Sentence<'_> {
                 name => return Err(self.stray(name)),
             }
         }
-        Ok(Kind::Expectation(Expectation { at, what, answer }))
+        Ok(Kind::Expectation(Expectation {
+            at,
+            what,
+            answer,
+            times,
+        }))
     }
 
     fn value<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
@@ -288,7 +294,7 @@ impl Sentence<'_> {
         Wrong::Words(
             format!("`{option}` says nothing beside `{}`", self.words),
             "`answers`, `fails`, `after` and `never answers` stand beside `backend NAME receives`; `fails`, `after` and \
-             `never confirms` beside `broker NAME receives`"
+             `never confirms` beside `broker NAME receives`; `times` beside whatever is seen"
                 .to_owned(),
         )
     }
@@ -335,6 +341,7 @@ pub(in crate::conformance) fn bytes(body: &docs::Body) -> Result<Vec<u8>, String
     use docs::BodyForm::{Base64, Bytes, Hex, Json};
     match body {
         docs::Body::Text(text) => Ok(text.clone().into_bytes()),
+        docs::Body::Number(number) => Ok(number.to_string().into_bytes()),
         docs::Body::Other(Hex(text)) => unhex(text).ok_or_else(|| "this is no hexadecimal".into()),
         docs::Body::Other(Base64(text)) => base64::engine::general_purpose::STANDARD
             .decode(text)
@@ -419,7 +426,10 @@ fn key_of(key: &str) -> String {
 
 /// Whether a text needs no quotes in YAML.
 fn is_plain(text: &str) -> bool {
-    let starts = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
+    let starts = text.chars().next().is_some_and(|c| {
+        let is_number = text.parse::<f64>().is_ok() || text.contains('_') || text.starts_with('0');
+        c.is_ascii_alphabetic() || c.is_ascii_digit() && !is_number
+    });
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./ ".contains(c);
     let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
         .iter()

@@ -145,7 +145,7 @@ impl Client {
         };
         let message = v1::Message {
             cmd: command,
-            key: message.key.replace("<n>", &n.to_string()),
+            key: String::from_utf8_lossy(&bytes(&message.key)?).replace("<n>", &n.to_string()),
             body: bytes(&message.body)?.into(),
             fault: None,
         };
@@ -202,7 +202,7 @@ struct Reading {
 
 impl Reading {
     async fn run(mut self, mut reader: SplitStream<Stream>) {
-        let mut close = None;
+        let mut closed = false;
         loop {
             if self.may_read.wait_for(|reads| *reads).await.is_err() {
                 return;
@@ -210,18 +210,25 @@ impl Reading {
             match reader.next().await {
                 Some(Ok(frame @ (Frame::Text(_) | Frame::Binary(_)))) => self.got(frame),
                 Some(Ok(Frame::Close(frame))) => {
-                    close = Some(frame);
+                    closed = true;
+                    self.ended(frame.as_ref());
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => break,
             }
         }
-        let what = match close {
-            Some(Some(frame)) => {
+        if !closed {
+            let place = Place::Closed(self.name.clone());
+            self.log.see(place, json!({ "code": 1006 }));
+        }
+    }
+
+    fn ended(&self, frame: Option<&CloseFrame>) {
+        let what = match frame {
+            Some(frame) => {
                 json!({ "code": u16::from(frame.code), "reason": frame.reason.as_str() })
             }
-            Some(None) => json!({ "code": 1005 }),
-            None => json!({ "code": 1006 }),
+            None => json!({ "code": 1005 }),
         };
         self.log.see(Place::Closed(self.name.clone()), what);
     }

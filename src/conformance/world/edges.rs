@@ -14,7 +14,7 @@ use linkgate_filter::{Clock, EdgeError, EdgeFailure};
 use linkgate_grpc::Connector;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::log::Log;
@@ -30,7 +30,7 @@ pub struct ScriptedEdges {
     clock: Arc<dyn Clock>,
     log: Log,
     connector: Arc<dyn Connector>,
-    troubles: Arc<Mutex<BTreeMap<Name, watch::Sender<State>>>>,
+    troubles: Arc<Mutex<BTreeMap<Name, Arc<State>>>>,
     brokers: Arc<Mutex<BTreeMap<String, Arc<MemoryBroker>>>>,
 }
 
@@ -41,14 +41,19 @@ enum Name {
 }
 
 /// What is wrong with an edge, and until when.
-#[derive(Clone, Debug, Default)]
-struct State(Option<(TroubleForm, Option<Instant>)>);
+#[derive(Default)]
+struct State {
+    trouble: Mutex<Option<(TroubleForm, Option<Instant>)>>,
+    /// Tells those who wait, in the order in which they began to.
+    changed: Notify,
+}
 
 impl State {
-    fn now(&self) -> Option<&TroubleForm> {
-        let (trouble, until) = self.0.as_ref()?;
+    fn now(&self) -> Option<TroubleForm> {
+        let trouble = self.trouble.lock();
+        let (trouble, until) = trouble.as_ref()?;
         let is_over = until.is_some_and(|until| Instant::now() >= until);
-        (!is_over).then_some(trouble)
+        (!is_over).then(|| trouble.clone())
     }
 }
 
@@ -89,17 +94,13 @@ impl ScriptedEdges {
             Trouble::Other(form) => form.clone(),
             Trouble::Open(()) => TroubleForm::default(),
         };
-        let state = match form.over {
-            true => State::default(),
-            false => {
-                let until = form.r#for.map(|time| Instant::now() + *time);
-                State(Some((form, until)))
-            }
-        };
-        self.state(name).send_replace(state);
+        let until = form.r#for.map(|time| Instant::now() + *time);
+        let state = self.state(name);
+        *state.trouble.lock() = (!form.over).then_some((form, until));
+        state.changed.notify_waiters();
     }
 
-    fn state(&self, name: Name) -> watch::Sender<State> {
+    fn state(&self, name: Name) -> Arc<State> {
         let mut troubles = self.troubles.lock();
         troubles.entry(name).or_default().clone()
     }
@@ -116,7 +117,7 @@ impl Opener for ScriptedEdges {
         };
         Ok(Arc::new(ScriptedStore {
             inner: Arc::new(MemoryStore::new(Arc::clone(&self.clock), limits)),
-            state: self.state(Name::Store(name.to_owned())).subscribe(),
+            state: self.state(Name::Store(name.to_owned())),
         }))
     }
 
@@ -136,7 +137,7 @@ impl Opener for ScriptedEdges {
             name: name.to_owned(),
             log: self.log.clone(),
             inner,
-            state: self.state(Name::Broker(name.to_owned())).subscribe(),
+            state: self.state(Name::Broker(name.to_owned())),
         }))
     }
 
@@ -147,7 +148,7 @@ impl Opener for ScriptedEdges {
 
 struct ScriptedStore {
     inner: Arc<MemoryStore>,
-    state: watch::Receiver<State>,
+    state: Arc<State>,
 }
 
 impl ScriptedStore {
@@ -155,7 +156,7 @@ impl ScriptedStore {
         &self,
         operation: impl FnOnce(&MemoryStore) -> BoxFuture<'static, Result<T, EdgeError>>,
     ) -> BoxFuture<'static, Result<T, EdgeError>> {
-        let trouble = self.state.borrow().now().cloned();
+        let trouble = self.state.now();
         match trouble {
             Some(TroubleForm {
                 slow: Some(slow), ..
@@ -218,12 +219,12 @@ struct ScriptedBroker {
     name: String,
     log: Log,
     inner: Arc<MemoryBroker>,
-    state: watch::Receiver<State>,
+    state: Arc<State>,
 }
 
 impl Broker for ScriptedBroker {
     fn send(&self, record: Record) -> Result<Delivery, Full> {
-        let trouble = self.state.borrow().now().cloned();
+        let trouble = self.state.now();
         match trouble {
             Some(trouble) if trouble.with == Failure::Full => return Err(Full(record)),
             Some(trouble) if trouble.slow.is_none() => {
@@ -259,22 +260,21 @@ impl Broker for ScriptedBroker {
     }
 
     fn room(&self) -> BoxFuture<'static, ()> {
-        let mut state = self.state.clone();
+        let state = Arc::clone(&self.state);
         Box::pin(async move {
             loop {
-                let until = match &state.borrow_and_update().0 {
+                let changed = state.changed.notified();
+                let until = match &*state.trouble.lock() {
                     Some((trouble, until)) if trouble.with == Failure::Full => *until,
                     _ => return,
                 };
-                let over = async {
-                    match until {
-                        Some(until) => tokio::time::sleep_until(until).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = over => return,
-                    changed = state.changed() => if changed.is_err() { return },
+                match until {
+                    Some(until) => tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = tokio::time::sleep_until(until) => return,
+                    },
+                    None => changed.await,
                 }
             }
         })

@@ -74,7 +74,7 @@ pub struct Said {
 
 impl Log {
     /// An empty log that begins now.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self {
             start: Instant::now(),
             entries: Arc::default(),

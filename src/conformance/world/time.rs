@@ -19,7 +19,7 @@ pub struct VirtualClock {
 
 impl VirtualClock {
     /// A clock that starts now.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Self {
             start: tokio::time::Instant::now(),
         }
