@@ -5,6 +5,7 @@
 //! world      clients, backends, brokers, stores, network and time, scripted
 //! driver     carries out a case on a node of its own
 //! seen       what was seen, laid beside what is stated
+//! report     verdicts, and the forms in which they are told
 //! ```
 //!
 //! The node is the production node, with the production runner and filters: only what it touches outside is another.
@@ -13,6 +14,7 @@ pub mod bless;
 pub mod coverage;
 pub mod driver;
 pub mod language;
+pub mod report;
 pub mod seen;
 pub mod suite;
 pub mod timeline;
