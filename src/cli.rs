@@ -88,7 +88,7 @@ pub fn main(registry: &Registry) -> ExitCode {
     match cli.command {
         Command::Run(args) => on_runtime(run::run(args, registry)),
         Command::Validate(args) => validate::run(&args, registry),
-        Command::Test(args) => test::run(&args, registry),
+        Command::Test(args) => test::run(args, registry),
         Command::Plan(args) => on_runtime(plan::run(args, registry)),
         #[cfg(feature = "etcd")]
         Command::Push(args) => on_runtime(etcd::push(args, registry)),

@@ -16,6 +16,7 @@ pub mod driver;
 pub mod language;
 pub mod report;
 pub mod seen;
+mod sentences;
 pub mod suite;
 pub mod timeline;
 pub mod world;

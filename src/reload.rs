@@ -13,7 +13,7 @@ mod remote;
 #[path = "reload/no_remote.rs"]
 mod remote;
 mod report;
-mod watch;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -20,17 +20,6 @@ pub struct Span {
     pub end: usize,
 }
 
-impl Span {
-    /// A place in no text, for what nobody has written.
-    pub fn nowhere() -> Self {
-        Self {
-            file: FileId(0),
-            start: 0,
-            end: 0,
-        }
-    }
-}
-
 /// The text of a document. It may hold secrets that were written in place.
 #[derive(Clone)]
 pub struct Source {

@@ -1,110 +1,63 @@
-//! What was seen, as the steps that state it.
+//! New cases, in which steps only do something: what then happens is written into them.
 
-use serde_json::{Map, Value};
+use linkgate_filter::Registry;
 
-use super::language::{Place, flow};
-use super::world::log::Seen;
+use super::driver;
+use super::language::{Case, CaseFile};
+use super::sentences::sentence;
+use super::world::log::{Stated, What};
+use crate::config::source::Span;
 
-/// The step that states what was seen, in one line.
-pub fn sentence(seen: &Seen) -> String {
-    let what = &seen.what;
-    match &seen.at {
-        Place::Message(name) => format!("{name} receives: {}", value(&message(what))),
-        Place::Frame(name) => match what.get("text") {
-            Some(text) => format!("{name} receives text: {}", value(text)),
-            None => format!("{name} receives binary: {}", value(&what["binary"])),
-        },
-        Place::Closed(name) => format!("{name} is closed: {}", value(&what["code"])),
-        Place::Refused(name) => format!("{name} is refused: {}", value(&what["status"])),
-        Place::Call(name) => format!("backend {name} receives: {}", value(&call(what))),
-        Place::Batch(name) => {
-            format!(
-                "backend {name} receives batch: {}",
-                list(&what["items"], call)
-            )
+/// The file's text with all that its new cases bring about stated in them, and how many there were; `None`: there are none.
+///
+/// # Errors
+/// A case that cannot be written into, or does not get to its end.
+pub fn blessed(file: &CaseFile, registry: &Registry) -> Result<Option<(String, usize)>, String> {
+    let new: Vec<&Case> = file.cases.iter().filter(|case| case.is_new()).collect();
+    let mut inserts = Vec::new();
+    for case in &new {
+        let wrong = |why: &str| format!("`{}`: {why}", case.name);
+        let rows = new.iter().filter(|other| other.span == case.span).count();
+        if rows > 1 {
+            return Err(wrong("a case with examples has to be written by hand"));
         }
-        Place::Reports(name) => {
-            format!(
-                "backend {name} receives reports: {}",
-                list(&what["reports"], report)
-            )
+        let run = driver::observe(file, case, registry);
+        if let Some(failure) = &run.failure {
+            return Err(wrong(&failure.message));
         }
-        Place::Presence(name) => {
-            format!(
-                "backend {name} receives presence: {}",
-                list(&what["events"], presence)
-            )
+        for (number, step) in case.steps.iter().enumerate() {
+            let indent = indent(&file.text, step.span)
+                .ok_or_else(|| wrong("write its steps one below the other, each behind `- `"))?;
+            let stated = run.entries.iter().filter_map(|entry| match &entry.what {
+                What::Seen(seen) if seen.stated == Stated::By(number) => Some(seen),
+                _ => None,
+            });
+            let lines = stated.map(|seen| format!("\n{indent}- {}", sentence(seen)));
+            inserts.push((end(&file.text, step.span), lines.collect::<String>()));
         }
-        Place::Record(name) => {
-            format!(
-                "broker {name} receives: {}",
-                value(&pick(what, &["topic", "key", "body"]))
-            )
-        }
-        Place::Ended(key) => match what.get("fault") {
-            Some(fault) => format!("push {key} fails: {}", value(&fault["code"])),
-            None => format!("push {key} ends: {}", value(&outcomes(&what["outcomes"]))),
-        },
     }
-}
-
-fn value(value: &Value) -> String {
-    flow(value, false)
-}
-
-fn list(items: &Value, of: impl Fn(&Value) -> Value) -> String {
-    let items = items.as_array().into_iter().flatten();
-    value(&items.map(of).collect())
-}
-
-fn message(what: &Value) -> Value {
-    let mut picked = pick(what, &["cmd", "key", "body"]);
-    let fault = &what["fault"];
-    if !fault.is_null() {
-        let mut stated = pick(fault, &["code", "source", "effect"]);
-        stated["retryable"] = fault["retryable"].clone();
-        if fault["retry_after_ms"].as_u64() > Some(0) {
-            stated["retry_after_ms"] = fault["retry_after_ms"].clone();
-        }
-        picked["fault"] = stated;
+    if new.is_empty() {
+        return Ok(None);
     }
-    picked
-}
-
-fn call(what: &Value) -> Value {
-    pick(what, &["key", "body", "user_id"])
-}
-
-fn report(what: &Value) -> Value {
-    let mut picked = pick(what, &["key", "receiver_id", "status"]);
-    if let Some(code) = what["reason"].get("code") {
-        picked["reason"] = code.clone();
+    let mut text = file.text.clone();
+    inserts.sort_by_key(|(at, _)| *at);
+    for (at, lines) in inserts.iter().rev() {
+        text.insert_str(*at, lines);
     }
-    picked
+    Ok(Some((text, new.len())))
 }
 
-fn presence(what: &Value) -> Value {
-    pick(what, &["kind", "user_id", "links"])
+/// What stands before the dash of a step; `None` where it has no line of its own.
+fn indent(text: &str, step: Span) -> Option<&str> {
+    let line = text[..step.start].rfind('\n').map_or(0, |at| at + 1);
+    let before = &text[line..step.start];
+    let dash = before.trim_end().strip_suffix('-')?;
+    dash.trim().is_empty().then_some(dash)
 }
 
-fn outcomes(what: &Value) -> Value {
-    let outcomes = what.as_object().into_iter().flatten();
-    let outcome = |(user, outcome): (&String, &Value)| {
-        let stated = match outcome["reason"].get("code") {
-            None => outcome["status"].clone(),
-            Some(code) => serde_json::json!({ "status": outcome["status"], "reason": code }),
-        };
-        (user.clone(), stated)
-    };
-    Value::Object(outcomes.map(outcome).collect())
-}
-
-/// These fields, where they are not empty.
-fn pick(what: &Value, fields: &[&str]) -> Value {
-    let picked = fields.iter().filter_map(|field| {
-        let value = what.get(*field)?;
-        let is_empty = value.is_null() || value.as_str() == Some("");
-        (!is_empty).then(|| ((*field).to_owned(), value.clone()))
-    });
-    Value::Object(picked.collect::<Map<_, _>>())
+/// Where the last line of a step ends.
+fn end(text: &str, step: Span) -> usize {
+    let written = text[step.start..step.end].trim_end();
+    let last = step.start + written.len();
+    text[last..].find('\n').map_or(text.len(), |at| last + at)
 }

@@ -214,6 +214,10 @@ impl Driver<'_> {
                 self.world.quiet.settled().await;
                 Ok(())
             }
+            Kind::Nothing => {
+                self.world.quiet.settled().await;
+                self.all_stated()
+            }
             Kind::Faults(stated) => self.counted.faults_are(stated),
             Kind::Metrics(stated) => {
                 let metrics = self.node.as_ref().map(|node| node.admin().metrics());
@@ -334,7 +338,7 @@ impl Driver<'_> {
                 Kind::Faults(faults) => {
                     named.extend(faults.values().flat_map(|codes| codes.keys().cloned()));
                 }
-                Kind::Action(_) | Kind::Metrics(_) => {}
+                Kind::Action(_) | Kind::Nothing | Kind::Metrics(_) => {}
             }
         }
         for allowed in &self.case.allow {
@@ -435,13 +439,13 @@ fn differs(expectation: &Expectation, seen: &Seen) -> Option<String> {
     let why = difference(&expectation.at, &expectation.what, what)?;
     Some(format!(
         "{why}\n  what came is: {}",
-        super::bless::sentence(seen)
+        super::sentences::sentence(seen)
     ))
 }
 
 /// What was seen, for a message.
 fn told_of(seen: &Seen) -> String {
-    shortened(&super::bless::sentence(seen), 400)
+    shortened(&super::sentences::sentence(seen), 400)
 }
 
 /// Whether the case allows it; then it counts as such, and whoever asks is answered as the case says.

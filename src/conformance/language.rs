@@ -55,6 +55,18 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+impl CaseFile {
+    /// Other configurations that its cases change to.
+    pub fn others(&self) -> impl Iterator<Item = &PathBuf> {
+        let steps = self.cases.iter().flat_map(|case| &case.steps);
+        let paths = steps.map(|step| match &step.kind {
+            Kind::Action(Action::Config(paths, _)) => paths.as_slice(),
+            _ => &[],
+        });
+        paths.flatten()
+    }
+}
+
 impl Case {
     /// Whether it states nothing yet.
     pub fn is_new(&self) -> bool {
@@ -84,6 +96,8 @@ pub enum Kind {
     Expectation(Expectation),
     /// Several things are seen, whichever comes first.
     AnyOrder(Vec<Expectation>),
+    /// Nothing is seen that is not stated.
+    Nothing,
     /// So many faults were counted since this was last asked, by filter and code.
     Faults(BTreeMap<String, BTreeMap<String, u64>>),
     /// So much have metrics grown since this was last asked.

@@ -1,14 +1,15 @@
 //! A case that failed, as its author reads it: what was stated beside what happened, with what every filter said.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use linkgate_filter::units::HumanDuration;
 
-use super::bless;
 use super::driver::{Failure, Run};
-use super::language::{Case, Kind, Step};
+use super::language::{Case, Kind};
 use super::seen::shortened;
+use super::sentences::sentence;
 use super::world::log::{Entry, Said, Seen, Stated, What};
 
 /// Columns of the left side.
@@ -18,165 +19,109 @@ const RIGHT: usize = 78;
 /// Characters of a step or of what was seen.
 const LONGEST: usize = 400;
 
-/// How a line is shown on a terminal in colour.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Good,
-    Bad,
-    Faint,
-    Plain,
-}
-
-impl Tone {
-    fn paint(self, text: &str, colour: bool) -> String {
-        let code = match self {
-            Self::Good => "32",
-            Self::Bad => "31",
-            Self::Faint => "2",
-            Self::Plain => return text.to_owned(),
-        };
-        match colour {
-            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
-        }
-    }
-}
-
-/// The two sides, step by step, up to the one that failed.
-pub fn render(case: &Case, run: &Run, failure: &Failure, colour: bool) -> String {
+/// The two sides, step by step, up to the one that failed, which has an `x`.
+pub fn render(case: &Case, run: &Run, failure: &Failure) -> String {
     let mut shown = String::new();
-    let mut row = |left: &[(Tone, String)], right: &[(Tone, String)]| {
-        for at in 0..left.len().max(right.len()) {
-            let empty = (Tone::Plain, String::new());
-            let (tone, text) = left.get(at).unwrap_or(&empty);
-            let padding = LEFT.saturating_sub(text.chars().count());
-            let (right_tone, right) = right.get(at).unwrap_or(&empty);
-            // Writing to a text cannot fail.
-            let _ = writeln!(
-                shown,
-                "  {}{} | {}",
-                tone.paint(text, colour),
-                " ".repeat(padding),
-                right_tone.paint(right, colour)
-            );
-        }
-    };
     row(
-        &[(Tone::Faint, "stated".to_owned())],
-        &[(Tone::Faint, "happened".to_owned())],
+        &mut shown,
+        &["  stated".to_owned()],
+        &["happened".to_owned()],
     );
     let last = failure.step.unwrap_or(case.steps.len());
     let mut from = 0;
     for (number, step) in case.steps.iter().enumerate().take(last + 1) {
-        let (mark, tone) = match number == last {
-            true => ("x ", Tone::Bad),
-            false => ("  ", Tone::Plain),
-        };
         let to = run.marks.get(number).copied().unwrap_or(run.entries.len());
-        let right = right_side(number, step, &run.entries, from..to);
+        let mut right = match step.kind {
+            Kind::Action(_) => Vec::new(),
+            _ => stated_by(number, &run.entries),
+        };
+        right.extend(happened(&run.entries, from..to));
         from = to;
+        let mark = if number == last { "x " } else { "  " };
         let text = shortened(&step.text, LONGEST);
-        row(&wrapped(mark, &text, LEFT, tone), &right);
+        row(&mut shown, &wrapped(mark, &text, LEFT), &right);
     }
     if failure.step.is_none() {
-        let left = (Tone::Bad, "x the end of the case".to_owned());
-        let late = right_side(usize::MAX, &end(), &run.entries, from..run.entries.len());
-        row(&[left], &late);
+        let end = ["x the end of the case".to_owned()];
+        row(
+            &mut shown,
+            &end,
+            &happened(&run.entries, from..run.entries.len()),
+        );
     }
     shown
 }
 
-/// A step that stands for the end.
-fn end() -> Step {
-    Step {
-        span: crate::config::source::Span::nowhere(),
-        text: String::new(),
-        kind: Kind::Action(super::language::Action::Pass(Duration::ZERO)),
+fn row(shown: &mut String, left: &[String], right: &[String]) {
+    for at in 0..left.len().max(right.len()) {
+        let left = left.get(at).map_or("", String::as_str);
+        let right = right.get(at).map_or("", String::as_str);
+        let padding = " ".repeat(LEFT.saturating_sub(left.chars().count()));
+        let line = format!("{left}{padding} | {right}");
+        // Writing to a text cannot fail.
+        let _ = writeln!(shown, "{}", line.trim_end());
     }
 }
 
-fn right_side(
-    number: usize,
-    step: &Step,
-    entries: &[Entry],
-    during: std::ops::Range<usize>,
-) -> Vec<(Tone, String)> {
-    let mut lines = Vec::new();
-    if !matches!(step.kind, Kind::Action(_)) {
-        let stated = entries.iter().filter_map(|entry| match &entry.what {
-            What::Seen(seen) if seen.stated == Stated::By(number) => Some((entry.at, seen)),
-            _ => None,
-        });
-        for (at, seen) in stated {
-            lines.extend(line(at, &bless::sentence(seen), Tone::Good));
-        }
-    }
-    for entry in entries.get(during).unwrap_or_default() {
-        match &entry.what {
-            What::Said(said) => lines.extend(said_line(entry.at, said)),
-            What::Seen(seen) => lines.extend(seen_line(entry.at, seen)),
-        }
-    }
-    lines
+/// What a step has stated.
+fn stated_by(number: usize, entries: &[Entry]) -> Vec<String> {
+    let stated = entries.iter().filter_map(|entry| match &entry.what {
+        What::Seen(seen) if seen.stated == Stated::By(number) => Some((entry.at, seen)),
+        _ => None,
+    });
+    let lines = stated.map(|(at, seen)| line(at, &sentence(seen)));
+    lines.flatten().collect()
 }
 
-/// What has happened and no step has stated; what one has is shown beside that one.
-fn seen_line(at: Duration, seen: &Seen) -> Vec<(Tone, String)> {
+/// What has happened, but for what a step has stated: that is shown beside the step.
+fn happened(entries: &[Entry], during: Range<usize>) -> Vec<String> {
+    let entries = entries.get(during).unwrap_or_default().iter();
+    let lines = entries.filter_map(|entry| match &entry.what {
+        What::Said(said) => Some(line(entry.at, &said_line(said))),
+        What::Seen(seen) => Some(line(entry.at, &seen_line(seen)?)),
+    });
+    lines.flatten().collect()
+}
+
+fn seen_line(seen: &Seen) -> Option<String> {
     match seen.stated {
-        Stated::No => {
-            let text = format!("{}   <- not stated", bless::sentence(seen));
-            line(at, &text, Tone::Bad)
-        }
-        Stated::Allowed => line(
-            at,
-            &format!("{}   (allowed)", bless::sentence(seen)),
-            Tone::Faint,
-        ),
-        Stated::By(_) => Vec::new(),
+        Stated::No => Some(format!("{}   <- not stated", sentence(seen))),
+        Stated::Allowed => Some(format!("{}   (allowed)", sentence(seen))),
+        Stated::By(_) => None,
     }
 }
 
-fn said_line(at: Duration, said: &Said) -> Vec<(Tone, String)> {
+fn said_line(said: &Said) -> String {
     let who = match said.user_id.is_empty() {
         true => said.biz_id.to_string(),
         false => format!("{}/{}", said.biz_id, said.user_id),
     };
-    line(
-        at,
-        &format!("  {who} {} {}", said.filter, said.text),
-        Tone::Faint,
-    )
+    format!("  {who} {} {}", said.filter, said.text)
 }
 
-fn line(at: Duration, text: &str, tone: Tone) -> Vec<(Tone, String)> {
-    let time = HumanDuration::from(Duration::from_millis(
-        u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
-    ));
-    let text = shortened(text, LONGEST);
-    wrapped(&format!("{:<8} ", time.to_string()), &text, RIGHT, tone)
+fn line(at: Duration, text: &str) -> Vec<String> {
+    let ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+    let time = HumanDuration::from(Duration::from_millis(ms)).to_string();
+    wrapped(&format!("{time:<8} "), &shortened(text, LONGEST), RIGHT)
 }
 
 /// A text in lines of at most `width`, the first behind a mark and the others below it.
-fn wrapped(mark: &str, text: &str, width: usize, tone: Tone) -> Vec<(Tone, String)> {
+fn wrapped(mark: &str, text: &str, width: usize) -> Vec<String> {
     let indent = mark.chars().count();
     let room = width.saturating_sub(indent).max(10);
     let mut lines = Vec::new();
     let mut rest = text;
-    loop {
-        let cut = rest.char_indices().nth(room).map(|(at, _)| at);
-        let Some(cut) = cut else { break };
+    while let Some((cut, _)) = rest.char_indices().nth(room) {
         // At a blank, if there is one in reach.
-        let at = rest[..cut]
-            .rfind(' ')
-            .filter(|at| *at > cut / 2)
-            .unwrap_or(cut);
+        let blank = rest[..cut].rfind(' ').filter(|at| *at > cut / 2);
+        let at = blank.unwrap_or(cut);
         lines.push(&rest[..at]);
         rest = rest[at..].trim_start();
     }
     lines.push(rest);
     let line = |(n, line): (usize, &str)| match n {
-        0 => (tone, format!("{mark}{line}")),
-        _ => (tone, format!("{}{line}", " ".repeat(indent))),
+        0 => format!("{mark}{line}"),
+        _ => format!("{}{line}", " ".repeat(indent)),
     };
     lines.into_iter().enumerate().map(line).collect()
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::read::json;
+use super::sentence::flow;
 use crate::config::tree::{Node, Tree};
 
 type Row = BTreeMap<String, Value>;
@@ -38,15 +40,14 @@ pub(super) fn filled(tree: &Tree, row: &Row) -> Tree {
     }
 }
 
-/// The name of a case in its row.
-pub(super) fn named(name: &str, row: &Row, rows: usize) -> String {
-    if rows < 2 {
-        return name.to_owned();
+/// The name of a case in its row: as it is filled in, or else with the first value of the row as it is written.
+pub(super) fn named(name: &str, filled: &str, row: &Tree) -> String {
+    match row.entries().next() {
+        Some((first, value)) if name == filled => {
+            format!("{name} ({first}: {})", flow(&json(&value.value()), true))
+        }
+        _ => filled.to_owned(),
     }
-    let values = row
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", plain(value)));
-    format!("{name} ({})", values.collect::<Vec<_>>().join(", "))
 }
 
 fn fill(text_: &str, row: &Row) -> serde_yaml::Value {

@@ -109,8 +109,10 @@ impl Reader<'_> {
             true => vec![BTreeMap::new()],
             false => case.examples,
         };
+        let written = tree.get("examples").map_or(&[][..], Tree::items);
+        let name = case.name;
         let mut cases = Vec::new();
-        for row in &rows {
+        for (number, row) in rows.iter().enumerate() {
             let filled = examples::filled(tree, row);
             let Some(case) = self.part::<docs::Case>(&filled) else {
                 break;
@@ -124,7 +126,10 @@ impl Reader<'_> {
             let steps = steps.iter().filter_map(|tree| self.step(tree, folder));
             let steps: Vec<Step> = steps.collect();
             cases.push(Case {
-                name: examples::named(&case.name, row, rows.len()),
+                name: match written.get(number) {
+                    Some(row) => examples::named(&name, &case.name, row),
+                    None => case.name,
+                },
                 span: tree.get("name").unwrap_or(tree).span,
                 clients: all_clients,
                 allow,

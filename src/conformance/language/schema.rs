@@ -85,7 +85,7 @@ fn step(generator: &mut SchemaGenerator) -> Value {
         "anyOf": [
             { "type": "string", "pattern": format!(
                 "^({name} (re)?connects|{name} disconnects|{name} closes|{name} stops reading|{name} reads again|\
-                 backend {name} goes away|backend {name} comes back|(broker|store) {name} (fails|recovers))$"
+                 backend {name} goes away|backend {name} comes back|(broker|store) {name} (fails|recovers)|nothing happens)$"
             ) },
             { "type": "object", "patternProperties": patterns, "additionalProperties": false, "minProperties": 1 },
         ],

@@ -78,6 +78,7 @@ pub(super) const SENTENCES: &[&str] = &[
     "config changes to",
     "config is refused",
     "node stops",
+    "nothing happens",
     "faults",
     "metrics change",
     "in any order",
@@ -100,6 +101,7 @@ impl Sentence<'_> {
             ["config", "changes", "to"] => Kind::Action(Action::Config(self.paths()?, true)),
             ["config", "is", "refused"] => Kind::Action(Action::Config(self.paths()?, false)),
             ["node", "stops"] => Kind::Action(Action::Stop(self.time()?)),
+            ["nothing", "happens"] => Kind::Nothing,
             ["faults"] => Kind::Faults(self.value()?),
             ["metrics", "change"] => Kind::Metrics(self.value()?),
             ["backend", name, ref what @ ..] => self.backend(name, what)?,
@@ -109,7 +111,7 @@ impl Sentence<'_> {
             [name, ref what @ ..] => self.client(name, what)?,
             [] => return Err(self.unknown()),
         };
-        if let Kind::Action(_) | Kind::Faults(_) | Kind::Metrics(_) = kind
+        if let Kind::Action(_) | Kind::Nothing | Kind::Faults(_) | Kind::Metrics(_) = kind
             && let Some((name, _)) = self.options.first()
         {
             return Err(self.stray(name));
