@@ -14,6 +14,7 @@ pub mod bless;
 pub mod coverage;
 pub mod driver;
 pub mod language;
+mod matching;
 pub mod report;
 pub mod seen;
 mod sentences;

@@ -16,8 +16,8 @@ use serde_json::Value;
 pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
-use super::language::{Case, CaseFile, Expectation, Kind, Place, Step, With};
-use super::seen::{difference, shortened};
+use super::language::{Case, CaseFile, Expectation, Kind, Step, With};
+use super::matching::{differs, is_one_place, matches, told_of};
 use super::world::World;
 use super::world::log::{Entry, Seen, Stated, What};
 use crate::config::{self, Config, source::Origin};
@@ -86,7 +86,7 @@ fn run_as(file: &CaseFile, case: &Case, registry: &Registry, blesses: bool) -> R
         Err(error) => return broken(format!("no runtime can be started: {error}")),
     };
     runtime.block_on(async {
-        let world = World::new(quiet);
+        let world = World::new(quiet, &case.allow);
         let registry = registry.watched(&world.watch());
         let config = match load(&file.config, file, &registry) {
             Ok(config) => config,
@@ -258,7 +258,7 @@ impl Driver<'_> {
                     seen.stated = Stated::By(number);
                     return Ok(seen.answer.take());
                 };
-                if !allowed(allow, seen) {
+                if !is_allowed(allow, seen) {
                     return Err(why);
                 }
             }
@@ -313,7 +313,7 @@ impl Driver<'_> {
         self.world.log.entries(|entries| {
             let mut missing = Vec::new();
             for seen in unstated(entries) {
-                if !allowed(&self.case.allow, seen) {
+                if !is_allowed(&self.case.allow, seen) {
                     missing.push(told_of(seen));
                 }
             }
@@ -407,56 +407,11 @@ fn unstated(entries: &mut [Entry]) -> impl Iterator<Item = &mut Seen> {
     entries.filter(|seen| seen.stated == Stated::No)
 }
 
-/// Whether what was seen stands in the line in which the step looks.
-fn is_one_place(expectation: &Expectation, seen: &Seen) -> bool {
-    match (client(&expectation.at), client(&seen.at)) {
-        (Some(one), Some(other)) => one == other,
-        (None, None) if expectation.at == seen.at => match expectation.at {
-            Place::Record(_) => expectation.what["topic"] == seen.what["topic"],
-            _ => true,
-        },
-        _ => false,
+/// Whether the case allows it; then it counts as such.
+fn is_allowed(allow: &[Expectation], seen: &mut Seen) -> bool {
+    let is_so = allow.iter().any(|allowed| matches(allowed, seen));
+    if is_so {
+        seen.stated = Stated::Allowed;
     }
-}
-
-/// The client, where a place is one's.
-fn client(place: &Place) -> Option<&str> {
-    match place {
-        Place::Message(name) | Place::Frame(name) | Place::Closed(name) | Place::Refused(name) => {
-            Some(name)
-        }
-        _ => None,
-    }
-}
-
-fn differs(expectation: &Expectation, seen: &Seen) -> Option<String> {
-    let frame = seen.frame.as_ref();
-    let what = match (&expectation.at, &seen.at) {
-        (Place::Frame(_), Place::Message(_)) => frame.unwrap_or(&seen.what),
-        (stated, seen_at) if stated == seen_at => &seen.what,
-        _ => return Some(format!("what came is: {}", told_of(seen))),
-    };
-    let why = difference(&expectation.at, &expectation.what, what)?;
-    Some(format!(
-        "{why}\n  what came is: {}",
-        super::sentences::sentence(seen)
-    ))
-}
-
-/// What was seen, for a message.
-fn told_of(seen: &Seen) -> String {
-    shortened(&super::sentences::sentence(seen), 400)
-}
-
-/// Whether the case allows it; then it counts as such, and whoever asks is answered as the case says.
-fn allowed(allow: &[Expectation], seen: &mut Seen) -> bool {
-    let mut allow = allow.iter().filter(|allowed| is_one_place(allowed, seen));
-    let Some(allowed) = allow.find(|allowed| differs(allowed, seen).is_none()) else {
-        return false;
-    };
-    seen.stated = Stated::Allowed;
-    if let Some(answer) = seen.answer.take() {
-        let _ = answer.send(allowed.answer.with.clone());
-    }
-    true
+    is_so
 }

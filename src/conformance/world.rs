@@ -9,16 +9,19 @@ pub mod time;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use linkgate_filter::watch::{Sight, Watch, Word};
 use linkgate_filter::{Clock, Direction, LinkInfo, Outcome};
+use tonic::transport::Channel;
 
 use self::backend::ScriptedBackends;
 use self::client::Client;
 use self::edges::ScriptedEdges;
 use self::log::{Log, Said};
 use self::time::{Quiet, VirtualClock};
+use crate::conformance::language::Expectation;
 use crate::network::{MemoryNetwork, Network};
 
 /// The world of a case.
@@ -37,12 +40,14 @@ pub struct World {
     pub memory: MemoryNetwork,
     /// The clients that are connected.
     pub clients: BTreeMap<String, Client>,
+    /// The connections of those who push by calls.
+    pub callers: BTreeMap<SocketAddr, Channel>,
 }
 
 impl World {
     /// A world in which nothing has happened.
-    pub fn new(quiet: Quiet) -> Self {
-        let log = Log::begin();
+    pub fn new(quiet: Quiet, allow: &[Expectation]) -> Self {
+        let log = Log::begin(allow);
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
         let backends = ScriptedBackends::new(&log);
         Self {
@@ -53,6 +58,7 @@ impl World {
             backends,
             memory: MemoryNetwork::default(),
             clients: BTreeMap::new(),
+            callers: BTreeMap::new(),
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Branch {
 pub(super) struct Counted {
     filters: Vec<Filter>,
     pipelines: Vec<(String, Arc<Meter>)>,
+    /// How many of both are the configuration's under test.
+    under_test: (usize, usize),
     /// The faults that the last step of the kind has looked at.
     faults: BTreeMap<(String, String), u64>,
     /// The metrics likewise.
@@ -44,7 +46,7 @@ struct Filter {
 const OF_CHAIN: &[&str] = &["link.overloaded", "link.closing"];
 
 impl Counted {
-    /// Learns the pipelines of a generation.
+    /// Learns the pipelines of a generation; the first is that of the configuration under test.
     pub(super) fn learn(&mut self, generation: &Generation, takes_pushes: bool) {
         for version in generation.versions() {
             let biz_id = version.pipeline.biz_id().to_string();
@@ -80,49 +82,47 @@ impl Counted {
                 });
             }
         }
+        if self.under_test == (0, 0) {
+            self.under_test = (self.pipelines.len(), self.filters.len());
+        }
     }
 
     /// All branches, with those that were not taken. Faults of pushes are told to whoever pushed, and counted by nobody else:
     /// `told` says how often each code was.
     pub(super) fn branches(&self, told: &BTreeMap<String, u64>) -> Vec<Branch> {
         let mut counts: BTreeMap<(String, String, String), u64> = BTreeMap::new();
-        let mut add = |biz_id: &str, filter: &str, name: &str, count: u64| {
-            let branch = (biz_id.to_owned(), filter.to_owned(), name.to_owned());
-            *counts.entry(branch).or_default() += count;
-        };
-        for (biz_id, meter) in &self.pipelines {
-            for (event, count) in meter.events() {
-                add(biz_id, "pipeline", event, count);
+        // First what there is in the configuration under test, then how often it was: a case may change to others.
+        let (of_pipelines, of_filters) = self.under_test;
+        for (biz_id, meter) in &self.pipelines[..of_pipelines] {
+            let events = meter.events().into_iter().map(|(event, _)| event);
+            for name in events.chain(OF_CHAIN.iter().copied()) {
+                counts.insert((biz_id.clone(), "pipeline".to_owned(), name.to_owned()), 0);
             }
-            let faults: BTreeMap<_, _> = meter.faults().into_iter().collect();
-            for code in OF_CHAIN {
-                add(
-                    biz_id,
-                    "pipeline",
-                    code,
-                    faults.get(*code).copied().unwrap_or(0),
+        }
+        for filter in &self.filters[..of_filters] {
+            let events = filter.meter.events().into_iter().map(|(event, _)| event);
+            let events = events.filter(|event| !filter.never.contains(event));
+            for name in events.chain(filter.raises.iter().copied()) {
+                counts.insert(
+                    (filter.biz_id.clone(), filter.id.clone(), name.to_owned()),
+                    0,
                 );
             }
         }
-        for filter in &self.filters {
-            let events = filter.meter.events().into_iter();
-            for (event, count) in events.filter(|(event, _)| !filter.never.contains(event)) {
-                add(&filter.biz_id, &filter.id, event, count);
-            }
-            let own: BTreeMap<_, _> = filter.meter.faults().into_iter().collect();
-            for code in &filter.raises {
+        for ((biz_id, id, name), count) in &mut counts {
+            let pipelines = self.pipelines.iter().filter(|(known, _)| known == biz_id);
+            let settled: u64 = pipelines.map(|(_, meter)| of_meter(meter, name)).sum();
+            let filters = self.filters.iter();
+            let filters = filters.filter(|filter| filter.biz_id == *biz_id && filter.id == *id);
+            let own: u64 = filters.map(|filter| of_meter(&filter.meter, name)).sum();
+            *count = match id.as_str() {
+                "pipeline" => settled,
                 // A fault that comes with an outcome is counted by the pipeline alone.
-                let of_biz = |(biz_id, _): &&(String, Arc<Meter>)| *biz_id == filter.biz_id;
-                let settled = self.pipelines.iter().filter(of_biz);
-                let settled = settled.flat_map(|(_, meter)| meter.faults());
-                let settled: u64 = settled
-                    .filter(|(known, _)| known == code)
-                    .map(|(_, n)| n)
-                    .sum();
-                let told = told.get(*code).copied().unwrap_or(0);
-                let count = own.get(*code).copied().unwrap_or(0).max(settled).max(told);
-                add(&filter.biz_id, &filter.id, code, count);
-            }
+                _ if name.contains('.') => {
+                    own.max(settled).max(told.get(name).copied().unwrap_or(0))
+                }
+                _ => own,
+            };
         }
         let branch = |((biz_id, filter, name), count)| Branch {
             biz_id,
@@ -169,7 +169,7 @@ impl Counted {
                 let known = before.get(&fault).copied().unwrap_or(0);
                 (fault, count - known)
             })
-            .filter(|((filter, _), count)| *count > 0 && filter != "pipeline")
+            .filter(|(_, count)| *count > 0)
             .collect();
         for (filter, codes) in stated {
             for (code, count) in codes {
@@ -181,7 +181,9 @@ impl Counted {
                 }
             }
         }
-        match new.into_iter().next() {
+        // What filters have counted, the pipeline may have counted again.
+        let mut left = new.into_iter();
+        match left.find(|((filter, _), _)| filter != "pipeline") {
             None => Ok(()),
             Some(((filter, code), count)) => Err(format!(
                 "`{filter}` has counted `{code}` {count} times, which is not stated"
@@ -213,6 +215,19 @@ impl Counted {
         }
         Ok(())
     }
+}
+
+/// How often a meter has counted an event, or a fault by its code.
+fn of_meter(meter: &Meter, name: &str) -> u64 {
+    let events = meter.events().into_iter();
+    let events = events
+        .filter(|(event, _)| *event == name)
+        .map(|(_, count)| count);
+    let faults = meter.faults().into_iter();
+    let faults = faults
+        .filter(|(code, _)| code == name)
+        .map(|(_, count)| count);
+    events.chain(faults).sum()
 }
 
 /// Series and values of the text format.

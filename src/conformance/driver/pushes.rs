@@ -12,7 +12,7 @@ use linkgate_filter::broker::Record;
 use linkgate_proto::v1;
 use linkgate_proto::v1::push_service_client::PushServiceClient;
 use serde_json::{Map, Value, json};
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use super::{Driver, tokens};
 use crate::conformance::language::docs::{self, Source};
@@ -26,7 +26,7 @@ use crate::push::PushSource;
 const WAIT: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Driver<'_> {
-    pub(super) fn push(&self, push: &docs::Push) -> Result<(), String> {
+    pub(super) fn push(&mut self, push: &docs::Push) -> Result<(), String> {
         for n in 1..=push.times.unwrap_or(1) {
             let mut request = self.request(push)?;
             request.key = push.key.replace("<n>", &n.to_string());
@@ -35,7 +35,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn push_one(&self, push: &docs::Push, request: v1::PushRequest) -> Result<(), String> {
+    fn push_one(&mut self, push: &docs::Push, request: v1::PushRequest) -> Result<(), String> {
         let sources = &self.facts.push.sources;
         let find = |kind: Source| sources.iter().find(|source| is_kind(source, kind));
         let source = match push.by {
@@ -98,19 +98,13 @@ impl Driver<'_> {
     }
 
     fn call(
-        &self,
+        &mut self,
         push: &docs::Push,
         request: v1::PushRequest,
         (address, token): (Option<SocketAddr>, Option<String>),
     ) -> Result<(), String> {
         let address = address.ok_or("the node does not run any more")?;
-        let (network, log) = (self.world.memory.clone(), self.world.log.clone());
-        let dial = tower::service_fn(move |_| {
-            let dialled = network.dial(address, caller()).map(TokioIo::new);
-            async move { dialled }
-        });
-        let endpoint = Endpoint::from_static("http://gateway");
-        let channel = endpoint.connect_with_connector_lazy(dial);
+        let (channel, log) = (self.channel(address), self.world.log.clone());
         let (key, wait) = (request.key.clone(), push.wait.map_or(WAIT, Into::into));
         let mut request = tonic::Request::new(request);
         request.set_timeout(wait);
@@ -130,6 +124,23 @@ impl Driver<'_> {
             }
         });
         Ok(())
+    }
+
+    /// The way of all calls to a source: one connection, so that they stay in order.
+    fn channel(&mut self, address: SocketAddr) -> Channel {
+        let network = self.world.memory.clone();
+        let open = || {
+            let dial = tower::service_fn(move |_| {
+                let dialled = network.dial(address, caller()).map(TokioIo::new);
+                async move { dialled }
+            });
+            Endpoint::from_static("http://gateway").connect_with_connector_lazy(dial)
+        };
+        self.world
+            .callers
+            .entry(address)
+            .or_insert_with(open)
+            .clone()
     }
 
     fn post(

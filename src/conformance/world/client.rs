@@ -207,7 +207,12 @@ impl Reading {
             if self.may_read.wait_for(|reads| *reads).await.is_err() {
                 return;
             }
-            match reader.next().await {
+            let next = tokio::select! {
+                biased;
+                _ = self.may_read.wait_for(|reads| !*reads) => continue,
+                next = reader.next() => next,
+            };
+            match next {
                 Some(Ok(frame @ (Frame::Text(_) | Frame::Binary(_)))) => self.got(frame),
                 Some(Ok(Frame::Close(frame))) => {
                     closed = true;
