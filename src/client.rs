@@ -5,10 +5,11 @@
 //! gateway's own rooms comes in here, and nothing is printed: what happens comes out as values.
 
 mod connect;
-pub(crate) mod frame;
+mod frame;
 mod push;
 mod session;
 
+pub(crate) use connect::dial;
 pub use connect::{ConnectError, Ended, Limits, Socket, Target};
 pub use frame::{BadFrame, decode, encode, subprotocol};
 pub use push::{NotPushed, Pusher, PusherError};

@@ -10,6 +10,7 @@
 //!
 //! The node is the production node, with the production runner and filters: only what it touches outside is another.
 
+pub mod against;
 pub mod bless;
 pub mod coverage;
 pub mod driver;

@@ -27,8 +27,9 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args, registry: &Registry) -> ExitCode {
     let Args { cases, format } = args;
-    match cases.watch {
-        true => super::on_runtime(cases::watch(cases, format, registry)),
-        false => cases::run(&cases, format, registry),
+    match (&cases.against, cases.watch) {
+        (Some(_), _) => super::on_runtime(cases::against(cases, format, registry)),
+        (None, true) => super::on_runtime(cases::watch(cases, format, registry)),
+        (None, false) => cases::run(&cases, format, registry),
     }
 }

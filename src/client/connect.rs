@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
-use self::dial::dial;
+pub(crate) use self::dial::dial;
 pub use self::ended::Ended;
 pub use self::refused::ConnectError;
 use self::refused::refusal;

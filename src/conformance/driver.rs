@@ -7,23 +7,27 @@ mod pushes;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_filter::{Clock, Registry, Seeds};
 use serde_json::Value;
+use tokio::time::Instant;
 
 pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
 use super::language::{Case, CaseFile, Expectation, Kind, Step, With};
 use super::matching::{differs, is_one_place, matches, told_of};
-use super::world::World;
 use super::world::log::{Entry, Seen, Stated, What};
+use super::world::time::Quiet;
+use super::world::{There, World};
 use crate::config::{self, Config, source::Origin};
 use crate::node::{Node, Outside};
 
 /// What has come of a case.
+#[derive(Default)]
 pub struct Run {
     /// What is wrong; `None`: nothing.
     pub failure: Option<Failure>,
@@ -46,6 +50,19 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Run {
+    /// One that has not begun.
+    fn broken(message: String) -> Self {
+        Self {
+            failure: Some(Failure {
+                step: None,
+                message,
+            }),
+            ..Self::default()
+        }
+    }
+}
+
 /// A case at work.
 struct Driver<'a> {
     case: &'a Case,
@@ -54,6 +71,8 @@ struct Driver<'a> {
     world: World,
     facts: Facts,
     node: Option<Node>,
+    /// What a gateway that runs elsewhere is configured with.
+    there: Option<Config>,
     counted: Counted,
     marks: Vec<usize>,
     /// Writes down what is seen instead of looking for it.
@@ -71,75 +90,95 @@ pub fn observe(file: &CaseFile, case: &Case, registry: &Registry) -> Run {
 }
 
 fn run_as(file: &CaseFile, case: &Case, registry: &Registry, blesses: bool) -> Run {
-    let broken = |message: String| Run {
-        failure: Some(Failure {
-            step: None,
-            message,
-        }),
-        entries: Vec::new(),
-        marks: Vec::new(),
-        counted: Vec::new(),
-        passed: Duration::ZERO,
-    };
-    let (runtime, quiet) = match super::world::time::Quiet::runtime() {
+    let (runtime, quiet) = match Quiet::runtime() {
         Ok(made) => made,
-        Err(error) => return broken(format!("no runtime can be started: {error}")),
+        Err(error) => return Run::broken(format!("no runtime can be started: {error}")),
     };
     runtime.block_on(async {
-        let world = World::new(quiet, &case.allow);
+        let world = World::scripted(quiet, &case.allow);
         let registry = registry.watched(&world.watch());
         let config = match load(&file.config, file, &registry) {
             Ok(config) => config,
-            Err(message) => return broken(message),
+            Err(message) => return Run::broken(message),
         };
-        let facts = Facts::of(&config);
         let mut driver = Driver {
-            case,
-            file,
-            registry,
-            node: None,
-            counted: Counted::default(),
-            marks: Vec::new(),
-            facts,
-            world,
+            facts: Facts::of(&config),
             blesses,
+            ..Driver::new(file, case, registry, world)
         };
-        let failure = Box::pin(driver.run(config)).await.err();
-        let passed = driver.world.log.now();
-        let entries = driver.world.log.entries(std::mem::take);
-        let counted = driver.counted.branches(&told(&entries));
-        Run {
-            failure,
-            entries,
-            marks: driver.marks,
-            counted,
-            passed,
+        match driver.start(config) {
+            Ok(()) => driver.run().await,
+            Err(message) => Run::broken(message),
         }
     })
 }
 
-fn load(
-    paths: &[std::path::PathBuf],
-    file: &CaseFile,
-    registry: &Registry,
-) -> Result<Config, String> {
-    let origin = Origin {
-        variables: Some(file.variables.clone()),
-        given: file.files.clone(),
-        ..Origin::paths(paths)
+/// Runs a case against a gateway that runs elsewhere; what it is configured with is said by the case's configuration.
+pub async fn run_against(file: &CaseFile, case: &Case, registry: &Registry, there: &There) -> Run {
+    let config = match config::load_from(&origin(&file.config, file, true), registry) {
+        Ok(config) => config,
+        Err(invalid) => return Run::broken(invalid.render(false)),
     };
-    let mut config =
-        config::load_from(&origin, registry).map_err(|invalid| invalid.render(false))?;
+    let world = World::real(there, &case.allow);
+    let registry = Registry::new();
+    let driver = Driver {
+        facts: Facts::of(&config),
+        there: Some(config),
+        ..Driver::new(file, case, registry, world)
+    };
+    driver.run().await
+}
+
+fn load(paths: &[PathBuf], file: &CaseFile, registry: &Registry) -> Result<Config, String> {
+    let loaded = config::load_from(&origin(paths, file, false), registry);
+    let mut config = loaded.map_err(|invalid| invalid.render(false))?;
     tokens::own_keys(&mut config);
     Ok(config)
 }
 
-impl Driver<'_> {
-    async fn run(&mut self, config: Config) -> Result<(), Failure> {
-        self.start(config).map_err(|message| Failure {
-            step: None,
-            message,
-        })?;
+fn origin(paths: &[PathBuf], file: &CaseFile, with_environment: bool) -> Origin {
+    let mut variables: BTreeMap<String, String> = match with_environment {
+        true => std::env::vars().collect(),
+        false => BTreeMap::new(),
+    };
+    variables.extend(file.variables.clone());
+    Origin {
+        variables: Some(variables),
+        given: file.files.clone(),
+        ..Origin::paths(paths)
+    }
+}
+
+impl<'a> Driver<'a> {
+    fn new(file: &'a CaseFile, case: &'a Case, registry: Registry, world: World) -> Self {
+        Self {
+            case,
+            file,
+            registry,
+            world,
+            facts: Facts::default(),
+            node: None,
+            there: None,
+            counted: Counted::default(),
+            marks: Vec::new(),
+            blesses: false,
+        }
+    }
+
+    async fn run(mut self) -> Run {
+        let failure = Box::pin(self.steps()).await.err();
+        let passed = self.world.log.now();
+        let entries = self.world.log.entries(std::mem::take);
+        Run {
+            failure,
+            marks: self.marks,
+            counted: self.counted.branches(&told(&entries)),
+            entries,
+            passed,
+        }
+    }
+
+    async fn steps(&mut self) -> Result<(), Failure> {
         let mut acts = true;
         for (number, step) in self.case.steps.iter().enumerate() {
             let at = |message| Failure {
@@ -147,7 +186,7 @@ impl Driver<'_> {
                 message,
             };
             let is_action = matches!(step.kind, Kind::Action(_));
-            if is_action && !acts {
+            if is_action && !acts && !self.world.is_real() {
                 self.all_stated().map_err(at)?;
             }
             acts = is_action;
@@ -156,7 +195,7 @@ impl Driver<'_> {
                 .push(self.world.log.entries(|entries| entries.len()));
             done.map_err(at)?;
         }
-        self.world.quiet.settled().await;
+        self.world.settled().await;
         let at_end = |message| Failure {
             step: None,
             message,
@@ -186,36 +225,36 @@ impl Driver<'_> {
         match &step.kind {
             Kind::Action(action) => {
                 self.act(action).await?;
-                self.world.quiet.settled().await;
+                self.world.settled().await;
                 if self.blesses {
                     self.observed(number).await;
                 }
                 Ok(())
             }
             Kind::Expectation(expectation) => {
-                self.world.quiet.settled().await;
+                self.world.settled().await;
                 if expectation.times == 1 {
-                    self.expect(number, expectation)?;
-                    self.world.quiet.settled().await;
+                    self.sees(number, expectation).await?;
+                    self.world.settled().await;
                     return Ok(());
                 }
                 for n in 1..=expectation.times {
-                    let seen = self.expect(number, &expectation.nth(n));
+                    let seen = self.sees(number, &expectation.nth(n)).await;
                     seen.map_err(|why| format!("the {n}th of them: {why}"))?;
-                    self.world.quiet.settled().await;
+                    self.world.settled().await;
                 }
                 Ok(())
             }
             Kind::AnyOrder(expectations) => {
-                self.world.quiet.settled().await;
+                self.world.settled().await;
                 for expectation in expectations {
                     self.expect_any(number, expectation)?;
                 }
-                self.world.quiet.settled().await;
+                self.world.settled().await;
                 Ok(())
             }
             Kind::Nothing => {
-                self.world.quiet.settled().await;
+                self.world.settled().await;
                 self.all_stated()
             }
             Kind::Faults(stated) => self.counted.faults_are(stated),
@@ -244,8 +283,28 @@ impl Driver<'_> {
             if !answered {
                 return;
             }
-            self.world.quiet.settled().await;
+            self.world.settled().await;
         }
+    }
+
+    /// The next thing at its place is what the step states, as soon as there is one.
+    async fn sees(&self, number: usize, expectation: &Expectation) -> Result<(), String> {
+        let until = Instant::now() + self.world.patience();
+        loop {
+            match self.expect(number, expectation) {
+                Err(_) if Instant::now() < until && !self.is_there(expectation) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                seen => return seen,
+            }
+        }
+    }
+
+    /// Whether there is anything at its place that no step has stated.
+    fn is_there(&self, expectation: &Expectation) -> bool {
+        self.world
+            .log
+            .entries(|entries| unstated(entries).any(|seen| is_one_place(expectation, seen)))
     }
 
     /// The next thing at its place is what the step states.

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use linkgate_filter::Registry;
 use parking_lot::Mutex;
 
+use super::against::needs;
 use super::driver::{self, Run};
 use super::language::{self, CaseFile};
+use super::world::There;
 use crate::config::Invalid;
 
 /// A case that has run.
@@ -20,8 +22,27 @@ pub struct Ran {
     pub case: usize,
     /// What came of it.
     pub run: Run,
+    /// Why it was not run, if so.
+    pub skipped: Option<String>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// A case, by the numbers of its file and its own.
+type Number = (usize, usize);
+
+/// Those whose names have `only` in them.
+fn wanted(files: &[CaseFile], only: Option<&str>) -> Vec<Number> {
+    let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+    let mut wanted = Vec::new();
+    for (file, cases) in files.iter().enumerate() {
+        for (case, own) in cases.cases.iter().enumerate() {
+            if is_wanted(&own.name) {
+                wanted.push((file, case));
+            }
+        }
+    }
+    wanted
 }
 
 /// The case files at `paths`: files, or directories that are looked through with all below them.
@@ -101,16 +122,7 @@ pub fn read(files: &[PathBuf]) -> (Vec<CaseFile>, Vec<Box<Invalid>>) {
 
 /// Runs the cases whose names have `only` in them, on as many threads as there are processors.
 pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<Ran> {
-    let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
-    let all: Vec<(usize, usize)> = files
-        .iter()
-        .enumerate()
-        .flat_map(|(file, cases)| {
-            let cases = cases.cases.iter().enumerate();
-            let cases = cases.filter(|(_, case)| is_wanted(&case.name));
-            cases.map(move |(case, _)| (file, case)).collect::<Vec<_>>()
-        })
-        .collect();
+    let all = wanted(files, only);
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     #[expect(
         clippy::disallowed_methods,
@@ -125,6 +137,7 @@ pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<R
                 file,
                 case,
                 run,
+                skipped: None,
                 took: started.elapsed(),
             });
         }
@@ -139,4 +152,38 @@ pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<R
     let mut done = done.into_inner();
     done.sort_by_key(|ran| (ran.file, ran.case));
     done
+}
+
+/// Runs the cases whose names have `only` in them against a gateway elsewhere, one after the other. Those that need what
+/// only a world of their own has, or more time than `longest`, are skipped.
+pub async fn run_against(
+    files: &[CaseFile],
+    only: Option<&str>,
+    registry: &Registry,
+    (there, backends, longest): (&There, &[String], Duration),
+) -> Vec<Ran> {
+    let mut done = Vec::new();
+    for (file, case) in wanted(files, only) {
+        let own = &files[file].cases[case];
+        let started = now();
+        let skipped = needs(own, backends, longest);
+        let run = match &skipped {
+            Some(_) => Run::default(),
+            None => Box::pin(driver::run_against(&files[file], own, registry, there)).await,
+        };
+        done.push(Ran {
+            file,
+            case,
+            run,
+            skipped,
+            took: started.elapsed(),
+        });
+    }
+    done
+}
+
+/// Real time, in which it is told how long a case takes.
+#[expect(clippy::disallowed_methods, reason = "the time of cases is another")]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -5,12 +5,14 @@ pub mod client;
 pub mod edges;
 pub mod log;
 pub mod seal;
+pub mod there;
 pub mod time;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use linkgate_filter::watch::{Sight, Watch, Word};
 use linkgate_filter::{Clock, Direction, LinkInfo, Outcome};
@@ -20,6 +22,7 @@ use self::backend::ScriptedBackends;
 use self::client::Client;
 use self::edges::ScriptedEdges;
 use self::log::{Log, Said};
+pub use self::there::There;
 use self::time::{Quiet, VirtualClock};
 use crate::conformance::language::Expectation;
 use crate::network::{MemoryNetwork, Network};
@@ -28,8 +31,8 @@ use crate::network::{MemoryNetwork, Network};
 pub struct World {
     /// What happens.
     pub log: Log,
-    /// Tells when nothing is left to be done.
-    pub quiet: Quiet,
+    /// When nothing is left to be done.
+    pace: Pace,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Backends.
@@ -38,6 +41,8 @@ pub struct World {
     pub edges: ScriptedEdges,
     /// The way to the node's addresses.
     pub memory: MemoryNetwork,
+    /// The gateway, where it is not of this world.
+    pub there: Option<There>,
     /// The clients that are connected.
     pub clients: BTreeMap<String, Client>,
     /// The connections of those who push by calls.
@@ -45,20 +50,55 @@ pub struct World {
 }
 
 impl World {
-    /// A world in which nothing has happened.
-    pub fn new(quiet: Quiet, allow: &[Expectation]) -> Self {
+    /// A world in which nothing has happened, for a node of its own.
+    pub fn scripted(quiet: Quiet, allow: &[Expectation]) -> Self {
         let log = Log::begin(allow);
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
         let backends = ScriptedBackends::new(&log);
+        Self::of(log, backends, Pace::Virtual(quiet), None)
+    }
+
+    /// The world around a gateway that runs there: only clients are scripted, and backends that it calls.
+    pub fn real(there: &There, allow: &[Expectation]) -> Self {
+        let there = there.anew();
+        let log = Log::begin(allow).marked(there.marks());
+        there.backends.tells(&log);
+        let backends = there.backends.clone();
+        Self::of(log, backends, Pace::Real, Some(there))
+    }
+
+    fn of(log: Log, backends: ScriptedBackends, pace: Pace, there: Option<There>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
         Self {
             edges: ScriptedEdges::new(&clock, &log, Arc::new(backends.clone())),
             log,
-            quiet,
+            pace,
             clock,
             backends,
             memory: MemoryNetwork::default(),
+            there,
             clients: BTreeMap::new(),
             callers: BTreeMap::new(),
+        }
+    }
+
+    /// Ends when nothing more comes of what was done; elsewhere than in virtual time, when nothing more is to be expected.
+    pub async fn settled(&self) {
+        match &self.pace {
+            Pace::Virtual(quiet) => quiet.settled().await,
+            Pace::Real => tokio::time::sleep(There::SETTLES).await,
+        }
+    }
+
+    /// Whether time passes by itself, so that what happens is not all a step's doing.
+    pub fn is_real(&self) -> bool {
+        matches!(self.pace, Pace::Real)
+    }
+
+    /// How long something that a step states may take to be seen.
+    pub fn patience(&self) -> Duration {
+        match self.pace {
+            Pace::Virtual(_) => Duration::ZERO,
+            Pace::Real => There::PATIENCE,
         }
     }
 
@@ -71,6 +111,14 @@ impl World {
     pub fn watch(&self) -> Arc<dyn Watch> {
         Arc::new(Watching(self.log.clone()))
     }
+}
+
+/// When nothing is left to be done.
+enum Pace {
+    /// At once: time stands still.
+    Virtual(Quiet),
+    /// After a while.
+    Real,
 }
 
 /// Writes down what filters say.

@@ -218,6 +218,11 @@ impl Plan {
         self.slots.iter().filter_map(risk).collect()
     }
 
+    /// A client's ends of the filters, for the link of this identity.
+    pub fn client(&self, identity: &Identity) -> Ends {
+        ends(&self.slots, self.decodes_at, identity)
+    }
+
     /// What the filters have asked for of what is declared outside.
     pub fn named(&self) -> &BTreeSet<EdgeName> {
         &self.named
@@ -228,6 +233,15 @@ impl Plan {
         let mut slots = self.slots.iter().enumerate();
         slots.find_map(|(index, slot)| Some((index, slot.prepared.properties().speaks?)))
     }
+}
+
+fn ends(slots: &[Slot], decodes_at: Option<usize>, identity: &Identity) -> Ends {
+    let mut ends = Ends::default();
+    let (frames, bodies) = slots.split_at(decodes_at.unwrap_or(0));
+    let client = |slot: &Slot| slot.prepared.client(identity);
+    ends.frames.extend(frames.iter().filter_map(client));
+    ends.bodies.extend(bodies.iter().filter_map(client));
+    ends
 }
 
 fn unknown(registry: &Registry, name: &str) -> Problem {
@@ -318,17 +332,7 @@ impl Pipeline {
 
     /// A client's ends of its filters, for the link of this identity.
     pub fn client(&self, identity: &Identity) -> Ends {
-        let mut ends = Ends::default();
-        let codec = self.decodes_at().unwrap_or(0);
-        for (at, slot) in self.slots().iter().enumerate() {
-            let side = if at < codec {
-                &mut ends.frames
-            } else {
-                &mut ends.bodies
-            };
-            side.extend(slot.prepared.client(identity));
-        }
-        ends
+        ends(self.slots(), self.decodes_at(), identity)
     }
 
     /// The bounds.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,10 @@ use std::time::Duration;
 use linkgate_filter::Registry;
 use linkgate_filter::units::HumanDuration;
 
+use tokio::net::TcpListener;
+
 use crate::cli::text;
+use crate::client::Target;
 use crate::config::Invalid;
 use crate::config::diagnostics::count;
 use crate::config::standing::Watched;
@@ -19,6 +23,7 @@ use crate::conformance::language::CaseFile;
 use crate::conformance::report::{Format, Outcome, Report, Suite, Verdict};
 use crate::conformance::suite::{self, Ran};
 use crate::conformance::timeline;
+use crate::conformance::world::There;
 use crate::reload::watch::{Mark, Watcher};
 
 #[derive(Debug, clap::Args)]
@@ -38,14 +43,33 @@ pub(super) struct Options {
     /// Write what happens into new cases: those whose steps only do something
     #[arg(long)]
     bless: bool,
+    /// Run against the gateway at this URL, in real time: cases that script no more than clients, and the backends of
+    /// `--backend`. Others are skipped
+    #[arg(long, value_name = "URL", value_parser = Target::check_url, conflicts_with_all = ["bless", "coverage", "watch"])]
+    pub(super) against: Option<String>,
+    /// With --against: play the backend NAME at ADDRESS, where the gateway calls it
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = backend_at, requires = "against")]
+    backend: Vec<(String, SocketAddr)>,
+    /// With --against: the token of all clients. Default: signed by the secret of the listener, if the configuration has it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "against",
+        env = "LINKGATE_TEST_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+    /// With --against: skip cases in which more time passes
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    longest: HumanDuration,
     /// Run again at every change of a file, until Ctrl-C
     #[arg(long, conflicts_with = "bless")]
     pub(super) watch: bool,
 }
 
 /// Runs the cases once.
-pub(super) fn run(args: &Options, format: Format, registry: &Registry) -> ExitCode {
-    match once(args, format, registry) {
+pub(super) fn run(options: &Options, format: Format, registry: &Registry) -> ExitCode {
+    match once(options, format, registry) {
         Ok((true, _)) => ExitCode::SUCCESS,
         Ok((false, _)) => ExitCode::FAILURE,
         Err(why) => {
@@ -55,16 +79,68 @@ pub(super) fn run(args: &Options, format: Format, registry: &Registry) -> ExitCo
     }
 }
 
+/// Runs the cases against a gateway that runs elsewhere.
+pub(super) async fn against(options: Options, format: Format, registry: &Registry) -> ExitCode {
+    match there(&options, format, registry).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            text::complain(why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn there(options: &Options, format: Format, registry: &Registry) -> Result<bool, String> {
+    let (files, invalid) = suite::read(&suite::find(&options.paths)?);
+    show_invalid(&invalid);
+    let url = options.against.as_deref().unwrap_or_default();
+    let there = There::new(url, options.token.clone());
+    for (name, address) in &options.backend {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| {
+            format!("the backend `{name}` cannot be played at {address}: {error}")
+        })?;
+        let (backends, name) = (there.backends.clone(), name.clone());
+        tokio::spawn(async move { backends.listen(&name, listener).await });
+    }
+    let played: Vec<_> = options
+        .backend
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
+    let around = (&there, played.as_slice(), *options.longest);
+    let ran = suite::run_against(&files, options.only.as_deref(), registry, around).await;
+    let report = report(&files, &ran);
+    show(&report, format, "")?;
+    let tally = report.tally();
+    if tally.passed + tally.failed == 0 {
+        return Err("no case could be run against a gateway elsewhere".to_owned());
+    }
+    Ok(invalid.is_empty() && tally.failed == 0)
+}
+
+/// `NAME=ADDRESS`.
+fn backend_at(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = text
+        .split_once('=')
+        .ok_or("write it as NAME=ADDRESS, such as chat=127.0.0.1:50051")?;
+    let address = address
+        .parse()
+        .map_err(|_| format!("`{address}` is no address such as 127.0.0.1:50051"))?;
+    Ok((name.to_owned(), address))
+}
+
 /// Runs the cases at every change.
-pub(super) async fn watch(args: Options, format: Format, registry: &Registry) -> ExitCode {
+pub(super) async fn watch(options: Options, format: Format, registry: &Registry) -> ExitCode {
     const AT_THE_LATEST: Duration = Duration::from_secs(10);
     let mut watcher = Watcher::new();
     loop {
-        let watched = match once(&args, format, registry) {
-            Ok((_, files)) => watched(&args, &files),
+        let watched = match once(&options, format, registry) {
+            Ok((_, files)) => watched(&options, &files),
             Err(why) => {
                 text::complain(why);
-                watched(&args, &[])
+                watched(&options, &[])
             }
         };
         watcher.watch(&watched);
@@ -79,10 +155,10 @@ pub(super) async fn watch(args: Options, format: Format, registry: &Registry) ->
 }
 
 /// What the cases depend on.
-fn watched(args: &Options, files: &[CaseFile]) -> Watched {
+fn watched(options: &Options, files: &[CaseFile]) -> Watched {
     let mut watched = Watched::default();
     let configs = files.iter().flat_map(|file| &file.config);
-    for path in args.paths.iter().chain(configs) {
+    for path in options.paths.iter().chain(configs) {
         match path.is_dir() {
             true => watched.directories.insert(path.clone()),
             false => watched.files.insert(path.clone()),
@@ -100,43 +176,49 @@ fn watched(args: &Options, files: &[CaseFile]) -> Watched {
 
 /// Whether all is good, and the files that were read.
 fn once(
-    args: &Options,
+    options: &Options,
     format: Format,
     registry: &Registry,
 ) -> Result<(bool, Vec<CaseFile>), String> {
-    let found = suite::find(&args.paths)?;
+    let found = suite::find(&options.paths)?;
     let (mut files, mut invalid) = suite::read(&found);
-    if args.bless && bless(&files, registry)? {
+    if options.bless && bless(&files, registry)? {
         (files, invalid) = suite::read(&found);
     }
     show_invalid(&invalid);
-    let ran = suite::run(&files, args.only.as_deref(), registry);
+    let ran = suite::run(&files, options.only.as_deref(), registry);
     if ran.is_empty() && invalid.is_empty() {
-        return Err(match &args.only {
+        return Err(match &options.only {
             Some(only) => format!("no case has `{only}` in its name"),
             None => "there are no cases".to_owned(),
         });
     }
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let report = report(&files, &ran);
-    let mut shown = report.render(format, colour);
     let mut is_good = invalid.is_empty() && report.tally().failed == 0;
-    if args.coverage {
+    let mut told = String::new();
+    if options.coverage {
         let all = coverage::coverage(&files, &ran);
-        let least = args.least.unwrap_or(0.0);
+        let least = options.least.unwrap_or(0.0);
         is_good &= all
             .iter()
             .all(|one| one.percent() >= least && one.wrong.is_empty());
-        let told: String = all.iter().map(show_coverage).collect();
-        match format {
-            Format::Text => shown += &told,
-            // The report has to stay what its readers take.
-            _ => drop(write!(io::stderr(), "{told}")),
-        }
+        told = all.iter().map(show_coverage).collect();
+    }
+    show(&report, format, &told)?;
+    Ok((is_good, files))
+}
+
+/// Prints the report, and what is told beside it.
+fn show(report: &Report, format: Format, beside: &str) -> Result<(), String> {
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut shown = report.render(format, colour);
+    match format {
+        Format::Text => shown += beside,
+        // The report has to stay what its readers take.
+        _ => drop(write!(io::stderr(), "{beside}")),
     }
     let written = io::stdout().write_all(shown.as_bytes());
-    written.map_err(|error| format!("the report cannot be written: {error}"))?;
-    Ok((is_good, files))
+    written.map_err(|error| format!("the report cannot be written: {error}"))
 }
 
 fn show_invalid(invalid: &[Box<Invalid>]) {
@@ -184,9 +266,10 @@ fn report(files: &[CaseFile], ran: &[Ran]) -> Report {
 
 fn outcome(file: &CaseFile, ran: &Ran) -> Outcome {
     let case = &file.cases[ran.case];
-    let verdict = match &ran.run.failure {
-        None => Verdict::Passed,
-        Some(failure) => {
+    let verdict = match (&ran.skipped, &ran.run.failure) {
+        (Some(why), _) => Verdict::Skipped(why.clone()),
+        (None, None) => Verdict::Passed,
+        (None, Some(failure)) => {
             let span = failure.step.map_or(case.span, |step| case.steps[step].span);
             let before = &file.text[..span.start.min(file.text.len())];
             let line = before.matches('\n').count() + 1;

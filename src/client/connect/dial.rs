@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::refused::ConnectError;
 
 /// Connects to the host of `uri`, from the address `source` if it is given.
-pub(super) async fn dial(uri: &Uri, source: Option<IpAddr>) -> Result<TcpStream, ConnectError> {
+pub(crate) async fn dial(uri: &Uri, source: Option<IpAddr>) -> Result<TcpStream, ConnectError> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri
         .port_u16()

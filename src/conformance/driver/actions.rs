@@ -6,10 +6,12 @@ use linkgate_filter::{Form, Identity};
 
 use super::tokens::{self, Whom};
 use super::{Driver, load};
+use crate::config::PipelineConfig;
 use crate::conformance::language::docs::{self, Connect};
 use crate::conformance::language::{Action, Sent};
+use crate::conformance::world::There;
 use crate::conformance::world::backend;
-use crate::conformance::world::client::{Client, Target};
+use crate::conformance::world::client::{At, Client, Target};
 use crate::conformance::world::seal::Seals;
 use crate::listener::config::{AuthConfig, FormChoice, ListenerConfig};
 
@@ -84,8 +86,8 @@ impl Driver<'_> {
         let target = self.target(name, &doc, connect)?;
         // Who connects anew has let go of the link before.
         self.world.clients.remove(name);
-        let around = (&self.world.memory, &self.world.log);
-        if let Some(client) = Client::connect(name, target, connect, around).await? {
+        let client = Client::connect(name, target, connect, &self.world.log).await?;
+        if let Some(client) = client {
             self.world.clients.insert(name.to_owned(), client);
         }
         Ok(())
@@ -94,7 +96,13 @@ impl Driver<'_> {
     fn target(&self, name: &str, doc: &docs::Client, connect: &Connect) -> Result<Target, String> {
         let biz_id = self.biz_id(doc.biz_id.as_deref())?;
         let listener = self.listener(doc.listener.as_deref(), biz_id)?;
-        let user_id = doc.user_id.as_deref().unwrap_or(name);
+        let there = self.world.there.as_ref();
+        let mark = there.map_or("", |there| there.mark.as_str());
+        let mut user_id = doc.user_id.as_deref().unwrap_or(name).to_owned();
+        if !user_id.is_empty() {
+            user_id.push_str(mark);
+        }
+        let user_id = user_id.as_str();
         let device_id = doc.device_id.as_deref();
         let (form, asks_for) = match (listener.form, doc.form) {
             (FormChoice::Protobuf, _) => (Form::Protobuf, None),
@@ -103,7 +111,10 @@ impl Driver<'_> {
             (_, _) => (Form::Protobuf, Some(Form::Protobuf)),
         };
         let mut path = connect.path.clone();
-        let path = path.get_or_insert_with(|| listener.websocket.path.clone());
+        let path = path.get_or_insert_with(|| match there.and_then(There::path) {
+            Some(path) => path.to_owned(),
+            None => listener.websocket.path.clone(),
+        });
         if listener.auth == AuthConfig::InsecureQuery {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query
@@ -124,25 +135,47 @@ impl Driver<'_> {
         if let Some(device_id) = device_id {
             identity = identity.at_device(device_id);
         }
-        let addresses = self.node.as_ref().map(|node| node.listeners());
-        let mut addresses = addresses.into_iter().flatten();
-        let address = addresses.find(|(known, _)| *known == listener.name);
-        let (_, address) = address.ok_or("the node does not run any more")?;
+        let seals = match doc.bare {
+            true => Seals::default(),
+            false => self.seals(&listener.name, &identity),
+        };
         Ok(Target {
-            address,
-            token: tokens::token(listener, &whom, connect),
+            at: self.at(&listener.name)?,
+            token: there
+                .and_then(|there| there.token.clone())
+                .or_else(|| tokens::token(listener, &whom, connect)),
             path: path.clone(),
             asks_for,
             form,
             from: doc.from,
-            seals: match doc.bare {
-                true => Seals::default(),
-                false => self.seals(&listener.name, &identity),
-            },
+            seals,
         })
     }
 
+    /// Where a listener is.
+    fn at(&self, listener: &str) -> Result<At, String> {
+        if let Some(there) = &self.world.there {
+            return Ok(At::There(there.base().to_owned()));
+        }
+        let addresses = self.node.as_ref().map(|node| node.listeners());
+        let mut addresses = addresses.into_iter().flatten();
+        let address = addresses.find(|(known, _)| *known == listener);
+        let (_, address) = address.ok_or("the node does not run any more")?;
+        Ok(At::Here(self.world.memory.clone(), address))
+    }
+
     fn seals(&self, listener: &str, identity: &Identity) -> Seals {
+        if let Some(config) = &self.there {
+            let mut pipelines = config.pipelines.iter();
+            let serves = |pipeline: &&PipelineConfig| {
+                pipeline.biz_id == *identity.biz_id
+                    && pipeline.listeners.iter().any(|name| name == listener)
+            };
+            let pipeline = pipelines.find(serves);
+            return pipeline.map_or_else(Seals::default, |pipeline| {
+                Seals::new(pipeline.standard.plan.client(identity))
+            });
+        }
         let generation = self.node.as_ref().map(crate::node::Node::generation);
         let pipeline = generation.as_ref().and_then(|generation| {
             let served = generation.find(listener, &identity.biz_id)?;

@@ -5,6 +5,7 @@ use crate::listener::config::ListenerConfig;
 use crate::push::PushConfig;
 
 /// What steps have to know of a configuration.
+#[derive(Default)]
 pub(super) struct Facts {
     pub(super) listeners: Vec<ListenerConfig>,
     pub(super) push: PushConfig,

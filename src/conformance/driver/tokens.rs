@@ -46,7 +46,7 @@ pub(super) struct Whom<'a> {
     pub(super) device_id: Option<&'a str>,
 }
 
-/// The token that a listener asks for, if it does.
+/// The token that a listener asks for, if it does and its issuer's secret is known.
 pub(super) fn token(
     listener: &ListenerConfig,
     whom: &Whom<'_>,
@@ -73,9 +73,15 @@ pub(super) fn token(
     }
     let good_for = connect.token_for.map_or(DAY, |time| time.as_secs());
     claim("exp", (get_current_timestamp() + good_for).into());
-    let key = EncodingKey::from_secret(KEY.as_bytes());
+    let key = EncodingKey::from_secret(issuer.secret.as_ref()?.expose().as_bytes());
+    let algorithm = match issuer.algorithm? {
+        Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
+        Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => return None,
+    };
     // Claims of texts and numbers can always be written.
-    encode(&Header::default(), &claims, &key).ok()
+    encode(&Header::new(algorithm), &claims, &key).ok()
 }
 
 /// The token with which a caller may push for this business, of those that a source takes.

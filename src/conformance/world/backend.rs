@@ -22,10 +22,12 @@ use linkgate_proto::v1::push_report_service_server::{PushReportService, PushRepo
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::server::Router;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 
@@ -66,6 +68,23 @@ impl ScriptedBackends {
         })))
     }
 
+    /// From now on what comes to them is told to `log`.
+    pub fn tells(&self, log: &Log) {
+        self.0.lock().log = log.clone();
+    }
+
+    /// Serves a backend at an address of the system, for a gateway that runs elsewhere.
+    pub async fn listen(&self, name: &str, listener: TcpListener) {
+        let backend = Backend {
+            name: name.to_owned(),
+            backends: self.clone(),
+        };
+        let incoming = TcpListenerStream::new(listener);
+        if let Err(error) = backend.server().serve_with_incoming(incoming).await {
+            tracing::error!(%error, backend = name, "the scripted backend does not serve any more");
+        }
+    }
+
     /// Learns where the backends of a configuration are.
     pub fn learn(&self, backends: &Backends) {
         let mut inner = self.0.lock();
@@ -100,9 +119,12 @@ impl ScriptedBackends {
         if inner.away.contains(&name) {
             return Err(refused());
         }
-        let (log, of) = (inner.log.clone(), name.clone());
+        let backend = Backend {
+            name: name.clone(),
+            backends: self.clone(),
+        };
         let server = inner.servers.entry(name.clone());
-        let server = server.or_insert_with(|| serve(Backend { name: of, log }));
+        let server = server.or_insert_with(|| serve(&backend));
         let (near, mut this_end) = duplex(BUFFER);
         let (mut that_end, far) = duplex(BUFFER);
         server.try_send(far).map_err(|_| refused())?;
@@ -151,13 +173,10 @@ impl Connector for ScriptedBackends {
 }
 
 /// Serves a backend.
-fn serve(backend: Backend) -> mpsc::Sender<DuplexStream> {
+fn serve(backend: &Backend) -> mpsc::Sender<DuplexStream> {
     let (sender, connections) = mpsc::channel(64);
-    let server = Server::builder()
-        .add_service(BackendServiceServer::new(backend.clone()))
-        .add_service(BatchBackendServiceServer::new(backend.clone()))
-        .add_service(PushReportServiceServer::new(backend.clone()))
-        .add_service(PresenceServiceServer::new(backend))
+    let server = backend
+        .server()
         .serve_with_incoming(ReceiverStream::new(connections).map(Ok::<_, io::Error>));
     tokio::spawn(server);
     sender
@@ -167,12 +186,21 @@ fn serve(backend: Backend) -> mpsc::Sender<DuplexStream> {
 #[derive(Clone)]
 struct Backend {
     name: String,
-    log: Log,
+    backends: ScriptedBackends,
 }
 
 impl Backend {
+    fn server(&self) -> Router {
+        Server::builder()
+            .add_service(BackendServiceServer::new(self.clone()))
+            .add_service(BatchBackendServiceServer::new(self.clone()))
+            .add_service(PushReportServiceServer::new(self.clone()))
+            .add_service(PresenceServiceServer::new(self.clone()))
+    }
+
     async fn ask(&self, at: fn(String) -> Place, what: Value) -> Result<Vec<docs::Answer>, Status> {
-        match self.log.ask(at(self.name.clone()), what).await {
+        let log = self.backends.0.lock().log.clone();
+        match log.ask(at(self.name.clone()), what).await {
             Ok(With::Yes) => Ok(Vec::new()),
             Ok(With::Said(answers)) => Ok(answers),
             Ok(With::Fails(fails)) => Err(status(&fails.form())),

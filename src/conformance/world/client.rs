@@ -1,40 +1,41 @@
 //! A client of a case: it does what the steps say, and writes down what it gets.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::header::{AUTHORIZATION, HeaderName, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Uri};
 use linkgate_filter::Form;
 use linkgate_proto::v1;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as Frame};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use super::log::Log;
 use super::seal::Seals;
-use crate::client::frame;
+use crate::client;
 use crate::conformance::language::docs::{self, Connect};
 use crate::conformance::language::{Place, Sent, bytes};
 use crate::conformance::seen::{bytes_value, message_value};
-use crate::network::MemoryNetwork;
+use crate::network::{Connection, MemoryNetwork};
 
-type Stream = WebSocketStream<DuplexStream>;
+type Stream = WebSocketStream<MaybeTlsStream<Connection>>;
 
 /// Whom a client connects as, and where.
 pub struct Target {
-    /// The listener's address.
-    pub address: SocketAddr,
-    /// The request's path, with the query that names the client where the listener asks for one.
+    /// The listener.
+    pub at: At,
+    /// What stands behind the listener's address in the request, with the query that names the client where the listener
+    /// asks for one.
     pub path: String,
     /// The token, where the listener takes one.
     pub token: Option<String>,
@@ -46,6 +47,37 @@ pub struct Target {
     pub from: Option<IpAddr>,
     /// What it does to bodies.
     pub seals: Seals,
+}
+
+/// Where a listener is.
+pub enum At {
+    /// In this world.
+    Here(MemoryNetwork, SocketAddr),
+    /// In the other: `ws://host:port`, or `wss://`.
+    There(String),
+}
+
+impl At {
+    fn base(&self) -> String {
+        match self {
+            Self::Here(_, address) => format!("ws://{address}"),
+            Self::There(url) => url.clone(),
+        }
+    }
+
+    async fn dial(&self, uri: &Uri, from: Option<IpAddr>) -> io::Result<Connection> {
+        match self {
+            Self::Here(network, address) => {
+                let from = from.unwrap_or(Ipv4Addr::LOCALHOST.into());
+                let stream = network.dial(*address, SocketAddr::new(from, 50_000));
+                stream.map(Connection::Memory)
+            }
+            Self::There(_) => {
+                let dialled = client::dial(uri, from).await;
+                dialled.map(Connection::System).map_err(io::Error::other)
+            }
+        }
+    }
 }
 
 /// A connected client. Dropping it cuts the connection.
@@ -72,19 +104,19 @@ impl Client {
         name: &str,
         target: Target,
         connect: &Connect,
-        (network, log): (&MemoryNetwork, &Log),
+        log: &Log,
     ) -> Result<Option<Self>, String> {
         let request = request(&target, connect)?;
-        let from = target.from.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        let stream = network.dial(target.address, SocketAddr::new(from, 50_000));
+        let stream = target.at.dial(request.uri(), target.from).await;
         let refused = |what| {
             log.see(Place::Refused(name.to_owned()), what);
             Ok(None)
         };
-        let Ok(stream) = stream else {
-            return refused(json!({ "status": 0, "text": "nobody listens there" }));
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => return refused(json!({ "status": 0, "text": error.to_string() })),
         };
-        let stream = match client_async(request, stream).await {
+        let stream = match client_async_tls_with_config(request, stream, None, None).await {
             Ok((stream, _)) => stream,
             Err(WsError::Http(response)) => {
                 let text = response.body().as_deref().map(String::from_utf8_lossy);
@@ -169,11 +201,11 @@ impl Client {
 
 fn request(target: &Target, connect: &Connect) -> Result<Request<()>, String> {
     let bad = |what: &str| format!("{what} cannot stand in a request");
-    let url = format!("ws://{}{}", target.address, target.path);
+    let url = format!("{}{}", target.at.base(), target.path);
     let mut request = url.into_client_request().map_err(|e| e.to_string())?;
     let headers = request.headers_mut();
     if let Some(form) = target.asks_for {
-        let value = HeaderValue::from_static(frame::subprotocol(form));
+        let value = HeaderValue::from_static(client::subprotocol(form));
         headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
     }
     if let Some(token) = &target.token {

@@ -18,6 +18,16 @@ pub struct Log {
     entries: Arc<Mutex<Vec<Entry>>>,
     /// What may happen without being stated: whoever asks for an answer there gets it at once.
     allow: Arc<[Expectation]>,
+    /// Whom what is seen is about, where cases share a gateway.
+    marks: Option<Arc<Marks>>,
+}
+
+/// What stands behind the names of users, where cases share a gateway.
+pub struct Marks {
+    /// Of this case's.
+    pub own: String,
+    /// How those of all cases begin.
+    pub all: String,
 }
 
 /// Something that has happened.
@@ -79,9 +89,19 @@ impl Log {
     /// An empty log that begins now.
     pub fn begin(allow: &[Expectation]) -> Self {
         Self {
+            marks: None,
             allow: allow.into(),
             start: Instant::now(),
             entries: Arc::default(),
+        }
+    }
+
+    /// The same, for what these marks say is this case's. They are left out of what is seen.
+    #[must_use]
+    pub fn marked(self, marks: Marks) -> Self {
+        Self {
+            marks: Some(Arc::new(marks)),
+            ..self
         }
     }
 
@@ -143,8 +163,24 @@ impl Log {
         look(&mut self.entries.lock())
     }
 
-    fn write(&self, what: What) {
+    fn write(&self, mut what: What) {
+        if let (What::Seen(seen), Some(marks)) = (&mut what, &self.marks) {
+            unmark(&mut seen.what, &marks.own);
+            // What an earlier case has left is none of this one's.
+            if seen.what.to_string().contains(&marks.all) {
+                return;
+            }
+        }
         let at = self.now();
         self.entries.lock().push(Entry { at, what });
+    }
+}
+
+fn unmark(value: &mut Value, mark: &str) {
+    match value {
+        Value::String(text) if text.contains(mark) => *text = text.replace(mark, ""),
+        Value::Array(items) => items.iter_mut().for_each(|item| unmark(item, mark)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| unmark(value, mark)),
+        _ => {}
     }
 }
