@@ -55,8 +55,11 @@ pub(super) struct Socket<S> {
     large: Option<Large>,
     /// Some of such a frame has been taken since [`Socket::has_moved`] was asked.
     moved: bool,
-    /// The client broke the protocol: what else it sends is read and thrown away, so that the close frame reaches it.
+    /// The client broke the protocol: what else it sends is read and thrown away, as it would turn the end of the
+    /// connection into a reset, which may overtake the close frame.
     broken: bool,
+    /// The close frame has been put into the buffer.
+    told: bool,
 }
 
 struct Large {
@@ -77,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             large: None,
             moved: false,
             broken: false,
+            told: false,
         }
     }
 
@@ -176,15 +180,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             code: WireCode::from(code.code()),
             reason: code.name().into(),
         };
+        self.told = true;
         Pin::new(&mut self.inner).start_send(Message::Close(Some(frame)))
     }
 
-    /// Writes everything that is in the buffer.
+    /// Writes everything that is in the buffer. Behind the close frame for a client that broke the protocol comes the end
+    /// of what is written: it waits for that, as it is for the server to end the connection (RFC 6455, 7.1.1).
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.large.is_some() {
             ready!(self.poll_large(cx))?;
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        if self.broken && self.told {
+            ready!(Pin::new(self.inner.get_mut()).poll_shutdown(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether a frame is half written past the buffer: nothing may be read meanwhile, as reading may answer a ping.

@@ -236,7 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                     self.entered.handle.closes();
                     connection.dirty = true;
                 }
-                Read::Broken(code) => self.close = self.close.or(Some(code)),
+                Read::Broken(code) => {
+                    self.close = self.close.or(Some(code));
+                    // If the close frame is out already, the end of the connection is still to come.
+                    connection.dirty = true;
+                }
                 Read::Lost => self.disconnect("lost"),
             }
         }
