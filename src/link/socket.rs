@@ -55,10 +55,10 @@ pub(super) struct Socket<S> {
     large: Option<Large>,
     /// Some of such a frame has been taken since [`Socket::has_moved`] was asked.
     moved: bool,
-    /// The client broke the protocol: what else it sends is read and thrown away, as it would turn the end of the
-    /// connection into a reset, which may overtake the close frame.
-    broken: bool,
-    /// The close frame has been put into the buffer.
+    /// The client said goodbye or broke the protocol: what else is read of it is thrown away. Unread it would turn the end
+    /// of the connection into a reset, which may overtake the close frame.
+    over: bool,
+    /// The close frame has been put into the buffer, or the client's answered.
     told: bool,
 }
 
@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             pieces: Pieces::new(largest),
             large: None,
             moved: false,
-            broken: false,
+            over: false,
             told: false,
         }
     }
@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if self.broken {
+        if self.over {
             return self.poll_discard(cx);
         }
         let read = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
@@ -113,8 +113,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Some(Err(Error::Protocol(_) | Error::Capacity(_))) => Read::Broken(CloseCode::PROTOCOL),
             Some(Err(_)) | None => Read::Lost,
         };
-        if let Read::Broken(_) = read {
-            self.broken = true;
+        if let Read::Broken(_) | Read::Goodbye = read {
+            self.over = true;
+            self.told |= matches!(read, Read::Goodbye);
             self.inner.get_mut().gives_up();
         }
         Poll::Ready(read)
@@ -184,14 +185,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.inner).start_send(Message::Close(Some(frame)))
     }
 
-    /// Writes everything that is in the buffer. Behind the close frame for a client that broke the protocol comes the end
-    /// of what is written: it waits for that, as it is for the server to end the connection (RFC 6455, 7.1.1).
+    /// Writes everything that is in the buffer. Once the link is over, the end of what is written comes behind the close
+    /// frame: the client waits for it, as it is for the server to end the connection (RFC 6455, 7.1.1).
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.large.is_some() {
             ready!(self.poll_large(cx))?;
         }
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        if self.broken && self.told {
+        if self.over && self.told {
             ready!(Pin::new(self.inner.get_mut()).poll_shutdown(cx))?;
         }
         Poll::Ready(Ok(()))
