@@ -2,7 +2,7 @@
 # Runs Autobahn's fuzzing client against `linkgate run` and judges what it reports. The tables of docs/conformance.md.
 #
 #   scripts/autobahn.sh                   cases 1 to 10, some half a minute
-#   scripts/autobahn.sh all               12 and 13 too (permessage-deflate), a quarter of an hour, with a release build
+#   scripts/autobahn.sh all               12 and 13 too (permessage-deflate), some 20 minutes, with a release build
 #   scripts/autobahn.sh 6 '12.1.*'        these cases
 #   scripts/autobahn.sh --if-available    skips where there is no Python 2.7, which the suite needs, instead of failing
 #
