@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint soak fmt bench audit
+.PHONY: help quickstart test lint soak autobahn fmt bench audit
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,10 @@ soak: ## Change the configuration 20 times a second under 2,000 links, for a min
 	@scripts/services.sh
 	LINKGATE_SOAK_LINKS=$${LINKGATE_SOAK_LINKS:-2000} LINKGATE_SOAK_SECONDS=$${LINKGATE_SOAK_SECONDS:-60} \
 		cargo test --locked --release --test real_services -- --nocapture soak
+
+autobahn: ## Run Autobahn's cases 1 to 10 against the listener, or those that CASES names; CASES=all has compression too
+	@scripts/packages.sh build
+	@scripts/autobahn.sh $(CASES)
 
 fmt: ## Bring all code into form
 	cargo fmt --all

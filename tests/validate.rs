@@ -117,6 +117,13 @@ fn samples_are_good() {
 }
 
 #[test]
+fn what_autobahn_is_run_against_is_good() {
+    let output = validate(&root().join("scripts/autobahn"), &["gateway.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn what_broadcast_cannot_promise_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let text = "schema: 1

@@ -142,7 +142,10 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin, P>(
         let until_lost = poll_fn(|cx| {
             loop {
                 match ready!(socket.poll_read(cx).0) {
-                    Read::Lost | Read::Broken(_) => return Poll::Ready(()),
+                    Read::Lost => return Poll::Ready(()),
+                    Read::Goodbye => return socket.poll_flush(cx).map(drop),
+                    // The client waits for the end of what is written; an error shows again when the rest is read.
+                    Read::Broken(_) => drop(socket.poll_flush(cx)),
                     _ => {}
                 }
             }

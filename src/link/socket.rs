@@ -55,8 +55,11 @@ pub(super) struct Socket<S> {
     large: Option<Large>,
     /// Some of such a frame has been taken since [`Socket::has_moved`] was asked.
     moved: bool,
-    /// The client broke the protocol: what else it sends is read and thrown away, so that the close frame reaches it.
-    broken: bool,
+    /// The client said goodbye or broke the protocol: what else is read of it is thrown away. Unread it would turn the end
+    /// of the connection into a reset, which may overtake the close frame.
+    over: bool,
+    /// The close frame has been put into the buffer, or the client's answered.
+    told: bool,
 }
 
 struct Large {
@@ -76,7 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             pieces: Pieces::new(largest),
             large: None,
             moved: false,
-            broken: false,
+            over: false,
+            told: false,
         }
     }
 
@@ -92,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
-        if self.broken {
+        if self.over {
             return self.poll_discard(cx);
         }
         let read = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
@@ -109,8 +113,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Some(Err(Error::Protocol(_) | Error::Capacity(_))) => Read::Broken(CloseCode::PROTOCOL),
             Some(Err(_)) | None => Read::Lost,
         };
-        if let Read::Broken(_) = read {
-            self.broken = true;
+        if let Read::Broken(_) | Read::Goodbye = read {
+            self.over = true;
+            self.told |= matches!(read, Read::Goodbye);
             self.inner.get_mut().gives_up();
         }
         Poll::Ready(read)
@@ -176,15 +181,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             code: WireCode::from(code.code()),
             reason: code.name().into(),
         };
+        self.told = true;
         Pin::new(&mut self.inner).start_send(Message::Close(Some(frame)))
     }
 
-    /// Writes everything that is in the buffer.
+    /// Writes everything that is in the buffer. Once the link is over, the end of what is written comes behind the close
+    /// frame: the client waits for it, as it is for the server to end the connection (RFC 6455, 7.1.1).
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.large.is_some() {
             ready!(self.poll_large(cx))?;
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        if self.over && self.told {
+            ready!(Pin::new(self.inner.get_mut()).poll_shutdown(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether a frame is half written past the buffer: nothing may be read meanwhile, as reading may answer a ping.

@@ -55,6 +55,8 @@ struct Connection<S, P> {
     blocked: bool,
     /// The close frame has been sent, or the client's answered, and this is why.
     closing: Option<&'static str>,
+    /// The client has said goodbye: the connection ends as soon as the buffer is written.
+    parted: bool,
     /// Counts the connection in the listener's limits.
     _permit: P,
 }
@@ -66,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Connection<S, P> {
             self.timing.wakes_at(at);
             return false;
         }
-        !self.blocked && !self.socket.is_mid_frame()
+        !self.blocked && !self.parted && !self.socket.is_mid_frame()
     }
 }
 
@@ -88,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             dirty: false,
             blocked: false,
             closing: None,
+            parted: false,
             _permit: permit,
         };
         Self {
@@ -233,10 +236,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 Read::Alive(_) => {}
                 Read::Goodbye => {
                     connection.closing.get_or_insert("peer");
+                    connection.parted = true;
+                    connection.dirty = true;
                     self.entered.handle.closes();
+                }
+                Read::Broken(code) => {
+                    self.close = self.close.or(Some(code));
+                    // If the close frame is out already, the end of the connection is still to come.
                     connection.dirty = true;
                 }
-                Read::Broken(code) => self.close = self.close.or(Some(code)),
                 Read::Lost => self.disconnect("lost"),
             }
         }
@@ -343,7 +351,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 for receipt in connection.unwritten.drain(..) {
                     receipt.settle(Outcome::sent());
                 }
-                if std::mem::take(&mut connection.blocked) {
+                if connection.parted {
+                    self.disconnect("peer");
+                } else if std::mem::take(&mut connection.blocked) {
                     cx.waker().wake_by_ref();
                 }
             }

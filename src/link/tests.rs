@@ -305,6 +305,27 @@ async fn broken_frames_and_too_large_ones_close_with_a_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_broke_the_protocol_sees_the_end_behind_the_close_frame() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.close = Duration::from_secs(10);
+    let mut client = world.connect("alice").await;
+    let start = Instant::now();
+    let stream = client.socket.get_mut();
+    stream.write_all(&[0x81, 0x01, b'x']).await.unwrap();
+    assert_eq!(client.closed().await, Some(CloseCode::PROTOCOL));
+    // It has answered with a close frame of its own, and is not the one to end the connection.
+    let stream = client.socket.get_mut();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // What it still sends is read, more of it than the stream between them holds.
+    stream.write_all(&[0; 32 * 1024]).await.unwrap();
+    assert!(!client.task.is_finished());
+    drop(client.socket);
+    client.task.await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_permit_goes_with_the_socket() {
     let world = World::new("[{ use: mirror }]");
     let Client {

@@ -4,12 +4,16 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use linkgate::client::{ConnectError, Target};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
 
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Gateway, Setup};
 use crate::common::process::Process;
-use crate::common::raw::{Raw, handshake};
+use crate::common::raw::{CLOSE, FIN, PING, Raw, handshake, masked};
 use crate::common::tls::Authority;
+use crate::common::wait::within;
 
 #[tokio::test]
 async fn a_link_behind_tls_works_and_plain_text_is_refused_without_harm() {
@@ -44,6 +48,37 @@ async fn a_link_behind_tls_works_and_plain_text_is_refused_without_harm() {
         .await;
     assert_eq!(ann.ask("3", "still").await, Answer::Ack("still".into()));
     assert_eq!(gateway.metrics().await.links(), 1);
+}
+
+#[tokio::test]
+async fn a_link_behind_tls_ends_as_tls_does() {
+    let authority = Authority::new();
+    let setup = Setup {
+        listener: &format!("timeouts: {{ close: 60s }}, {}", authority.listener()),
+        ..Setup::default()
+    };
+    let gateway = setup.start().await;
+    let goodbye = masked(FIN | CLOSE, &1000_u16.to_be_bytes());
+    for (bytes, code) in [(goodbye, 1000_u16), (masked(PING, b""), 1002)] {
+        let tcp = Raw::connect(gateway.address()).await.0;
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(authority.trusting());
+        let mut stream = connector.connect(name, tcp).await.unwrap();
+        let request = handshake("/ws?biz_id=chat&user_id=ann", "");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("the answer", stream.read_u8()).await.unwrap());
+        }
+        stream.write_all(&bytes).await.unwrap();
+        let mut frame = Vec::new();
+        // Without TLS's own goodbye this is an error: anybody might have cut the connection.
+        within("the end", stream.read_to_end(&mut frame))
+            .await
+            .unwrap();
+        assert_eq!(frame[0], FIN | CLOSE);
+        assert_eq!(frame[2..4], code.to_be_bytes());
+    }
 }
 
 /// One whose proxies are on loopback, and that takes one link of each address.

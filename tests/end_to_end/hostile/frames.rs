@@ -1,7 +1,7 @@
 //! Frames and messages that break the rules of an open link.
 
 use super::*;
-use crate::common::raw::{CLOSE, CONTINUATION, PONG, announced, unmasked};
+use crate::common::raw::{CLOSE, CONTINUATION, PONG, announced, handshake, unmasked};
 
 #[tokio::test]
 async fn frames_that_are_no_messages_close_their_link() {
@@ -50,6 +50,38 @@ async fn frames_that_are_no_messages_close_their_link() {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.faults("codec", "codec.garbage"), 1);
     assert_eq!(metrics.faults("codec", "codec.wrong_form"), 1);
+}
+
+#[tokio::test]
+async fn the_gateway_ends_the_connection_of_a_client_that_broke_the_protocol() {
+    for compression in ["", "enabled: true", "enabled: true, context_takeover: true"] {
+        let gateway = gateway(&format!(
+            "timeouts: {{ close: 60s }}, websocket: {{ compression: {{ {compression} }} }}"
+        ))
+        .await;
+        let offer = "sec-websocket-extensions: permessage-deflate\r\n";
+        let mut raw = Raw::connect(gateway.address()).await;
+        let request = handshake("/ws?biz_id=chat&user_id=eve", offer);
+        raw.write(request.as_bytes()).await;
+        let head = raw.head().await;
+        assert_eq!(head.contains("permessage-deflate"), !compression.is_empty());
+        // More of the message is on its way.
+        raw.write(&masked(PING, b"")).await;
+        raw.write(&masked(FIN | CONTINUATION, b"")).await;
+        let code = raw.close_code().await;
+        assert_eq!(code, Some(CloseCode::PROTOCOL.code()), "{compression}");
+        raw.write(&masked(
+            FIN | CLOSE,
+            &CloseCode::PROTOCOL.code().to_be_bytes(),
+        ))
+        .await;
+        raw.ended().await;
+        drop(raw);
+        counts(&gateway, "a broken link", 1, |metrics| {
+            metrics.closed(CloseCode::PROTOCOL.name())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
