@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::language::{Action, Case, Expectation, Kind, Place};
+use super::language::{Action, Case, Expectation, Kind, Place, With};
 
 /// Why a case cannot be run against a gateway elsewhere, if so.
 pub fn needs(case: &Case, backends: &[String], longest: Duration) -> Option<String> {
@@ -61,4 +61,14 @@ fn of_expectation(expectation: &Expectation, backends: &[String]) -> Option<Stri
         Place::Ended(_) => Some("pushes".to_owned()),
         Place::Message(_) | Place::Frame(_) | Place::Closed(_) | Place::Refused(_) => None,
     }
+}
+
+/// Whether a backend fails in it.
+pub fn fails(case: &Case) -> bool {
+    let fails = |one: &Expectation| matches!(one.answer.with, With::Fails(_) | With::Never);
+    case.steps.iter().any(|step| match &step.kind {
+        Kind::Expectation(one) => fails(one),
+        Kind::AnyOrder(all) => all.iter().any(fails),
+        _ => false,
+    })
 }

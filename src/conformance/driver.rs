@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
-use super::language::{Case, CaseFile, Expectation, Kind, Step, With};
+use super::language::{Action, Case, CaseFile, Expectation, Kind, Step, With};
 use super::matching::{differs, is_one_place, matches, told_of};
 use super::world::log::{Entry, Seen, Stated, What};
 use super::world::time::Quiet;
@@ -196,6 +196,7 @@ impl<'a> Driver<'a> {
             done.map_err(at)?;
         }
         self.world.settled().await;
+        self.answer_allowed().await;
         let at_end = |message| Failure {
             step: None,
             message,
@@ -224,7 +225,12 @@ impl<'a> Driver<'a> {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
         match &step.kind {
             Kind::Action(action) => {
-                self.act(action).await?;
+                self.answer_allowed().await;
+                let passes = matches!(action, Action::Pass(_));
+                self.world.log.answer_at_once(passes);
+                let done = self.act(action).await;
+                self.world.log.answer_at_once(false);
+                done?;
                 self.world.settled().await;
                 if self.blesses {
                     self.observed(number).await;
@@ -240,7 +246,7 @@ impl<'a> Driver<'a> {
                 }
                 for n in 1..=expectation.times {
                     let seen = self.sees(number, &expectation.nth(n)).await;
-                    seen.map_err(|why| format!("the {n}th of them: {why}"))?;
+                    seen.map_err(|why| format!("number {n} of them: {why}"))?;
                     self.world.settled().await;
                 }
                 Ok(())
@@ -248,7 +254,9 @@ impl<'a> Driver<'a> {
             Kind::AnyOrder(expectations) => {
                 self.world.settled().await;
                 for expectation in expectations {
-                    self.expect_any(number, expectation)?;
+                    for n in 1..=expectation.times {
+                        self.expect_any(number, &expectation.nth(n))?;
+                    }
                 }
                 self.world.settled().await;
                 Ok(())
@@ -263,6 +271,13 @@ impl<'a> Driver<'a> {
                 let text = metrics.and_then(Result::ok).unwrap_or_default();
                 self.counted.metrics_are(stated, &text)
             }
+        }
+    }
+
+    /// Answers what the case allows and no step has stated, until nothing more comes of it.
+    async fn answer_allowed(&self) {
+        while self.world.log.answer_allowed() {
+            self.world.settled().await;
         }
     }
 

@@ -163,13 +163,13 @@ impl Expectation {
     /// What is seen the `n`th time.
     pub fn nth(&self, n: u32) -> Self {
         Self {
-            what: counted(&self.what, n),
+            what: counted(&self.what, n.into()),
             ..self.clone()
         }
     }
 }
 
-fn counted(value: &Value, n: u32) -> Value {
+fn counted(value: &Value, n: u64) -> Value {
     match value {
         Value::String(text) => text.replace("<n>", &n.to_string()).into(),
         Value::Array(items) => items.iter().map(|item| counted(item, n)).collect(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use linkgate_filter::Registry;
 use parking_lot::Mutex;
 
-use super::against::needs;
+use super::against;
 use super::driver::{self, Run};
 use super::language::{self, CaseFile};
 use super::world::There;
@@ -162,11 +162,14 @@ pub async fn run_against(
     registry: &Registry,
     (there, backends, longest): (&There, &[String], Duration),
 ) -> Vec<Ran> {
+    let mut all = wanted(files, only);
+    // Those in which a backend fails come last: the gateway may then leave it alone for a while.
+    all.sort_by_key(|(file, case)| against::fails(&files[*file].cases[*case]));
     let mut done = Vec::new();
-    for (file, case) in wanted(files, only) {
+    for (file, case) in all {
         let own = &files[file].cases[case];
         let started = now();
-        let skipped = needs(own, backends, longest);
+        let skipped = against::needs(own, backends, longest);
         let run = match &skipped {
             Some(_) => Run::default(),
             None => Box::pin(driver::run_against(&files[file], own, registry, there)).await,
@@ -179,6 +182,7 @@ pub async fn run_against(
             took: started.elapsed(),
         });
     }
+    done.sort_by_key(|ran| (ran.file, ran.case));
     done
 }
 

@@ -70,6 +70,14 @@ impl ReceiverOutcome {
         Self::of(Status::Expired, Some(fault))
     }
 
+    /// The same, of a push that somebody may have got before: that it has not arrived now says less.
+    pub(super) fn after_it_was_sent(mut self) -> Self {
+        if !matches!(self.status, Status::Delivered | Status::Sent) {
+            self.reason = self.reason.map(Fault::effect_unknown);
+        }
+        self
+    }
+
     /// Nothing is known yet, and nobody waits any longer.
     pub(super) fn unsettled() -> Self {
         let fault = Fault::gateway("push.unsettled")

@@ -49,6 +49,8 @@ pub struct Properties {
     /// Those of its faults and counters that only pushes bring about. Where none can come, test cases are not asked for
     /// them.
     pub of_pushes: Vec<&'static str>,
+    /// Likewise those that only joined messages bring about.
+    pub of_batches: Vec<&'static str>,
 }
 
 impl Properties {
@@ -110,6 +112,13 @@ impl Properties {
     #[must_use]
     pub fn of_pushes(mut self, names: &[&'static str]) -> Self {
         self.of_pushes.extend(names);
+        self
+    }
+
+    /// Only joined messages bring these of its faults and counters about.
+    #[must_use]
+    pub fn of_batches(mut self, names: &[&'static str]) -> Self {
+        self.of_batches.extend(names);
         self
     }
 

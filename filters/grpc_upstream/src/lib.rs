@@ -104,6 +104,8 @@ impl FilterType for GrpcUpstream {
             .terminal()
             .raises(status::CODES.iter().copied())
             .raises(["grpc.unreachable", "grpc.breaker_open", "grpc.overloaded"])
+            .raises(["grpc.no_result"])
+            .of_batches(&["grpc.no_result", "mismatched"])
             .never(!retries, &["retries", "budget_exhausted"])
     }
 

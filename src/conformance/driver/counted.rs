@@ -58,6 +58,8 @@ impl Counted {
             {
                 self.pipelines.push((biz_id.clone(), Arc::clone(meter)));
             }
+            let mut slots = version.pipeline.slots().iter();
+            let joins = slots.any(|slot| slot.properties().joins_links);
             for slot in version.pipeline.slots() {
                 let meter = slot.meter();
                 if self
@@ -68,11 +70,11 @@ impl Counted {
                     continue;
                 }
                 let mut properties = slot.properties();
-                if !takes_pushes {
-                    let of_pushes = &properties.of_pushes;
-                    properties.faults.retain(|code| !of_pushes.contains(code));
-                    properties.never.extend(of_pushes);
-                }
+                let of_pushes = properties.of_pushes.iter().filter(|_| !takes_pushes);
+                let of_batches = properties.of_batches.iter().filter(|_| !joins);
+                let never: Vec<_> = of_pushes.chain(of_batches).copied().collect();
+                properties.faults.retain(|code| !never.contains(code));
+                properties.never.extend(never);
                 self.filters.push(Filter {
                     biz_id: biz_id.clone(),
                     id: slot.id().to_string(),

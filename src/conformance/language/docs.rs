@@ -523,6 +523,9 @@ pub struct SeenCall {
     /// Which try of the gateway it is, from 1.
     #[serde(default)]
     pub attempt: Option<u32>,
+    /// In a batch: so many of them, one after the other; `<n>` counts from 1. Default: 1.
+    #[serde(default)]
+    pub times: Option<u32>,
 }
 
 /// A report of a push. `key`, `receiver_id` and `status` have to be written.

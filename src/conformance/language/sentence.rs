@@ -183,7 +183,10 @@ impl Sentence<'_> {
             }
             ["receives", "batch"] => {
                 self.check::<Vec<docs::SeenCall>>()?;
-                self.seen(Place::Batch(name), json!({ "items": self.json() }))?
+                self.seen(
+                    Place::Batch(name),
+                    json!({ "items": repeated(&self.json()) }),
+                )?
             }
             ["receives", "reports"] => {
                 self.check::<Vec<docs::SeenReport>>()?;
@@ -328,6 +331,20 @@ fn over() -> docs::Trouble {
         over: true,
         ..docs::TroubleForm::default()
     })
+}
+
+/// The items of a list, each as often as it says.
+fn repeated(items: &Value) -> Value {
+    let items = items.as_array().into_iter().flatten();
+    let all = items.flat_map(|item| {
+        let mut item = item.clone();
+        let times = item
+            .as_object_mut()
+            .and_then(|fields| fields.remove("times"));
+        let times = times.and_then(|times| times.as_u64()).unwrap_or(1);
+        (1..=times).map(move |n| super::counted(&item, n))
+    });
+    all.collect()
 }
 
 /// A value that may stand for its main field.

@@ -1,6 +1,7 @@
 //! What happens in a case, in the order in which it happens: all parts of the world write it down here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,8 +17,9 @@ use crate::conformance::matching::matches;
 pub struct Log {
     start: Instant,
     entries: Arc<Mutex<Vec<Entry>>>,
-    /// What may happen without being stated: whoever asks for an answer there gets it at once.
+    /// What may happen without being stated.
     allow: Arc<[Expectation]>,
+    at_once: Arc<AtomicBool>,
     /// Whom what is seen is about, where cases share a gateway.
     marks: Option<Arc<Marks>>,
 }
@@ -90,6 +92,7 @@ impl Log {
     pub fn begin(allow: &[Expectation]) -> Self {
         Self {
             marks: None,
+            at_once: Arc::default(),
             allow: allow.into(),
             start: Instant::now(),
             entries: Arc::default(),
@@ -142,15 +145,45 @@ impl Log {
             answer: Some(answer),
             stated: Stated::No,
         };
-        let mut allow = self.allow.iter();
-        if let Some(allowed) = allow.find(|allowed| matches(allowed, &seen))
-            && let Some(answer) = seen.answer.take()
-        {
-            // Whoever has given up waiting hears nothing.
-            let _ = answer.send(allowed.answer.with.clone());
+        if self.at_once.load(Ordering::Relaxed) {
+            self.answer(&mut seen);
         }
         self.write(What::Seen(seen));
         asked
+    }
+
+    /// Whether what is allowed is answered as soon as it happens, as time does not wait for steps.
+    pub fn answer_at_once(&self, at_once: bool) {
+        self.at_once.store(at_once, Ordering::Relaxed);
+    }
+
+    /// Answers what is allowed and has no answer yet. Whether there was any.
+    pub fn answer_allowed(&self) -> bool {
+        let mut entries = self.entries.lock();
+        let seen = entries
+            .iter_mut()
+            .filter_map(|entry| match &mut entry.what {
+                What::Seen(seen) if seen.stated == Stated::No => Some(seen),
+                _ => None,
+            });
+        let answered = seen
+            .map(|seen| self.answer(seen))
+            .filter(|answered| *answered);
+        answered.count() > 0
+    }
+
+    fn answer(&self, seen: &mut Seen) -> bool {
+        if seen.answer.is_none() {
+            return false;
+        }
+        let allowed = self.allow.iter().find(|allowed| matches(allowed, seen));
+        let Some((allowed, answer)) = allowed.zip(seen.answer.take_if(|_| allowed.is_some()))
+        else {
+            return false;
+        };
+        // Whoever has given up waiting hears nothing.
+        let _ = answer.send(allowed.answer.with.clone());
+        true
     }
 
     /// Writes down what a filter has said.

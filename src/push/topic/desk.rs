@@ -218,6 +218,10 @@ impl Desk {
             self.landed.note(&push, user, outcome);
             return;
         };
+        let outcome = match hold.history.sent {
+            true => outcome.after_it_was_sent(),
+            false => outcome,
+        };
         let is_early = self
             .settings
             .is_early(&hold.history, self.router.clock().wall());
@@ -267,11 +271,13 @@ impl Desk {
         let over = since >= self.settings.give_up_after
             || hold.push.expires_at.is_some_and(|at| at <= wall);
         let (mut ended, mut left, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        let mut history = hold.history;
         for (user, stage) in hold.receivers {
             match (stage, self.settings.on_expired) {
                 (Stage::Ended(outcome), OnExpired::Park)
                     if outcome.status == Status::Expired && !over =>
                 {
+                    history.sent = true;
                     left.push(user);
                 }
                 (Stage::Ended(outcome), policy) => {
@@ -283,20 +289,21 @@ impl Desk {
                 (Stage::Sent | Stage::Open, _) if over || self.settings.park.is_none() => {
                     ended.push((user, ReceiverOutcome::unsettled()));
                 }
-                (Stage::Sent | Stage::Open, _) => {
+                (stage @ (Stage::Sent | Stage::Open), _) => {
+                    history.sent |= stage == Stage::Sent;
                     self.router.park(&hold.push, &user);
                     left.push(user);
                 }
             }
         }
-        let mut letters = self.reports(&hold.push, &hold.history, ended);
+        let mut letters = self.reports(&hold.push, &history, ended);
         if !dead.is_empty() {
-            let record = record::push(&self.settings.dead_letter, &hold.push, dead, &hold.history);
+            let record = record::push(&self.settings.dead_letter, &hold.push, dead, &history);
             let reason = Fault::backend("push.expired");
             letters.push(self.dead_letter(record::with_reason(record, &reason)));
         }
         if !left.is_empty() {
-            letters.extend(self.parked(&hold.push, &hold.history, left));
+            letters.extend(self.parked(&hold.push, &history, left));
         }
         self.write(place, letters);
     }

@@ -24,6 +24,8 @@ pub(super) struct History {
     pub(super) id: String,
     /// How often it was parked.
     pub(super) parked: u32,
+    /// It was under way when it was parked: somebody may have got it.
+    pub(super) sent: bool,
     /// When it was first read.
     pub(super) first: SystemTime,
     /// It is not to be sent before this.
@@ -32,6 +34,7 @@ pub(super) struct History {
 
 const ID: &str = "linkgate-id";
 const PARKED: &str = "linkgate-parked";
+const SENT: &str = "linkgate-sent";
 const FIRST: &str = "linkgate-first-ms";
 const NOT_BEFORE: &str = "linkgate-not-before-ms";
 const REASON: &str = "linkgate-reason";
@@ -50,6 +53,7 @@ impl Taken {
         let history = history.unwrap_or_else(|| History {
             id: place(arrival),
             parked: 0,
+            sent: false,
             first: now,
             not_before: None,
         });
@@ -83,6 +87,7 @@ impl History {
         Some(Self {
             id: header(ID)?.to_owned(),
             parked: header(PARKED)?.parse().ok()?,
+            sent: header(SENT).is_some(),
             first: time(FIRST)?,
             not_before: time(NOT_BEFORE),
         })
@@ -94,6 +99,7 @@ impl History {
             (PARKED.to_owned(), self.parked.to_string().into()),
             (FIRST.to_owned(), unix_ms(self.first).to_string().into()),
         ];
+        headers.extend(self.sent.then(|| (SENT.to_owned(), "true".into())));
         let not_before = self.not_before.map(|at| unix_ms(at).to_string().into());
         headers.extend(not_before.map(|at| (NOT_BEFORE.to_owned(), at)));
         headers
