@@ -9,7 +9,7 @@ mod frame;
 mod push;
 mod session;
 
-pub use connect::{ConnectError, Ended, Limits, Socket, Target};
+pub use connect::{ConnectError, Ended, Limits, Socket, Target, Tokens};
 pub use frame::{BadFrame, decode, encode, subprotocol};
 pub use push::{NotPushed, Pusher, PusherError};
 pub use session::{Event, Options, Session};

@@ -19,7 +19,7 @@ use self::dial::dial;
 pub use self::ended::Ended;
 pub use self::refused::ConnectError;
 use self::refused::refusal;
-pub use self::target::Target;
+pub use self::target::{Target, Tokens};
 use super::frame::{self, BadFrame};
 
 /// What a connection may cost.
