@@ -11,6 +11,7 @@ pub mod plan;
 mod quickstart;
 pub mod run;
 pub mod schema;
+mod test;
 mod text;
 pub mod validate;
 
@@ -76,6 +77,7 @@ enum Command {
     Client(client::Args),
     Backend(backend::Args),
     Bench(Box<bench::Args>),
+    Test(test::Args),
 }
 
 /// Runs the program with these filters.
@@ -99,6 +101,7 @@ pub fn main(registry: &Registry) -> ExitCode {
         Command::Client(args) => on_runtime(client::run(args)),
         Command::Backend(args) => on_runtime(backend::run(args)),
         Command::Bench(args) => on_runtime(bench::run(*args)),
+        Command::Test(args) => test::run(args),
     }
 }
 
