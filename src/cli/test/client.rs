@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use futures_util::{StreamExt, stream};
 use linkgate_filter::Form;
 use linkgate_filter::units::HumanDuration;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::text;
 use crate::conformance::client::{self as kit, CHECKLIST, CHECKS, Check, Command, Offer, Options};
@@ -86,7 +87,14 @@ pub(super) async fn run(args: Kit, format: Format) -> ExitCode {
         }
     };
     let suites = match &args.run {
-        Some(command) => judged(&kit, &Command(command.clone()), &args).await,
+        Some(command) => {
+            let command = Command(command.clone());
+            // The drivers have process groups of their own: they end with the future, not by the terminal's signal.
+            tokio::select! {
+                suites = Box::pin(judged(&kit, &command, &args)) => suites,
+                () = interrupted() => Vec::new(),
+            }
+        }
         None => by_hand(&kit, finished).await,
     };
     let report = Report {
@@ -103,6 +111,20 @@ pub(super) async fn run(args: Kit, format: Format) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+async fn interrupted() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Then the signals end the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
@@ -160,7 +182,7 @@ async fn by_hand(
     loop {
         let finished = tokio::select! {
             finished = finished.recv() => finished,
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupted() => None,
         };
         let Some(kit::Finished { form, outcome }) = finished else {
             break;

@@ -147,9 +147,9 @@ checks! {
     "unknown-command" Must "Messages" "skips commands that it does not know" => frames::unknown_command;
     "unknown-fields" Must "Messages" "skips fields that it does not know" => frames::unknown_fields;
     "unknown-enum" Must "Messages" "goes by the other fields where it does not know a fault's source" => sending::unknown_enum;
-    "fragments" Must "Connecting" "reads a message in pieces, with a ping between" => frames::fragments;
-    "byte-by-byte" Must "Connecting" "reads a frame that comes byte by byte" => frames::byte_by_byte;
-    "in-one-piece" Must "Connecting" "reads frames that come in one piece with the handshake's answer" => frames::in_one_piece;
+    "fragments" Must "Messages" "reads a message in pieces, with a ping between" => frames::fragments;
+    "byte-by-byte" Must "Messages" "reads a frame that comes byte by byte" => frames::byte_by_byte;
+    "in-one-piece" Must "Messages" "reads frames that come in one piece with the handshake's answer" => frames::in_one_piece;
     "large-message" Must "Limits and mistakes" "takes and sends a body of 64 KiB" => frames::large_message;
     "keys" Must "Sending" "gives each message a key of its own, even if the bodies are alike" => sending::keys;
     "answers-by-key" Must "Sending" "matches answers by key, in any order" => sending::answers_by_key;

@@ -5,6 +5,7 @@ mod http;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use linkgate_filter::Form;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::checklist::{self, Check, Level};
 use super::driver::Offer;
 use super::log::Log;
-use super::stage::{Knock, Stage, Tokens, parameter};
+use super::stage::{Knock, Stage, parameter};
 use super::{Checked, Failure};
 use crate::conformance::report::{Outcome, Verdict};
 
@@ -62,7 +63,8 @@ struct Shared {
     address: SocketAddr,
     options: Options,
     seats: Mutex<HashMap<String, Seat>>,
-    runs: Mutex<u32>,
+    /// Numbers of runs and of tokens.
+    count: AtomicU32,
     finished: mpsc::Sender<Finished>,
 }
 
@@ -70,7 +72,6 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Seat {
     knocks: mpsc::Sender<Knock>,
-    tokens: Tokens,
     /// When it has ended, if it has.
     ended: Option<Instant>,
 }
@@ -93,7 +94,7 @@ impl Kit {
             address: listener.local_addr()?,
             options,
             seats: Mutex::default(),
-            runs: Mutex::default(),
+            count: AtomicU32::new(1),
             finished,
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared))).abort_handle();
@@ -115,11 +116,10 @@ impl Kit {
     where
         D: Future<Output = String>,
     {
-        let run = self.shared.number();
-        let (seat, knocks) = Seat::new(&run);
-        let tokens = seat.tokens.clone();
+        let run = format!("r{}", self.shared.number());
+        let (seat, knocks) = Seat::new();
         self.shared.seats.lock().insert(run.clone(), seat);
-        let offer = self.shared.offer(check, &run, form, tokens.next());
+        let offer = self.shared.offer(check, &run, form, self.shared.token());
         let log = Log::new();
         let stage = Stage::new(
             knocks,
@@ -152,11 +152,10 @@ impl Kit {
 }
 
 impl Seat {
-    fn new(run: &str) -> (Self, mpsc::Receiver<Knock>) {
+    fn new() -> (Self, mpsc::Receiver<Knock>) {
         let (knocks, receiver) = mpsc::channel(KNOCKS);
         let seat = Self {
             knocks,
-            tokens: Tokens::new(&format!("token-{run}")),
             ended: None,
         };
         (seat, receiver)
@@ -164,10 +163,13 @@ impl Seat {
 }
 
 impl Shared {
-    fn number(&self) -> String {
-        let mut runs = self.runs.lock();
-        *runs += 1;
-        format!("r{runs}")
+    fn number(&self) -> u32 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// One that has not been given out.
+    fn token(&self) -> String {
+        format!("token-{}", self.number())
     }
 
     fn offer(&self, check: &Check, run: &str, form: Form, token: String) -> Offer {
@@ -204,7 +206,7 @@ impl Shared {
         if seats.len() >= CONNECTIONS {
             seats.retain(|_, seat| seat.ended.is_none());
         }
-        let (seat, knocks) = Seat::new(&run);
+        let (seat, knocks) = Seat::new();
         seats.insert(run.clone(), seat.clone());
         tokio::spawn(Arc::clone(self).by_hand(check, run, knocks));
         Ok(seat)
@@ -250,8 +252,7 @@ async fn play(check: &Check, mut stage: Stage) -> Outcome {
         Ok(()) => Verdict::Passed,
         Err(failure) => {
             let text = format!(
-                "{failure}\ndemanded: {} (docs/protocol.md, {:?})\non the wire:\n{}",
-                check.demand,
+                "{failure}\ndemanded by: docs/protocol.md, {:?}\non the wire:\n{}",
                 check.section,
                 log.timeline()
             );
@@ -316,10 +317,7 @@ async fn connection(mut stream: TcpStream, shared: &Arc<Shared>) {
             let list = checklist::listed(&format!("ws://{}/ws", shared.address));
             ("200 OK", "application/json", list)
         }
-        "/token" => match shared.seats.lock().get(&run_of(&request)) {
-            Some(seat) => ("200 OK", "text/plain", seat.tokens.next()),
-            None => not_found("no such check runs"),
-        },
+        "/token" => ("200 OK", "text/plain", shared.token()),
         path => not_found(&format!(
             "there is no {path} here: /ws, /checks and /token are all"
         )),

@@ -1,7 +1,6 @@
 //! Where a check is played: the connections that its client makes, one by one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -21,28 +20,6 @@ use super::{Checked, Failure};
 
 /// How long a client may take to come back, once it may.
 pub(super) const COMES: Duration = Duration::from_secs(3);
-
-/// Tokens that a check has given out, newest last: `TOKEN-1`, `TOKEN-2`, ...
-#[derive(Clone, Debug)]
-pub(super) struct Tokens {
-    prefix: Arc<str>,
-    given: Arc<AtomicU32>,
-}
-
-impl Tokens {
-    pub(super) fn new(prefix: &str) -> Self {
-        Self {
-            prefix: prefix.into(),
-            given: Arc::default(),
-        }
-    }
-
-    /// A new one.
-    pub(super) fn next(&self) -> String {
-        let count = self.given.fetch_add(1, Ordering::Relaxed) + 1;
-        format!("{}-{count}", self.prefix)
-    }
-}
 
 /// A client that asks for a connection.
 #[derive(Debug)]

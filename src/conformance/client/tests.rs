@@ -15,7 +15,7 @@ use crate::conformance::report::{Outcome, Verdict};
 use toy::{Bug, Toy};
 
 /// Checks at the same time: most of them wait most of the time.
-const JOBS: usize = 12;
+const JOBS: usize = 16;
 const FORMS: [Form; 2] = [Form::Protobuf, Form::Json];
 
 async fn kit() -> Kit {
@@ -44,23 +44,30 @@ fn complaints(outcomes: &[Outcome]) -> Vec<String> {
     outcomes.iter().filter_map(complaint).collect()
 }
 
-#[tokio::test]
-async fn linkgates_own_client_passes_every_check() {
+/// Goes through the checklist. What is judged by chance may be played once more: its odds are some thousand to one.
+async fn passes<D: Future<Output = String>>(client: impl Fn(Offer) -> D) {
     let kit = kit().await;
-    let runs = all().map(|(check, form)| kit.judge(check, form, drive));
+    let runs = all().map(async |(check, form)| {
+        let outcome = kit.judge(check, form, &client).await;
+        let chance = matches!(check.id, "backoff" | "jitter");
+        if chance && outcome.verdict != Verdict::Passed {
+            return kit.judge(check, form, &client).await;
+        }
+        outcome
+    });
     let outcomes: Vec<_> = stream::iter(runs).buffered(JOBS).collect().await;
     let complaints = complaints(&outcomes);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[tokio::test]
+async fn linkgates_own_client_passes_every_check() {
+    passes(drive).await;
+}
+
+#[tokio::test]
 async fn a_toy_without_a_bug_passes_every_check() {
-    let kit = kit().await;
-    let toy = |offer| Toy::new(offer, Bug::None).drive();
-    let runs = all().map(|(check, form)| kit.judge(check, form, toy));
-    let outcomes: Vec<_> = stream::iter(runs).buffered(JOBS).collect().await;
-    let complaints = complaints(&outcomes);
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    passes(|offer| Toy::new(offer, Bug::None).drive()).await;
 }
 
 /// Bugs, the checks that find them, and what these say.
@@ -123,11 +130,11 @@ const FINDS: &[(Bug, &str, &str)] = &[
     (Bug::NeverRetries, "resend", "the three messages again"),
     (Bug::Unbounded, "bounded", "at most 256"),
     (Bug::NoAck, "push", "an acknowledgement of the push \"p-1\""),
-    (Bug::NoMemory, "push-twice", "handed it 2 times"),
+    (Bug::NoMemory, "push-twice", "handed over 2 times"),
     (
         Bug::ForgetsOnReconnect,
         "push-again-later",
-        "handed it 2 times",
+        "handed over 2 times",
     ),
     (
         Bug::SkipsOlder,
@@ -198,16 +205,19 @@ async fn every_check_finds_its_bug_and_says_so() {
     assert_eq!(found, listed, "a bug for every check");
     let kit = kit().await;
     let runs = FINDS.iter().flat_map(|find| FORMS.map(|form| (find, form)));
-    let runs = runs.map(|((bug, id, says), form)| {
-        let judged = kit.judge(find(id).unwrap(), form, |offer| {
-            Toy::new(offer, *bug).drive()
-        });
-        async move {
-            let outcome = judged.await;
-            let text = complaints(std::slice::from_ref(&outcome)).concat();
-            let good = text.contains(says) && text.contains("on the wire:\n");
-            (!good).then(|| format!("{bug:?}, {id}, {form:?}: {text}"))
+    let judged = async |bug, id, form| {
+        let toy = |offer| Toy::new(offer, bug).drive();
+        let outcome = kit.judge(find(id).unwrap(), form, toy).await;
+        complaints(&[outcome]).concat()
+    };
+    let runs = runs.map(async |((bug, id, says), form)| {
+        let mut text = judged(*bug, id, form).await;
+        if *id == "jitter" && text.is_empty() {
+            // A busy machine is chance too.
+            text = judged(*bug, id, form).await;
         }
+        let good = text.contains(says) && text.contains("on the wire:\n");
+        (!good).then(|| format!("{bug:?}, {id}, {form:?}: {text}"))
     });
     let wrong: Vec<_> = stream::iter(runs)
         .buffered(JOBS)
@@ -231,4 +241,88 @@ async fn a_driver_that_ends_before_it_connects_is_told_with_its_last_words() {
         text.contains("exit status: 3") && text.contains("no such module"),
         "{text}"
     );
+}
+
+/// The kit where a driver is started by hand, and the URL for a check.
+async fn by_hand(check: &str) -> (Kit, tokio::sync::mpsc::Receiver<Finished>, Offer) {
+    let options = Options {
+        port: 0,
+        by_hand: true,
+        start: Duration::from_secs(10),
+    };
+    let (kit, finished) = Kit::start(options).await.unwrap();
+    let address = kit.address();
+    let offer = Offer {
+        url: format!("ws://{address}/ws?check={check}&biz_id=kit&user_id=ann"),
+        check: check.into(),
+        form: Form::Json,
+        token: "mine".into(),
+        token_url: format!("http://{address}/token?check={check}"),
+    };
+    (kit, finished, offer)
+}
+
+#[tokio::test]
+async fn a_check_begins_with_a_connection_and_ends_with_a_verdict() {
+    let (_kit, mut finished, offer) = by_hand("redirect").await;
+    let client = tokio::spawn(drive(offer));
+    let Finished { form, outcome } = finished.recv().await.unwrap();
+    assert_eq!((form, &*outcome.name), (Form::Json, "redirect"));
+    assert_eq!(outcome.verdict, Verdict::Passed);
+    // What it still does begins no other check.
+    assert_eq!(client.await.unwrap(), "turned away");
+}
+
+#[tokio::test]
+async fn a_check_that_is_not_known_is_refused_and_says_where_the_names_are() {
+    let (_kit, _finished, offer) = by_hand("no-such").await;
+    let target = crate::client::Target {
+        url: offer.url,
+        ..crate::client::Target::default()
+    };
+    let refused = crate::client::Socket::connect(&target, crate::client::Limits::default()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("404") && refused.contains("GET /checks"),
+        "{refused}"
+    );
+}
+
+const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
+const PAGE: &str = include_str!("../../../docs/client-conformance.md");
+
+#[test]
+fn every_check_stands_on_a_section_of_the_protocol_and_in_the_table_of_its_page() {
+    for check in CHECKS {
+        let heading = format!("# {}\n", check.section);
+        assert!(
+            PROTOCOL.contains(&heading),
+            "{}: no section {}",
+            check.id,
+            check.section
+        );
+    }
+    let row = |check: &Check| {
+        let anchor = check.section.to_lowercase().replace(' ', "-");
+        format!(
+            "| `{}` | {} | [{}](protocol.md#{anchor}) | {} |",
+            check.id,
+            check.level.word(),
+            check.section,
+            check.demand
+        )
+    };
+    let rows: Vec<_> = CHECKS.iter().map(row).collect();
+    let page: Vec<_> = PAGE
+        .lines()
+        .filter(|line| line.contains("](protocol.md#") && line.starts_with("| `"))
+        .collect();
+    assert_eq!(page, rows, "the table has to be:\n{}", rows.join("\n"));
+    assert!(PAGE.contains(&format!("`checklist: {CHECKLIST}`")));
+    for (name, millis) in settings() {
+        assert!(
+            PAGE.contains(&format!("| `{name}` | {millis} |")),
+            "{name}: {millis}"
+        );
+    }
 }

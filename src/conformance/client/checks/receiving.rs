@@ -13,8 +13,8 @@ pub(in super::super) async fn push(stage: &mut Stage) -> Checked {
 /// Sees that the application has been handed it once.
 fn once(stage: &Stage, body: &str) -> Checked {
     let times = stage.log.ask(|heard| heard.handed(body));
-    ensure(times == 1, "one handing over", || {
-        format!("the application was handed it {times} times")
+    ensure(times == 1, "the push handed over once", || {
+        format!("handed over {times} times")
     })
 }
 

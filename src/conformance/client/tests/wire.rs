@@ -34,6 +34,7 @@ impl Wire {
     pub(super) async fn open(url: &str, form: Form, token: &str, bug: Bug) -> io::Result<Opened> {
         let (address, path) = url["ws://".len()..].split_once('/').unwrap();
         let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
         let name = crate::client::subprotocol(form);
         let request = format!(
             "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
