@@ -183,7 +183,7 @@ impl Link {
             let failed =
                 |seen: String| Failure::new(format!("{expected}, within {}", ms(within)), seen);
             match timeout_at(deadline, self.step()).await {
-                Err(_) => return Err(failed("not that".into())),
+                Err(_) => return Err(failed("nothing of the kind".into())),
                 Ok(step) => match step? {
                     Step::Went => {}
                     Step::Closed(code) => {

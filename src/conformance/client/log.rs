@@ -172,7 +172,7 @@ fn shown(message: &Message) -> String {
 }
 
 fn brief(bytes: &[u8]) -> String {
-    const SHOWN: usize = 60;
+    const SHOWN: usize = 200;
     let text = String::from_utf8_lossy(bytes);
     if text.len() <= SHOWN {
         return format!("{text:?}");
