@@ -174,7 +174,7 @@ async fn by_hand(
     text::complain(format_args!(
         "checks:  http://{address}/checks\n\
          connect: ws://{address}/ws?check=NAME&biz_id=kit&user_id=ann\n\
-         tokens:  http://{address}/token?check=NAME\n\
+         tokens:  http://{address}/token\n\
          A check begins when a client connects. Ctrl-C ends, and prints the report."
     ));
     // The last verdict of each check counts.

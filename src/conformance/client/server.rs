@@ -205,6 +205,9 @@ impl Shared {
         }
         if seats.len() >= CONNECTIONS {
             seats.retain(|_, seat| seat.ended.is_none());
+            if seats.len() >= CONNECTIONS {
+                return Err("too many checks run at the same time".into());
+            }
         }
         let (seat, knocks) = Seat::new();
         seats.insert(run.clone(), seat.clone());

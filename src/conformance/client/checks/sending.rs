@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use linkgate_proto::v1::{Command, Fault, fault};
+use linkgate_filter::Form;
+use linkgate_proto::v1::{Command, Fault, Message, fault};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -247,55 +248,30 @@ pub(in super::super) async fn nack_final(stage: &mut Stage) -> Checked {
 pub(in super::super) async fn unknown_enum(stage: &mut Stage) -> Checked {
     let mut link = stage.link().await?;
     let key = work(&mut link, "work-1").await?;
-    let before = stage.log.ask(|heard| heard.sends("work-1").len());
-    let known = fault("later.version", true, Duration::from_millis(50));
     let payload = match link.form() {
-        linkgate_filter::Form::Protobuf => {
-            let later = Fault { source: 99, effect: 77, ..known };
-            let later = linkgate_proto::v1::Message { fault: Some(later), ..message(Command::UpstreamNack, &key) };
-            frames::encode(link.form(), &later)
+        Form::Protobuf => {
+            let known = fault("later.version", false, Duration::ZERO);
+            let fault = Some(Fault {
+                source: 99,
+                effect: 77,
+                ..known
+            });
+            let nack = message(Command::UpstreamNack, &key);
+            frames::encode(link.form(), &Message { fault, ..nack })
         }
         // As the gateway writes enums: by name.
-        linkgate_filter::Form::Json => json!({
-            "cmd": "UPSTREAM_NACK",
-            "key": key,
-            "fault": {
-                "code": known.code, "source": "NETWORK", "retryable": true, "retryAfterMs": 50, "effect": "PARTIAL",
-            },
-        })
-        .to_string()
-        .into_bytes(),
-    };
-    let frame = frames::build(true, frames::opcode(link.form()), &payload);
-    link.raw(
-        "UPSTREAM_NACK, retryable, of a source that only later versions know",
-        &frame,
-    )
-    .await?;
-    // Sooner than its patience would have it.
-    let within = ANSWER_TIMEOUT * 4;
-    link.until("the message again", within, |heard| {
-        heard.sends("work-1").len() > before
-    })
-    .await?;
-    // A client that has skipped the NACK would send again too: the final one tells.
-    let key = work(&mut link, "work-2").await?;
-    let payload = match link.form() {
-        linkgate_filter::Form::Protobuf => {
-            let later = Fault { source: 99, ..fault("later.version", false, Duration::ZERO) };
-            let later = linkgate_proto::v1::Message { fault: Some(later), ..message(Command::UpstreamNack, &key) };
-            frames::encode(link.form(), &later)
-        }
-        linkgate_filter::Form::Json => {
-            json!({ "cmd": "UPSTREAM_NACK", "key": key, "fault": { "code": "later.version", "source": "NETWORK" } })
-                .to_string()
-                .into_bytes()
+        Form::Json => {
+            let fault =
+                json!({ "code": "later.version", "source": "NETWORK", "effect": "PARTIAL" });
+            let nack = json!({ "cmd": "UPSTREAM_NACK", "key": key, "fault": fault });
+            nack.to_string().into_bytes()
         }
     };
     let frame = frames::build(true, frames::opcode(link.form()), &payload);
-    link.raw("UPSTREAM_NACK, not retryable, of such a source", &frame)
-        .await?;
-    report(&mut link, "refused work-2").await
+    let what = format!("UPSTREAM_NACK {key:?}, not retryable, source and effect of later versions");
+    link.raw(&what, &frame).await?;
+    // A client that has skipped it would send the message again.
+    report(&mut link, "refused work-1").await
 }
 
 pub(in super::super) async fn bounded(stage: &mut Stage) -> Checked {
