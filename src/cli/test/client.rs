@@ -17,10 +17,10 @@ use crate::conformance::report::{Format, Outcome, Report, Suite};
 #[derive(Debug, clap::Args)]
 pub(super) struct Kit {
     /// The driver, as a shell command; what it has to know is in the environment as LINKGATE_TEST_URL and others
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", requires = "client")]
     run: Option<String>,
     /// Be a driver around linkgate's own client, for `--run 'linkgate test --client --drive'`
-    #[arg(long, conflicts_with_all = ["run", "check", "form", "jobs", "port", "start"])]
+    #[arg(long, requires = "client", conflicts_with_all = ["run", "check", "form", "jobs", "port", "start"])]
     drive: bool,
     /// Only the checks of these names
     #[arg(long, value_name = "NAME", requires = "run", value_delimiter = ',', value_parser = known)]
@@ -32,10 +32,10 @@ pub(super) struct Kit {
     #[arg(long, value_name = "N", requires = "run", default_value = "8", value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: u8,
     /// The port on 127.0.0.1; 0 is any that is free
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, requires = "client", default_value_t = 0)]
     port: u16,
     /// How long the driver may take to connect first
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", requires = "client", default_value = "10s")]
     start: HumanDuration,
 }
 

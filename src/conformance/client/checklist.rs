@@ -189,7 +189,7 @@ checks! {
     "close-already" Must "Close codes" "stays away after 4504" => reconnecting::stays_away::<4504>;
     "close-unknown" Must "Close codes" "stays away after a code from 4500 on that it does not know" => reconnecting::stays_away::<4777>;
     "token-expired" Must "Close codes" "does not come back with the token that has expired" => reconnecting::token_expired;
-    "token-renewed" Should "Close codes" "comes back with a fresh token" => reconnecting::token_renewed;
+    "token-renewed" Should "Close codes" "comes back with a fresh token, and sends again what has no answer" => reconnecting::token_renewed;
     "backoff" Must "Close codes" "waits longer each time before it connects again, within the limits" => reconnecting::backoff;
     "jitter" Should "Close codes" "varies its waits by chance" => reconnecting::jitter;
 }

@@ -67,3 +67,21 @@ async fn arrived(link: &mut Link, key: &str, body: &str) -> Checked {
     )
     .await
 }
+
+/// Sees that the message `work-1` comes again on this connection, under its key, and answers it there.
+async fn sent_again(link: &mut Link, key: &str) -> Checked {
+    link.answers = false;
+    link.until(
+        "the message without an answer on the new connection",
+        SOON,
+        |heard| {
+            heard
+                .sends("work-1")
+                .iter()
+                .any(|said| said.link > 1 && said.message.key == key)
+        },
+    )
+    .await?;
+    link.accept(key, "ok").await?;
+    report(link, "accepted work-1 ok").await
+}

@@ -5,9 +5,9 @@ use std::time::Duration;
 use linkgate_filter::CloseCode;
 use tokio::time::Instant;
 
-use super::{SOON, ensure, report, round_trip, work};
+use super::{SOON, ensure, report, round_trip, sent_again, work};
 use crate::conformance::client::checklist::BACKOFF;
-use crate::conformance::client::link::push;
+use crate::conformance::client::link::{Link, push};
 use crate::conformance::client::log::ms;
 use crate::conformance::client::stage::{COMES, Stage};
 use crate::conformance::client::{Checked, Failure};
@@ -26,8 +26,8 @@ pub(in super::super) async fn refused_401(stage: &mut Stage) -> Checked {
     same_token_stays_away(stage, token).await.map(|_| ())
 }
 
-/// Sees that nobody comes with that token; with another one is fine, and tells.
-async fn same_token_stays_away(stage: &mut Stage, token: Option<String>) -> Checked<bool> {
+/// Sees that nobody comes with that token; one who comes with another is let in.
+async fn same_token_stays_away(stage: &mut Stage, token: Option<String>) -> Checked<Option<Link>> {
     let Some(token) = token else {
         return Err(Failure::new(
             "a handshake with the driver's token",
@@ -35,11 +35,12 @@ async fn same_token_stays_away(stage: &mut Stage, token: Option<String>) -> Chec
         ));
     };
     match stage.knock(AWAY).await {
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
         Ok(knock) if knock.token().is_some_and(|again| again != token) => {
             let mut link = stage.open(knock).await?;
-            round_trip(&mut link, "p-2", "back").await?;
-            Ok(true)
+            link.answers = false;
+            round_trip(&mut link, "p-back", "back").await?;
+            Ok(Some(link))
         }
         Ok(_) => Err(Failure::new(
             "no connection with the token that was refused",
@@ -150,13 +151,14 @@ pub(in super::super) async fn stays_away<const CODE: u16>(stage: &mut Stage) -> 
         .await
 }
 
-async fn expire(stage: &mut Stage) -> Checked<bool> {
+/// Lets the token expire while a message waits for its answer.
+async fn expire(stage: &mut Stage) -> Checked<(String, Option<Link>)> {
     let knock = stage.knock(COMES).await?;
     let token = knock.token();
     let mut link = stage.open(knock).await?;
-    round_trip(&mut link, "p-1", "news").await?;
+    let key = work(&mut link, "work-1").await?;
     link.close(CloseCode::TOKEN_EXPIRED).await?;
-    same_token_stays_away(stage, token).await
+    Ok((key, same_token_stays_away(stage, token).await?))
 }
 
 pub(in super::super) async fn token_expired(stage: &mut Stage) -> Checked {
@@ -164,8 +166,10 @@ pub(in super::super) async fn token_expired(stage: &mut Stage) -> Checked {
 }
 
 pub(in super::super) async fn token_renewed(stage: &mut Stage) -> Checked {
-    let back = expire(stage).await?;
-    ensure(back, "a connection with a fresh token", || "none".into())
+    let (key, link) = expire(stage).await?;
+    let none = || Failure::new("a connection with a fresh token", "none");
+    let mut link = link.ok_or_else(none)?;
+    sent_again(&mut link, &key).await
 }
 
 /// The waits before each connection, where each is lost at once.

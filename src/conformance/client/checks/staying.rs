@@ -7,7 +7,7 @@ use linkgate_filter::CloseCode;
 use linkgate_proto::v1::{Command, Message, Redirect};
 use tokio::time::Instant;
 
-use super::{SOON, ensure, report, round_trip, work};
+use super::{SOON, ensure, round_trip, sent_again, work};
 use crate::conformance::client::checklist::{ECHO, HEARTBEAT};
 use crate::conformance::client::link::{Link, message};
 use crate::conformance::client::log::ms;
@@ -86,25 +86,7 @@ pub(in super::super) async fn redirect(stage: &mut Stage) -> Checked {
     let knock = stage.knock(AFTER + SOON).await?;
     came(&knock, asked, AFTER)?;
     let mut link = stage.open(knock).await?;
-    link.answers = false;
     sent_again(&mut link, &key).await
-}
-
-/// Sees that the message comes again on this connection, and answers it there.
-async fn sent_again(link: &mut Link, key: &str) -> Checked {
-    link.until(
-        "the message without an answer on the new connection",
-        SOON,
-        |heard| {
-            heard
-                .sends("work-1")
-                .iter()
-                .any(|said| said.link > 1 && said.message.key == key)
-        },
-    )
-    .await?;
-    link.accept(key, "ok").await?;
-    report(link, "accepted work-1 ok").await
 }
 
 pub(in super::super) async fn redirect_leaves(stage: &mut Stage) -> Checked {
