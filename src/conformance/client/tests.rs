@@ -1,5 +1,6 @@
 //! The kit judged: a check passes a client that is right, and fails one with the bug that it is there for.
 
+mod bug;
 mod toy;
 mod wire;
 
@@ -12,7 +13,8 @@ use linkgate_filter::Form;
 use super::checklist::find;
 use super::*;
 use crate::conformance::report::{Outcome, Verdict};
-use toy::{Bug, Toy};
+use bug::Bug;
+use toy::Toy;
 
 /// Checks at the same time: most of them wait most of the time.
 const JOBS: usize = 16;

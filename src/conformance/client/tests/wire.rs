@@ -8,7 +8,7 @@ use linkgate_proto::v1::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::toy::Bug;
+use super::bug::Bug;
 use crate::conformance::client::frames;
 
 pub(super) struct Wire {
