@@ -73,7 +73,7 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.yaml");
     write(&file, 100);
-    let node = Node::start(load(&file)).await.unwrap();
+    let node = Node::start(load(&file)).unwrap();
     let address = node.listeners()[0].1;
     for n in 0..LINKS {
         let target = Target {

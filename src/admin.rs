@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -14,8 +15,9 @@ use axum::routing::get;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::network::{Binding, Connection, Network, Socket};
 
 /// Whether the node wants traffic, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,16 @@ impl Admin {
         }
     }
 
+    /// The metrics, in the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// A metric cannot be written.
+    pub fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let mut body = String::new();
+        text::encode(&mut body, &self.metrics)?;
+        Ok(body)
+    }
+
     /// Says whether the node wants traffic from now on.
     pub fn set(&self, readiness: Readiness) {
         *self.readiness.write() = readiness;
@@ -50,15 +62,17 @@ impl Admin {
 }
 
 /// The admin address, bound.
-pub struct AdminServer(TcpListener);
+pub struct AdminServer(Socket);
 
 impl AdminServer {
+    const PAUSE: Duration = Duration::from_millis(100);
+
     /// Binds the address.
     ///
     /// # Errors
     /// What the system says.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self)
+    pub fn bind(address: SocketAddr, network: &Network) -> io::Result<Self> {
+        network.bind(address, Binding::default()).map(Self)
     }
 
     /// The address in use, for one that was bound with port 0.
@@ -66,7 +80,7 @@ impl AdminServer {
     /// # Errors
     /// What the system says.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.0.local_address()
     }
 
     /// Answers until `stop` is cancelled, by `more` routes too.
@@ -77,11 +91,33 @@ impl AdminServer {
             .route("/metrics", get(metrics))
             .with_state(admin)
             .merge(more);
-        let server = axum::serve(self.0, routes)
+        let server = axum::serve(Accepting(self.0), routes)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = server.await {
             tracing::error!(%error, "the admin address does not answer any more");
         }
+    }
+}
+
+/// A socket as the HTTP server takes connections from it.
+struct Accepting(Socket);
+
+impl axum::serve::Listener for Accepting {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                // Out of descriptors, most likely: trying again at once would only spin.
+                Err(_) => tokio::time::sleep(AdminServer::PAUSE).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_address()
     }
 }
 
@@ -94,9 +130,8 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let mut body = String::new();
-    match text::encode(&mut body, &admin.metrics) {
-        Ok(()) => {
+    match admin.metrics() {
+        Ok(body) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], body).into_response()
         }

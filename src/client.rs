@@ -5,7 +5,7 @@
 //! gateway's own rooms comes in here, and nothing is printed: what happens comes out as values.
 
 mod connect;
-mod frame;
+pub(crate) mod frame;
 mod push;
 mod session;
 

@@ -19,6 +19,7 @@ use linkgate_filter::problem::Path;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::store::{MemoryStore, Store};
 use linkgate_filter::{Clock, EdgeName, Edges};
+use linkgate_grpc::{Connector, Network, with_connector};
 
 use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};
 
@@ -31,16 +32,88 @@ pub struct OpenError {
     reason: String,
 }
 
+/// Opens edges, each when it is first configured. Nothing is connected yet: a system that is away does not keep the node
+/// from starting.
+pub trait Opener: Send + Sync {
+    /// A store.
+    ///
+    /// # Errors
+    /// A library refuses what the configuration says; in its words.
+    fn store(&self, name: &str, config: &StoreConfig) -> Result<Arc<dyn Store>, String>;
+
+    /// A broker.
+    ///
+    /// # Errors
+    /// A library refuses what the configuration says; in its words.
+    fn broker(&self, name: &str, config: &BrokerConfig) -> Result<Arc<dyn Broker>, String>;
+
+    /// The way to gRPC backends.
+    fn connector(&self) -> Arc<dyn Connector>;
+}
+
+/// Opens what the configuration says.
+pub struct AsConfigured {
+    clock: Arc<dyn Clock>,
+}
+
+impl AsConfigured {
+    /// What is kept in this process ends by this clock.
+    pub fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+        }
+    }
+}
+
+impl Opener for AsConfigured {
+    fn store(&self, _: &str, config: &StoreConfig) -> Result<Arc<dyn Store>, String> {
+        match config.kind()? {
+            StoreKind::Memory(memory) => {
+                let clock = Arc::clone(&self.clock);
+                Ok(Arc::new(MemoryStore::new(clock, memory.into())))
+            }
+            #[cfg(feature = "redis")]
+            StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(redis)?)),
+            #[cfg(not(feature = "redis"))]
+            StoreKind::Redis(_) => Err("this program was built without Redis".to_owned()),
+        }
+    }
+
+    fn broker(&self, _: &str, config: &BrokerConfig) -> Result<Arc<dyn Broker>, String> {
+        match config.kind()? {
+            BrokerKind::Memory(memory) => {
+                let clock = Arc::clone(&self.clock);
+                Ok(Arc::new(MemoryBroker::new(clock, memory.into())))
+            }
+            BrokerKind::Kafka(kafka) => open_kafka(kafka),
+        }
+    }
+
+    fn connector(&self) -> Arc<dyn Connector> {
+        Arc::new(Network)
+    }
+}
+
 /// The edges of a running node, each with what it was opened from.
-#[derive(Default)]
 pub struct OpenEdges {
+    opener: Arc<dyn Opener>,
+    connector: Arc<dyn Connector>,
     stores: BTreeMap<String, (StoreConfig, Arc<dyn Store>)>,
     brokers: BTreeMap<String, (BrokerConfig, Arc<dyn Broker>)>,
 }
 
 impl OpenEdges {
-    /// What is configured, with those that are open and have not changed. Nothing is connected yet: a system that is away
-    /// does not keep the node from starting.
+    /// None yet.
+    pub fn new(opener: Arc<dyn Opener>) -> Self {
+        Self {
+            connector: opener.connector(),
+            opener,
+            stores: BTreeMap::new(),
+            brokers: BTreeMap::new(),
+        }
+    }
+
+    /// What is configured, with those that are open and have not changed.
     ///
     /// # Errors
     /// A library refuses what the configuration says.
@@ -48,11 +121,12 @@ impl OpenEdges {
         &self,
         stores: &BTreeMap<String, StoreConfig>,
         brokers: &BTreeMap<String, BrokerConfig>,
-        clock: &Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let store = |config: &StoreConfig| open_store(config, clock);
-        let broker = |config: &BrokerConfig| open_broker(config, clock);
+        let store = |name: &str, config: &StoreConfig| self.opener.store(name, config);
+        let broker = |name: &str, config: &BrokerConfig| self.opener.broker(name, config);
         Ok(Self {
+            opener: Arc::clone(&self.opener),
+            connector: Arc::clone(&self.connector),
             stores: next("store", &self.stores, stores, store)?,
             brokers: next("broker", &self.brokers, brokers, broker)?,
         })
@@ -60,7 +134,7 @@ impl OpenEdges {
 
     /// For those who use them.
     pub fn edges(&self) -> Edges {
-        let mut edges = Edges::new();
+        let mut edges = with_connector(Edges::new(), &self.connector);
         for (name, (_, store)) in &self.stores {
             edges = edges.with_store(name, Arc::clone(store));
         }
@@ -75,12 +149,12 @@ fn next<C: Clone + PartialEq, E: ?Sized>(
     kind: &'static str,
     open: &BTreeMap<String, (C, Arc<E>)>,
     configs: &BTreeMap<String, C>,
-    begin: impl Fn(&C) -> Result<Arc<E>, String>,
+    begin: impl Fn(&str, &C) -> Result<Arc<E>, String>,
 ) -> Result<BTreeMap<String, (C, Arc<E>)>, OpenError> {
     let next = |(name, config): (&String, &C)| {
         let edge = match open.get(name) {
             Some((known, edge)) if known == config => Arc::clone(edge),
-            _ => begin(config).map_err(|reason| OpenError {
+            _ => begin(name, config).map_err(|reason| OpenError {
                 kind,
                 name: name.clone(),
                 reason,
@@ -128,28 +202,6 @@ impl PartialEq for Edge {
     }
 }
 
-fn open_store(config: &StoreConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Store>, String> {
-    match config.kind()? {
-        StoreKind::Memory(memory) => {
-            Ok(Arc::new(MemoryStore::new(Arc::clone(clock), memory.into())))
-        }
-        #[cfg(feature = "redis")]
-        StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(redis)?)),
-        #[cfg(not(feature = "redis"))]
-        StoreKind::Redis(_) => Err("this program was built without Redis".to_owned()),
-    }
-}
-
-fn open_broker(config: &BrokerConfig, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Broker>, String> {
-    match config.kind()? {
-        BrokerKind::Memory(memory) => Ok(Arc::new(MemoryBroker::new(
-            Arc::clone(clock),
-            memory.into(),
-        ))),
-        BrokerKind::Kafka(kafka) => open_kafka(kafka),
-    }
-}
-
 #[cfg(feature = "kafka")]
 fn open_kafka(config: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
     Ok(Arc::new(kafka::KafkaBroker::open(config)?))
@@ -189,11 +241,11 @@ mod tests {
     fn what_has_not_changed_is_kept_with_all_that_it_holds() {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let next = |open: &OpenEdges, yaml: &str| {
-            let next = open.next(&stores(yaml), &BTreeMap::new(), &clock);
+            let next = open.next(&stores(yaml), &BTreeMap::new());
             next.unwrap()
         };
         let first = next(
-            &OpenEdges::default(),
+            &OpenEdges::new(Arc::new(AsConfigured::new(&clock))),
             "{ a: { memory: {} }, b: { memory: {} } }",
         );
         let then = next(

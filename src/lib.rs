@@ -11,6 +11,7 @@ pub mod link;
 pub mod listener;
 #[cfg(feature = "mimalloc")]
 mod memory;
+pub mod network;
 pub mod node;
 pub mod outbox;
 pub mod pipeline;

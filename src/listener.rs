@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use linkgate_filter::problem::Problems;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +42,7 @@ use self::handshake::Refused;
 pub use self::metrics::ListenerMetrics;
 pub use self::refusal::Refusal;
 pub use self::stream::Stream;
+use crate::network::{Binding, Connection, Network, Socket};
 use crate::telemetry::limit::Every;
 
 /// Takes what a listener lets in.
@@ -96,7 +96,7 @@ pub enum ListenError {
 /// An address that accepts links. The kernel queues connections from `bind` on; `run` takes them.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Arc<TcpListener>,
+    socket: Arc<Socket>,
     slots: Arc<Semaphore>,
     entrance: Arc<ArcSwap<Door>>,
 }
@@ -142,17 +142,27 @@ impl Change {
 }
 
 impl Listener {
-    /// Prepares the config and binds the address. Needs a running tokio runtime.
+    /// Prepares the config and binds the address.
     ///
     /// # Errors
     /// The config has problems, or the address cannot be bound.
-    pub fn bind(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Self, ListenError> {
+    pub fn bind(
+        config: &ListenerConfig,
+        metrics: &ListenerMetrics,
+        network: &Network,
+    ) -> Result<Self, ListenError> {
         let door = prepare(config, metrics)?;
-        let socket = accept::bind(config).map_err(|source| ListenError::Bind {
-            listener: config.name.clone(),
-            address: config.address,
-            source,
-        })?;
+        let binding = Binding {
+            backlog: config.backlog,
+            reuse_port: config.reuse_port,
+        };
+        let socket = network
+            .bind(config.address, binding)
+            .map_err(|source| ListenError::Bind {
+                listener: config.name.clone(),
+                address: config.address,
+                source,
+            })?;
         Ok(Self::at(Arc::new(socket), door, config))
     }
 
@@ -161,7 +171,7 @@ impl Listener {
     /// # Errors
     /// The config has problems.
     pub fn on(
-        socket: Arc<TcpListener>,
+        socket: Arc<Socket>,
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
     ) -> Result<Self, ListenError> {
@@ -169,7 +179,7 @@ impl Listener {
         Ok(Self::at(socket, door, config))
     }
 
-    fn at(socket: Arc<TcpListener>, door: Door, config: &ListenerConfig) -> Self {
+    fn at(socket: Arc<Socket>, door: Door, config: &ListenerConfig) -> Self {
         let slots = usize::try_from(config.admission.max_handshakes).unwrap_or(usize::MAX);
         Self {
             socket,
@@ -183,7 +193,7 @@ impl Listener {
     /// # Errors
     /// What the system says.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.local_address()
     }
 
     /// A handle to change it while it runs.
@@ -192,7 +202,7 @@ impl Listener {
     }
 
     /// The bound address, for a listener that is to take this one's place. Who holds it keeps the address open.
-    pub fn socket(&self) -> Arc<TcpListener> {
+    pub fn socket(&self) -> Arc<Socket> {
         Arc::clone(&self.socket)
     }
 
@@ -216,7 +226,7 @@ impl Listener {
     }
 
     /// The next connection, once there is room for its handshake.
-    async fn next(&self) -> ((TcpStream, SocketAddr), Option<OwnedSemaphorePermit>) {
+    async fn next(&self) -> ((Connection, SocketAddr), Option<OwnedSemaphorePermit>) {
         // Never closed, so always `Ok`.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let mut patience = Patience::default();
@@ -239,7 +249,7 @@ fn prepare(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Door, L
 /// One connection's handshake, to its link's task or its refusal.
 async fn welcome<H: Handler>(
     door: Arc<Door>,
-    (stream, peer): (TcpStream, SocketAddr),
+    (stream, peer): (Connection, SocketAddr),
     slot: Option<OwnedSemaphorePermit>,
     handler: Arc<H>,
     stop: CancellationToken,

@@ -4,6 +4,7 @@ mod gateway;
 mod generation;
 mod links;
 mod listeners;
+mod outside;
 mod presence;
 mod pushes;
 mod running;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, EdgeError, Edges, Host, Seeds, States};
+use linkgate_filter::{Clock, EdgeError, Edges, Host, States};
 use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
@@ -24,18 +25,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::gateway::Gateway;
+pub use self::outside::Outside;
 pub use self::running::Changed;
 use self::running::Running;
 use self::status::StatusMetrics;
 pub(crate) use self::status::unix_ms;
 pub use self::status::{ConfigStatus, DocumentStatus, Shared};
 use crate::admin::{Admin, AdminServer, Readiness};
-use crate::clock::SystemClock;
 use crate::config::{Config, document};
 use crate::edges;
 use crate::link::{Grace, LinkManager, LinkMetrics};
 use crate::listener::{ListenError, ListenerMetrics};
-use crate::pipeline::{Generations, PipelineMetrics};
+use crate::network::Network;
+use crate::pipeline::{Generation, Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 
@@ -62,9 +64,6 @@ pub enum StartError {
     /// The configuration to start with has been used.
     #[error("this configuration has started a node already")]
     Twice,
-    /// The address of a push source cannot be handed on.
-    #[error("the address of a push source cannot be handed on: {0}")]
-    Descriptor(io::Error),
     /// The admin address cannot be bound.
     #[error("the admin address cannot be {address}: {source}")]
     Admin {
@@ -99,6 +98,7 @@ struct Base {
     links: Arc<LinkManager>,
     router: Router,
     counted: Counted,
+    network: Network,
     /// Tasks that accept: listeners and push sources.
     accepting: TaskTracker,
     stop_accepting: CancellationToken,
@@ -119,21 +119,38 @@ impl Node {
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, axum::Router::new()).await
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, axum::Router::new())
     }
 
     /// As [`Node::start`]; the admin address answers to `more` too.
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub async fn start_with(config: Config, more: axum::Router) -> Result<Self, StartError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub fn start_with(config: Config, more: axum::Router) -> Result<Self, StartError> {
+        Self::start_in(config, more, Outside::real())
+    }
+
+    /// As [`Node::start_with`], in a world of the caller's.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub fn start_in(
+        config: Config,
+        more: axum::Router,
+        outside: Outside,
+    ) -> Result<Self, StartError> {
+        let Outside {
+            clock,
+            seeds,
+            network,
+            edges,
+        } = outside;
         let host = Host {
             clock: Arc::clone(&clock),
             states: Arc::new(States::new(config.node.idle_users.into())),
             edges: Edges::new(),
-            seeds: Arc::new(Seeds::from_system()),
+            seeds: Arc::new(seeds),
         };
         let counted = Counted::default();
         let generations = Arc::new(Generations::default());
@@ -154,7 +171,7 @@ impl Node {
         });
         let router = Router::new(
             Arc::clone(&links) as _,
-            clock,
+            Arc::clone(&clock),
             &config.push.limits,
             counted.pushes.clone(),
         );
@@ -165,16 +182,21 @@ impl Node {
             links,
             router,
             counted,
+            network,
             accepting: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
             background: TaskTracker::new(),
             stop_background: CancellationToken::new(),
         };
-        let swept = sweep(Arc::clone(&host.states), base.stop_background.clone());
-        let mut running = Running::new(host);
+        let swept = sweep(
+            Arc::clone(&host.states),
+            clock,
+            base.stop_background.clone(),
+        );
+        let mut running = Running::new(host, edges);
         let server = match &config.admin {
             Some(config) => {
-                let bound = AdminServer::bind(config.address).await;
+                let bound = AdminServer::bind(config.address, &base.network);
                 Some(bound.map_err(|source| StartError::admin(config.address, source))?)
             }
             None => None,
@@ -218,6 +240,16 @@ impl Node {
     {
         let stop = self.base.stop_background.clone();
         self.base.background.spawn(work(stop));
+    }
+
+    /// The pipelines at work.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.base.generations.load_full()
+    }
+
+    /// What the admin address shows, also after the node has stopped.
+    pub fn admin(&self) -> &Arc<Admin> {
+        &self.admin
     }
 
     /// Which configuration runs.
@@ -333,14 +365,14 @@ fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn sweep(states: Arc<States>, stop: CancellationToken) {
+async fn sweep(states: Arc<States>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     while stop
         .run_until_cancelled(tokio::time::sleep(SWEEP))
         .await
         .is_some()
     {
-        states.sweep(SystemClock.now());
+        states.sweep(clock.now());
         // A worker gives freed memory back before it sleeps. One that sleeps since its links went has to wake for that.
         for _ in 0..workers {
             tokio::spawn(async {

@@ -13,7 +13,7 @@ mod remote;
 #[path = "reload/no_remote.rs"]
 mod remote;
 mod report;
-mod watch;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ impl<'a> Reloader<'a> {
         };
         let (routes, questions) = questions::desk();
         self.questions = Some(questions);
-        let node = Node::start_with(first.config, routes).await?;
+        let node = Node::start_with(first.config, routes)?;
         let unreachable = self.unreachable.clone();
         node.status()
             .update(|status| status.unreachable = unreachable);

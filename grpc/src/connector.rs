@@ -3,8 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use linkgate_filter::Edges;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
 
 use crate::address::{Address, Settings};
@@ -16,6 +18,23 @@ pub trait Connector: Send + Sync + 'static {
 
     /// All addresses of a host.
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
+
+/// A connector among the edges of a node.
+struct Brought(Arc<dyn Connector>);
+
+/// Brings a connector to all who call gRPC backends over these edges.
+#[must_use]
+pub fn with_connector(edges: Edges, connector: &Arc<dyn Connector>) -> Edges {
+    edges.with_other(Arc::new(Brought(Arc::clone(connector))))
+}
+
+/// The connector that a node has brought with its edges; where it has brought none, TCP and TLS.
+pub fn connector(edges: &Edges) -> Arc<dyn Connector> {
+    match edges.other::<Brought>() {
+        Some(brought) => Arc::clone(&brought.0),
+        None => Arc::new(Network),
+    }
 }
 
 /// Why no channel can be opened. For the log of the one who runs the gateway.

@@ -22,7 +22,9 @@ use std::error::Error;
 
 pub use crate::address::{Address, Settings};
 pub use crate::breaker::{BreakerRules, is_trouble};
-pub use crate::connector::{ConnectError, Connector, Network, transport};
+pub use crate::connector::{
+    ConnectError, Connector, Network, connector, transport, with_connector,
+};
 pub use crate::endpoint::{Directory, Endpoint, Lease};
 pub use crate::pool::{NoEndpoint, Pool};
 

@@ -77,7 +77,7 @@ async fn serve(args: &Args, registry: &Registry) -> Result<(), String> {
             Watch::new(|seen| text::say(shown(&seen)))
         },
     };
-    let node = Node::start(config).await.map_err(|e| e.to_string())?;
+    let node = Node::start(config).map_err(|e| e.to_string())?;
     text::say(welcome(&places, &file));
     let served = tokio::select! {
         served = sample.serve(backend, std::future::pending()) => served.map_err(|e| format!("the backend failed: {e}")),

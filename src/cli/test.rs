@@ -1,23 +1,32 @@
-//! `linkgate test`: judges what is built around linkgate. Only says which judge it is.
+//! `linkgate test`: runs the cases of configurations, or judges a client. Only says which.
 
+mod cases;
 mod client;
 
 use std::process::ExitCode;
 
+use linkgate_filter::Registry;
+
 use crate::conformance::report::Format;
 
-/// Judge a client by the protocol's checklist: linkgate plays a gateway that loses, doubles, delays and cuts.
+/// Run the cases of configurations, offline and in virtual time, or judge a client.
 ///
-/// With `--run COMMAND` the command, a small program around the client, is started once per check, in each form, and a
-/// report is printed. Without, the kit serves until Ctrl-C, and judges whatever connects. docs/client-conformance.md shows
-/// how such a program is written.
+/// Cases stand in files named `*.test.yaml`; docs/testing-pipelines.md says how to write them. Each runs on a node of its
+/// own, with the filters of this program, in a world that the case scripts: no port is opened.
 ///
-/// Exit code: 0 if every MUST of the checklist passes, 1 if one fails or nothing was judged, 2 if the command line is
-/// wrong.
+/// With `--client` linkgate plays a gateway on loopback that loses, doubles, delays and cuts, and judges any client of the
+/// protocol by a checklist. With `--run COMMAND` the command, a small program around the client, is started once per check,
+/// in each form; without, the kit serves until Ctrl-C and judges whatever connects. docs/client-conformance.md shows how
+/// such a program is written.
+///
+/// Exit code: 0 if all cases are good, or every MUST of the checklist passes, 1 if one is not or cannot be read, or coverage
+/// is lower than asked for, or nothing was judged, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Judge a client of the protocol
-    #[arg(long, required = true)]
+pub struct Args {
+    #[command(flatten)]
+    cases: cases::Options,
+    /// Judge a client of the protocol, in place of cases
+    #[arg(long, conflicts_with_all = ["paths", "only", "coverage", "least", "bless", "watch"])]
     client: bool,
     #[command(flatten)]
     kit: client::Kit,
@@ -27,7 +36,16 @@ pub(super) struct Args {
 }
 
 /// Runs the command.
-pub(super) fn run(args: Args) -> ExitCode {
-    let Args { kit, format, .. } = args;
-    super::on_runtime(client::run(kit, format))
+pub fn run(args: Args, registry: &Registry) -> ExitCode {
+    let Args {
+        cases,
+        client,
+        kit,
+        format,
+    } = args;
+    match (client, cases.watch) {
+        (true, _) => super::on_runtime(client::run(kit, format)),
+        (false, true) => super::on_runtime(cases::watch(cases, format, registry)),
+        (false, false) => cases::run(&cases, format, registry),
+    }
 }

@@ -187,6 +187,8 @@ pub struct Diagnostics {
     closed: BTreeSet<Span>,
     incomplete: bool,
     cut_short: bool,
+    /// The texts have no secrets.
+    open: bool,
 }
 
 impl fmt::Debug for Diagnostics {
@@ -256,6 +258,11 @@ impl Diagnostics {
     /// Learns from a JSON Schema which keys hold secrets.
     pub(super) fn learn_secrets(&mut self, schema: &serde_json::Value) {
         self.secrets.learn(schema);
+    }
+
+    /// The texts have no secrets: they are shown as they are.
+    pub(super) fn hide_nothing(&mut self) {
+        self.open = true;
     }
 
     /// Hides the secrets that a document has in place.
@@ -332,9 +339,10 @@ impl Diagnostics {
         let list: Vec<Diagnostic> = list.map(|it| self.clean(it)).collect();
         let mut masked = BTreeMap::new();
         for Span { file, .. } in list.iter().flat_map(Diagnostic::spans) {
-            masked
-                .entry(file)
-                .or_insert_with(|| Masked::new(&sources.get(file).text, &self.secrets));
+            masked.entry(file).or_insert_with(|| match self.open {
+                true => Masked::none(&sources.get(file).text),
+                false => Masked::new(&sources.get(file).text, &self.secrets),
+            });
         }
         let mut out = String::new();
         for diagnostic in &list {

@@ -5,12 +5,14 @@ use std::path::Path;
 
 #[cfg(feature = "etcd")]
 use linkgate_filter::Registry;
+use linkgate_filter::problem::Problems;
 
 use super::diagnostics::Diagnostics;
 use super::source::{Source, Sources};
-use super::{Invalid, files};
+use super::tree::Tree;
+use super::{Invalid, files, parse, read};
 #[cfg(feature = "etcd")]
-use super::{Loaded, parse, read, source::Origin, tree::Tree};
+use super::{Loaded, source::Origin};
 
 /// The texts of the documents at `path`, by the names of their files. What they mean is not looked at.
 ///
@@ -81,4 +83,37 @@ pub(crate) fn meanings(documents: &BTreeMap<String, String>) -> BTreeMap<String,
         (name.clone(), hash.unwrap_or_default())
     };
     documents.keys().map(named).collect()
+}
+
+/// Texts as trees, right or wrong.
+pub struct Texts {
+    /// The texts.
+    pub sources: Sources,
+    /// What is wrong with them.
+    pub diagnostics: Diagnostics,
+    /// The trees, one for each document. References in them are not filled in.
+    pub trees: Vec<Tree>,
+}
+
+/// The file at `path` as trees, for a language of its own that has no secrets.
+pub fn trees(path: &Path) -> Texts {
+    let mut sources = Sources::default();
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.hide_nothing();
+    files::add(&mut sources, path, &mut diagnostics);
+    let files: Vec<_> = sources.ids().collect();
+    let trees = files
+        .into_iter()
+        .flat_map(|file| parse::parse(&sources, file, &mut diagnostics))
+        .collect();
+    Texts {
+        sources,
+        diagnostics,
+        trees,
+    }
+}
+
+/// Notes problems whose paths begin at `tree`.
+pub fn report(tree: &Tree, problems: Problems, diagnostics: &mut Diagnostics) {
+    read::report(tree, problems, diagnostics);
 }

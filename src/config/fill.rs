@@ -3,6 +3,7 @@
 //! Keys, numbers and comments stay as they are, and what is filled in is never read as YAML structure.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::nearest;
@@ -20,14 +21,14 @@ pub(super) const MOST_FILLED: usize = 8 << 20;
 
 /// What references are filled in from.
 pub(super) struct Filler<'a> {
-    /// The variable of that name.
-    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
-    /// All variables' names, to find the one that was meant.
-    pub(super) variables: &'a [String],
+    /// The variables.
+    pub(super) variables: &'a BTreeMap<String, String>,
     /// Where relative paths begin.
     pub(super) directory: &'a Path,
     /// Hears of each file that is named, and of what it holds.
     pub(super) named: &'a dyn Fn(&Path, Option<&[u8]>),
+    /// What stands in place of a file.
+    pub(super) given: &'a dyn Fn(&Path) -> Option<Vec<u8>>,
     /// What stands in for a file that cannot be read.
     pub(super) kept: &'a dyn Fn(&Path) -> Option<Vec<u8>>,
     /// Bytes that may still be filled in; from [`MOST_FILLED`] on.
@@ -124,7 +125,8 @@ impl Filler<'_> {
                 .hint("write `${VARIABLE}`, `${VARIABLE:-default}` or `${file:path}`; `$$` stands for `$`"));
         }
         // As in a shell, `:-` also stands in for a variable that is empty.
-        let value = (self.variable)(name).filter(|value| default.is_none() || !value.is_empty());
+        let value = self.variables.get(name).cloned();
+        let value = value.filter(|value| default.is_none() || !value.is_empty());
         match (value, default) {
             (Some(value), _) => {
                 self.take(value.len(), span)?;
@@ -154,7 +156,7 @@ impl Filler<'_> {
             span,
             format!("the environment variable `{name}` is not set"),
         );
-        match nearest(name, self.variables.iter().map(String::as_str)) {
+        match nearest(name, self.variables.keys().map(String::as_str)) {
             Some(near) => problem.hint(format!(
                 "did you mean `{near}`? Or give a default: `${{{name}:-default}}`"
             )),
@@ -166,7 +168,10 @@ impl Filler<'_> {
         let full: PathBuf = self.directory.join(path);
         let problem =
             |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
-        let read = read_bounded(&full).or_else(|error| (self.kept)(&full).ok_or(error));
+        let read = match (self.given)(&full) {
+            Some(given) => Ok(given),
+            None => read_bounded(&full).or_else(|error| (self.kept)(&full).ok_or(error)),
+        };
         (self.named)(&full, read.as_deref().ok());
         let bytes = read.map_err(|error| match error {
             TooLarge::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {

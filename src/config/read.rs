@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use linkgate_filter::problem::{
     MOST, Mark, Path as Place, Problem, Problems, deserialize, deserialize_known,
@@ -19,6 +20,9 @@ use super::source::{Sources, Span};
 use super::tree::{Node, Tree};
 use super::{files, parse};
 
+/// What is known of a document's keys.
+static KEYS: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
+
 /// All documents of the sources, and of the directories they name. Those with wrong values are among them: what is right
 /// in them takes part in the checks. And what each text means, as one number.
 pub(super) fn read(
@@ -26,11 +30,8 @@ pub(super) fn read(
     fetched: Option<&BTreeMap<String, String>>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
-    let variables: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .collect();
-    let schema = schemars::schema_for!(Document).to_value();
-    diagnostics.learn_secrets(&schema);
+    let variables = sources.variables();
+    diagnostics.learn_secrets(&KEYS);
     let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
     let mut done = 0;
     // A document may say where more are, which then come after those that are there.
@@ -51,10 +52,10 @@ pub(super) fn read(
         let directory = sources.get(file).folder.clone();
         let mut meaning = Meaning::default();
         let filler = Filler {
-            variable: &|name| std::env::var(name).ok(),
             variables: &variables,
             directory: &directory,
             named: &|path, held| sources.note_named(path, held),
+            given: &|path| Some(sources.given(path)?.to_vec()),
             kept: &|path| Some(sources.kept(&sources.get(file).path, path)?.to_vec()),
             left: Cell::new(MOST_FILLED),
         };
@@ -67,7 +68,7 @@ pub(super) fn read(
                 continue;
             }
             if let Err(problems) = deserialize::<Document>(&tree.value()) {
-                report_typed(&tree, problems, &schema, diagnostics);
+                report_typed(&tree, problems, &KEYS, diagnostics);
             }
             if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 wheres.push((

@@ -42,6 +42,10 @@ pub struct Origin {
     pub instead: BTreeMap<PathBuf, Option<String>>,
     /// What files that documents name held when all was good: for documents that `instead` puts back.
     pub kept: BTreeMap<PathBuf, Vec<u8>>,
+    /// What `${VAR}` stands for; `None`: the process's environment says so.
+    pub variables: Option<BTreeMap<String, String>>,
+    /// What files that documents name hold, in place of what they hold.
+    pub given: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Origin {
@@ -69,6 +73,8 @@ pub struct Sources {
     /// Files that documents name, and what they hold. Noted where documents are only looked at.
     named: RefCell<BTreeMap<PathBuf, Option<Vec<u8>>>>,
     kept: BTreeMap<PathBuf, Vec<u8>>,
+    given: BTreeMap<PathBuf, Vec<u8>>,
+    variables: Option<BTreeMap<String, String>>,
 }
 
 impl fmt::Debug for Sources {
@@ -86,6 +92,8 @@ impl Sources {
         Self {
             instead: origin.instead.clone(),
             kept: origin.kept.clone(),
+            given: origin.given.clone(),
+            variables: origin.variables.clone(),
             ..Self::default()
         }
     }
@@ -142,6 +150,22 @@ impl Sources {
             .iter()
             .filter_map(|(path, held)| Some((path.clone(), held.clone()?)));
         held.collect()
+    }
+
+    /// All variables.
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.clone().unwrap_or_else(|| {
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect()
+        })
+    }
+
+    /// What stands in place of a file that a document names.
+    pub(super) fn given(&self, path: &Path) -> Option<&[u8]> {
+        self.given.get(path).map(Vec::as_slice)
     }
 
     /// What a file held when all was good, if the document at `document` is one that was put back.

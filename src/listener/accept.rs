@@ -1,31 +1,10 @@
-//! The listening socket, and accepting in spite of everything.
+//! Accepting in spite of everything.
 
 use std::io;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-
-use super::config::ListenerConfig;
 use super::door::Door;
 use crate::telemetry::limit::Every;
-
-/// Binds the address. Needs a running tokio runtime.
-pub(super) fn bind(config: &ListenerConfig) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(config.address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
-    // A restart must not wait for the old connections' last minute.
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(config.reuse_port)?;
-    socket.bind(&config.address.into())?;
-    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
-}
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -129,7 +129,7 @@ impl ProxyProtocol {
 pub struct WebSocketOptions {
     /// The path that links are opened at; `/ws` by default.
     pub path: String,
-    /// The largest message a client may send, and the largest frame; `64KiB` by default, at most `64MiB`. A larger one
+    /// The largest message a client may send, and the largest frame; `128KiB` by default, at most `64MiB`. A larger one
     /// closes its link. Of a compressed message no more is unpacked either.
     pub max_message: ByteSize,
     /// The largest message that is sent to a client; `1MiB` by default, at most `64MiB`.
@@ -154,7 +154,7 @@ impl Default for WebSocketOptions {
     fn default() -> Self {
         Self {
             path: "/ws".to_owned(),
-            max_message: ByteSize::kib(64),
+            max_message: ByteSize::kib(128),
             max_outgoing: ByteSize::mib(1),
             max_queued: ByteSize::kib(256),
             max_frames: Rate::per_second_of(2000),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use linkgate_filter::problem::Problems;
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
@@ -21,6 +20,7 @@ use super::origin::Origins;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{proxy_protocol, tls};
+use crate::network::Connection;
 use crate::wire::deflate;
 
 /// Allocated for every link, idle or not.
@@ -130,10 +130,10 @@ impl Door {
     /// Whose connection it is: a trusted proxy's header says so, where there is one.
     pub(super) async fn named(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Connection,
         peer: IpAddr,
     ) -> Result<IpAddr, Refusal> {
-        stream.set_nodelay(true).map_err(|_| Refusal::Gone)?;
+        stream.set_nodelay().map_err(|_| Refusal::Gone)?;
         if self.proxy_protocol == ProxyProtocol::Off || !self.trusted.contains(peer) {
             return Ok(peer);
         }
@@ -154,12 +154,13 @@ impl Door {
         permit.map(Some).ok_or(Refusal::HandshakesPerIp)
     }
 
-    /// TLS, where the listener speaks it.
-    pub(super) async fn secured(&self, stream: TcpStream) -> Result<Stream, Refusal> {
-        let Some(tls) = &self.tls else {
-            return Ok(Stream::Plain(stream));
+    /// TLS, where the listener speaks it. A connection within this process has nobody to hide from.
+    pub(super) async fn secured(&self, stream: Connection) -> Result<Stream, Refusal> {
+        let tls = match (&self.tls, &stream) {
+            (Some(tls), Connection::System(_)) => Arc::clone(tls),
+            _ => return Ok(Stream::Plain(stream)),
         };
-        match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+        match TlsAcceptor::from(tls).accept(stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(_) => Err(Refusal::Tls),
         }

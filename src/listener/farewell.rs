@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::answer::refuse;
 use super::door::Door;
 use super::refusal::Refusal;
 use super::stream::Stream;
+use crate::network::Connection;
 
 /// How long it takes at most, TLS included.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) enum Farewell<S = Stream> {
     /// overtake the answer.
     Linger(S),
     /// It was refused before its handshake began, and is to be told so.
-    Answer(TcpStream),
+    Answer(Connection),
 }
 
 impl Farewell {

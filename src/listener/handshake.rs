@@ -9,7 +9,6 @@ use std::sync::Arc;
 use http::request::Request;
 use linkgate_filter::{Form, Identity};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -23,6 +22,7 @@ use super::farewell::Farewell;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Handler, Offer, extensions, subprotocol};
+use crate::network::Connection;
 use crate::wire::Counted;
 use crate::wire::deflate::Agreement;
 
@@ -81,7 +81,7 @@ impl<S> Refused<S> {
 pub(super) async fn open<H: Handler>(
     door: &Door,
     handler: &H,
-    mut stream: TcpStream,
+    mut stream: Connection,
     peer: IpAddr,
     stop: &CancellationToken,
 ) -> Result<Accepted<H::Pipeline>, Refused> {

@@ -1,20 +1,21 @@
-//! The one stream type that links are made of: TCP, or TLS over it.
+//! The one stream type that links are made of: a connection, or TLS over it.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::network::Connection;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub enum Stream {
     /// As it came.
-    Plain(TcpStream),
+    Plain(Connection),
     /// Behind TLS; boxed, since its state is large and most gateways stand behind something that ends TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Connection>>),
 }
 
 /// Calls the same method on whichever stream it is.

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
@@ -64,7 +65,8 @@ const GOOD: &str = "/ws?biz_id=chat&user_id=ann";
 impl Site {
     /// With this YAML besides name, address and `insecure_query`.
     async fn open(more: &str) -> Self {
-        let listener = Listener::bind(&config(more), &ListenerMetrics::default()).unwrap();
+        let listener =
+            Listener::bind(&config(more), &ListenerMetrics::default(), &Network::System).unwrap();
         let (sender, links) = mpsc::channel(64);
         let desk = Arc::new(Desk {
             links: sender,
@@ -241,7 +243,7 @@ async fn an_address_in_use_is_told_with_the_listener() {
     let site = Site::open("").await;
     let mut taken = config("");
     taken.address = site.address;
-    let error = Listener::bind(&taken, &ListenerMetrics::default())
+    let error = Listener::bind(&taken, &ListenerMetrics::default(), &Network::System)
         .unwrap_err()
         .to_string();
     assert!(
@@ -249,9 +251,9 @@ async fn an_address_in_use_is_told_with_the_listener() {
         "{error}"
     );
     let mut shared = config("reuse_port: true");
-    let first = Listener::bind(&shared, &ListenerMetrics::default()).unwrap();
+    let first = Listener::bind(&shared, &ListenerMetrics::default(), &Network::System).unwrap();
     shared.address = first.local_address().unwrap();
-    assert!(Listener::bind(&shared, &ListenerMetrics::default()).is_ok());
+    assert!(Listener::bind(&shared, &ListenerMetrics::default(), &Network::System).is_ok());
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gateway::Gateway;
 use crate::listener::config::ListenerConfig;
 use crate::listener::{Change, Control, ListenError, Listener, ListenerMetrics};
+use crate::network::{Network, Socket};
 
 /// The listeners that are open, by name.
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Open {
     bound: Fixed,
     address: SocketAddr,
     control: Control,
-    socket: Arc<TcpListener>,
+    socket: Arc<Socket>,
     stop: CancellationToken,
 }
 
@@ -61,6 +61,7 @@ impl Listeners {
         &self,
         configs: &[ListenerConfig],
         metrics: &ListenerMetrics,
+        network: &Network,
     ) -> Result<Next, ListenError> {
         let step = |config: &ListenerConfig| {
             let step = match self.0.get(&config.name) {
@@ -68,7 +69,7 @@ impl Listeners {
                 Some(open) if open.config.address == config.address => {
                     Step::Changes(config.clone(), Box::new(open.control.prepare(config)?))
                 }
-                _ => Step::Opens(config.clone(), self.open(config, metrics)?),
+                _ => Step::Opens(config.clone(), self.open(config, metrics, network)?),
             };
             Ok((config.name.clone(), step))
         };
@@ -80,13 +81,14 @@ impl Listeners {
         &self,
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
+        network: &Network,
     ) -> Result<Listener, ListenError> {
         let has_it = |open: &&Open| open.config.address == config.address;
         match self.0.values().find(has_it) {
             Some(open) if config.address.port() != 0 => {
                 Listener::on(Arc::clone(&open.socket), config, metrics)
             }
-            _ => Listener::bind(config, metrics),
+            _ => Listener::bind(config, metrics, network),
         }
     }
 

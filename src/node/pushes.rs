@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use crate::edges::Edge;
+use crate::network::Network;
 use crate::outbox::{Destination, Outlet};
 use crate::pipeline::Generations;
 use crate::push::{
@@ -54,6 +55,7 @@ pub(super) struct Around<'a> {
     pub(super) edges: &'a Edges,
     pub(super) backends: &'a Backends,
     pub(super) node: &'a str,
+    pub(super) network: &'a Network,
 }
 
 /// Everything that can fail of a change is done. Numbers are those of sources that stay.
@@ -137,12 +139,11 @@ impl Pushes {
                 if for_others == *config {
                     return Ok(NextCalls::Stays(index, for_others));
                 }
-                let socket = open.control.socket().map_err(StartError::Descriptor)?;
-                GrpcPush::on(socket, config, router)?
+                GrpcPush::on(open.control.socket(), config, router)?
             }
-            None => GrpcPush::bind(config, router)?,
+            None => GrpcPush::bind(config, router, around.network)?,
         };
-        let control = source.control().map_err(StartError::Descriptor)?;
+        let control = source.control();
         Ok(NextCalls::Opens(config.clone(), control, Box::new(source)))
     }
 

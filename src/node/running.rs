@@ -11,7 +11,7 @@ use super::presence::Teller;
 use super::pushes::{Around, Pushes};
 use super::{Base, StartError, generation, links};
 use crate::config::Config;
-use crate::edges::OpenEdges;
+use crate::edges::{OpenEdges, Opener};
 use crate::pipeline::Generation;
 use crate::push::HttpSlot;
 
@@ -37,10 +37,10 @@ pub struct Changed {
 
 impl Running {
     /// Nothing yet, but the parts of a node that chains work with.
-    pub(super) fn new(host: Host) -> Self {
+    pub(super) fn new(host: Host, opener: Arc<dyn Opener>) -> Self {
         Self {
             host: Arc::new(host),
-            edges: OpenEdges::default(),
+            edges: OpenEdges::new(opener),
             listeners: Listeners::default(),
             pushes: Pushes::default(),
             presence: Teller::default(),
@@ -71,21 +71,21 @@ impl Running {
         base: &Base,
     ) -> Result<Changed, StartError> {
         // What can fail, and changes nothing.
-        let clock = &self.host.clock;
-        let edges = self.edges.next(&config.stores, &config.brokers, clock)?;
+        let edges = self.edges.next(&config.stores, &config.brokers)?;
         let host = Arc::new(Host {
             edges: edges.edges(),
             ..(*self.host).clone()
         });
-        let listeners = self
-            .listeners
-            .next(&config.listeners, &base.counted.listeners)?;
+        let listeners =
+            self.listeners
+                .next(&config.listeners, &base.counted.listeners, &base.network)?;
         let around = Around {
             router: &base.router,
             generations: &base.generations,
             edges: &host.edges,
             backends: &config.backends,
             node: &base.id,
+            network: &base.network,
         };
         let pushes = self.pushes.next(&config.push, &around)?;
 

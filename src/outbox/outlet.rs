@@ -5,7 +5,7 @@ use std::sync::Arc;
 use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::{Broker, Record};
 use linkgate_filter::{Bytes, Edges};
-use linkgate_grpc::{Directory, Network, Pool};
+use linkgate_grpc::{Pool, connector};
 
 use super::calls::{Calls, Notice};
 use super::config::Destination;
@@ -36,7 +36,7 @@ impl<N: Notice> Outlet<N> {
         }
         let grpc = destination.grpc.as_ref()?;
         let backend = &backends.get(&grpc.backend)?.grpc;
-        let pool = Pool::new(backend, Arc::new(Network), Arc::new(Directory::default()));
+        let pool = Pool::new(backend, connector(edges), Arc::default());
         let most = grpc.max_notices as usize;
         let calls = Calls::new(pool, *grpc.timeout, most);
         Some(Self::service(&grpc.backend, calls))

@@ -29,10 +29,10 @@ fn identity(folder: &Path) -> Option<Identity> {
 
 /// What files and directories hold, as one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark(u64);
+pub(crate) struct Mark(u64);
 
 impl Mark {
-    pub(super) fn of(watched: &Watched) -> Self {
+    pub(crate) fn of(watched: &Watched) -> Self {
         let mut hasher = DefaultHasher::new();
         for directory in &watched.directories {
             let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -60,7 +60,7 @@ fn hold(file: &Path, hasher: &mut DefaultHasher) {
 }
 
 /// Watches the folders of files.
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
     folders: BTreeMap<PathBuf, Option<Identity>>,
@@ -74,7 +74,7 @@ impl Watcher {
     /// How often it is looked where nothing can be watched.
     const POLL: Duration = Duration::from_secs(2);
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // One hint waits at the most: it says to look at everything.
         let (hint, events) = mpsc::channel(1);
         let heard = move |event: notify::Result<Event>| {
@@ -95,7 +95,7 @@ impl Watcher {
     }
 
     /// Watches what matters from now on.
-    pub(super) fn watch(&mut self, watched: &Watched) {
+    pub(crate) fn watch(&mut self, watched: &Watched) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
@@ -124,7 +124,7 @@ impl Watcher {
     }
 
     /// Ends a little after something has happened, or when it is time to look anyway.
-    pub(super) async fn changed(&mut self, at_the_latest: Duration) {
+    pub(crate) async fn changed(&mut self, at_the_latest: Duration) {
         let patience = if self.watcher.is_some() {
             at_the_latest
         } else {

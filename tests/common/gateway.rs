@@ -7,7 +7,7 @@ use linkgate::config::{self, Config};
 use linkgate::node::{Changed, Node};
 
 use super::metrics::Metrics;
-use super::wait::{until, within};
+use super::wait::until;
 
 /// What a node with one listener, `public`, and one business, `chat`, is told beyond the defaults: the inside of YAML's
 /// curly brackets.
@@ -118,8 +118,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts a node from the text of a configuration.
     pub(crate) async fn start(yaml: &str) -> Self {
-        let node = within("the node's start", Node::start(read(yaml))).await;
-        let node = node.unwrap_or_else(|error| panic!("{error}"));
+        let node = Node::start(read(yaml)).unwrap_or_else(|error| panic!("{error}"));
         let admin = node.admin_address().expect("the tests read metrics");
         Self { node, admin }
     }

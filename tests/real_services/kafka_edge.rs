@@ -4,13 +4,12 @@ mod reading;
 mod secured;
 mod writing;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate::clock::SystemClock;
-use linkgate::edges::{OpenEdges, config::BrokerConfig};
+use linkgate::edges::{AsConfigured, Opener, config::BrokerConfig};
 use linkgate_filter::broker::{
     Arrival, Begin, Broker, Consumer, Delivery, Event, Partition, Record, Subscription,
 };
@@ -23,12 +22,7 @@ fn broker(address: SocketAddr, more: &str) -> Arc<dyn Broker> {
     let yaml = format!("{{ kafka: {{ bootstrap: \"{address}\", {more} }} }}");
     let config: BrokerConfig = serde_yaml::from_str(&yaml).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let brokers = BTreeMap::from([("main".to_owned(), config)]);
-    let edges = OpenEdges::default()
-        .next(&BTreeMap::new(), &brokers, &clock)
-        .unwrap()
-        .edges();
-    Arc::clone(edges.broker("main").unwrap())
+    AsConfigured::new(&clock).broker("main", &config).unwrap()
 }
 
 fn record(topic: &str, key: &str, payload: &str) -> Record {

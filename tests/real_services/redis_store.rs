@@ -2,12 +2,11 @@
 
 mod kinds;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate::clock::SystemClock;
-use linkgate::edges::{OpenEdges, config::StoreConfig};
+use linkgate::edges::{AsConfigured, Opener, config::StoreConfig};
 use linkgate_filter::store::Store;
 use linkgate_filter::{Clock, EdgeFailure};
 
@@ -23,13 +22,8 @@ fn open(redis: &Redis) -> Arc<dyn Store> {
 fn open_at(place: &str) -> Arc<dyn Store> {
     let yaml = format!("{{ redis: {{ {place}, timeout: 1s }} }}");
     let config: StoreConfig = serde_yaml::from_str(&yaml).unwrap();
-    let stores = BTreeMap::from([("main".to_owned(), config)]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let edges = OpenEdges::default()
-        .next(&stores, &BTreeMap::new(), &clock)
-        .unwrap()
-        .edges();
-    Arc::clone(edges.store("main").unwrap())
+    AsConfigured::new(&clock).store("main", &config).unwrap()
 }
 
 async fn insert(store: &Arc<dyn Store>, key: &str, value: &'static str) -> Option<String> {

@@ -109,6 +109,28 @@ impl Shared {
     }
 }
 
+/// What only pushes bring about.
+const OF_PUSHES: &[&str] = &[
+    fault::EXPIRED,
+    fault::UNACKNOWLEDGED,
+    fault::OFFLINE,
+    fault::WINDOW_FULL,
+    fault::KEY_REUSED,
+    "transmitted",
+    "retransmitted",
+    "resumed",
+    "acked",
+    "joined",
+    "waited",
+    "window_full",
+    "put_off",
+    "expired",
+    "unacknowledged",
+    "parked",
+    "offline",
+    "replaced",
+];
+
 impl FilterType for AckRetry {
     const NAME: &'static str = "ack_retry";
     type Config = Config;
@@ -127,6 +149,14 @@ impl FilterType for AckRetry {
             .needs(Fact::CLEAR)
             .needs_link()
             .gives(Fact::ANSWERED)
+            .raises([
+                fault::EXPIRED,
+                fault::UNACKNOWLEDGED,
+                fault::OFFLINE,
+                fault::WINDOW_FULL,
+                fault::KEY_REUSED,
+            ])
+            .of_pushes(OF_PUSHES)
     }
 
     fn filter(&self, cx: &Open<'_>) -> AckRetryFilter {

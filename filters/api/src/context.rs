@@ -10,7 +10,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::close::CloseCode;
 use crate::core::{Core, Emission};
-use crate::edges::{Declared, EdgeName};
+use crate::edges::{Declared, EdgeName, Edges};
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
@@ -127,6 +127,11 @@ impl Open<'_> {
     /// A counter of this entry, shown as `linkgate_filter_events_total{biz_id, filter, event}`.
     pub fn counter(&self, event: &'static str) -> Counter {
         self.meter.event(event)
+    }
+
+    /// All edges of the node.
+    pub fn edges(&self) -> &Edges {
+        &self.host.edges
     }
 
     /// The store of this name; `None` if the node has none, which [`Prepare::store`] rules out.

@@ -1,6 +1,7 @@
 //! Edges: where linkgate touches an outside system, by the names that the configuration gives them. What they can do is
 //! said by small traits ([`Store`], [`Broker`]); the core brings them, each with an in-memory twin.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub enum EdgeName {
 pub struct Edges {
     stores: BTreeMap<String, Arc<dyn Store>>,
     brokers: BTreeMap<String, Arc<dyn Broker>>,
+    others: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Edges {
@@ -67,6 +69,19 @@ impl Edges {
     pub fn with_broker(mut self, name: impl Into<String>, broker: Arc<dyn Broker>) -> Self {
         self.brokers.insert(name.into(), broker);
         self
+    }
+
+    /// Adds an edge that this contract has no trait for; one of the same type is replaced.
+    #[must_use]
+    pub fn with_other<T: Send + Sync + 'static>(mut self, edge: Arc<T>) -> Self {
+        self.others.insert(TypeId::of::<T>(), edge);
+        self
+    }
+
+    /// The edge of this type that the node has brought.
+    pub fn other<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let edge = Arc::clone(self.others.get(&TypeId::of::<T>())?);
+        edge.downcast().ok()
     }
 
     /// The store of this name.

@@ -9,8 +9,10 @@ use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::client::ClientEnd;
 use crate::context::{Context, Open, Prepare};
 use crate::fault::Fault;
+use crate::link::Identity;
 use crate::message::Message;
 use crate::problem::Problems;
 use crate::properties::Properties;
@@ -36,6 +38,12 @@ pub trait FilterType: Sized + Send + Sync + 'static {
 
     /// Opens the filter for one link or trunk shard.
     fn filter(&self, cx: &Open<'_>) -> Self::Filter;
+
+    /// The client's end of it, for the link of this identity, if it changes what clients send and get.
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        let _ = identity;
+        None
+    }
 
     /// Why whoever plans to put `next` in its place, under the same id, or nothing, should think twice: one sentence
     /// about what clients or backends would notice. `linkgate plan` says so.

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod broker;
 mod chain;
 mod chains;
+pub mod client;
 mod clock;
 mod close;
 mod context;
@@ -36,6 +37,7 @@ mod timer;
 pub mod trace;
 mod trunk;
 pub mod units;
+pub mod watch;
 
 pub use bytes::Bytes;
 pub use chain::Load;

@@ -31,6 +31,23 @@ pub enum Command {
     UpstreamNack = 8,
 }
 
+impl Command {
+    /// The command of this number, if there is one.
+    pub fn from_number(number: i32) -> Option<Self> {
+        let all = [
+            Self::Heartbeat,
+            Self::UpstreamMessage,
+            Self::UpstreamAck,
+            Self::DownstreamMessage,
+            Self::DownstreamAck,
+            Self::Redirect,
+            Self::RateLimitExceeded,
+            Self::UpstreamNack,
+        ];
+        all.into_iter().find(|command| *command as i32 == number)
+    }
+}
+
 /// The way a message travels through a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {

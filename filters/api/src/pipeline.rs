@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
+use crate::client::Ends;
 use crate::context::{Open, Prepare};
 use crate::edges::{Declared, EdgeName};
 use crate::filter::Filter;
 use crate::host::Host;
-use crate::link::{Form, LinkInfo};
+use crate::link::{Form, Identity, LinkInfo};
 use crate::meter::{Counter, Meter};
 use crate::problem::{Path, Problem, nearest};
 use crate::properties::{Fact, Properties};
@@ -107,8 +108,13 @@ impl Slot {
         &self.uses
     }
 
+    /// Where the filter may stand, and what it raises.
+    pub fn properties(&self) -> Properties {
+        self.prepared.properties()
+    }
+
     /// What the entry has counted.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
@@ -310,13 +316,28 @@ impl Pipeline {
         &self.steps.slots
     }
 
+    /// A client's ends of its filters, for the link of this identity.
+    pub fn client(&self, identity: &Identity) -> Ends {
+        let mut ends = Ends::default();
+        let codec = self.decodes_at().unwrap_or(0);
+        for (at, slot) in self.slots().iter().enumerate() {
+            let side = if at < codec {
+                &mut ends.frames
+            } else {
+                &mut ends.bodies
+            };
+            side.extend(slot.prepared.client(identity));
+        }
+        ends
+    }
+
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.steps.limits
     }
 
     /// What became of business messages: `accepted` as an event, all others as faults by code.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &Arc<Meter> {
         &self.steps.meter
     }
 

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use schemars::Schema;
 use serde_yaml::Value;
 
+use crate::client::ClientEnd;
 use crate::context::{Open, Prepare};
 use crate::filter::{Filter, FilterType};
+use crate::link::Identity;
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
+use crate::watch::{Watch, WatchedType};
 
 /// A [`FilterType`] behind a trait object.
 pub trait ErasedType: Send + Sync {
@@ -30,6 +33,9 @@ pub trait Prepared: Any + Send + Sync {
     /// Opens the filter for one link or trunk shard.
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
 
+    /// The client's end of it, if it has one.
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>>;
+
     /// Why a change to `next`, or its removal, wants care; one of another type counts as its removal.
     fn risk(&self, next: Option<&dyn Prepared>) -> Option<String>;
 }
@@ -41,6 +47,10 @@ impl<T: FilterType> Prepared for T {
 
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
         Box::new(self.filter(cx))
+    }
+
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        FilterType::client(self, identity)
     }
 
     fn risk(&self, next: Option<&dyn Prepared>) -> Option<String> {
@@ -63,7 +73,7 @@ impl<T: FilterType> ErasedType for Typed<T> {
 
 /// The filters a program knows, by name.
 #[derive(Default)]
-pub struct Registry(BTreeMap<&'static str, Box<dyn ErasedType>>);
+pub struct Registry(BTreeMap<&'static str, Arc<dyn ErasedType>>);
 
 impl Registry {
     /// No filters.
@@ -74,13 +84,26 @@ impl Registry {
     /// Adds a filter; one of the same name is replaced.
     #[must_use]
     pub fn with<T: FilterType>(mut self) -> Self {
-        self.0.insert(T::NAME, Box::new(Typed::<T>(PhantomData)));
+        self.0.insert(T::NAME, Arc::new(Typed::<T>(PhantomData)));
         self
     }
 
     /// The filter that YAML calls `name`.
     pub fn get(&self, name: &str) -> Option<&dyn ErasedType> {
         self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// The same filters, each watched from when it is opened.
+    #[must_use]
+    pub fn watched(&self, watch: &Arc<dyn Watch>) -> Self {
+        let watched = |(name, inner): (&&'static str, &Arc<dyn ErasedType>)| {
+            let watched = WatchedType {
+                inner: Arc::clone(inner),
+                watch: Arc::clone(watch),
+            };
+            (*name, Arc::new(watched) as Arc<dyn ErasedType>)
+        };
+        Self(self.0.iter().map(watched).collect())
     }
 
     /// All names, sorted.

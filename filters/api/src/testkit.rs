@@ -101,18 +101,14 @@ impl Testkit {
     /// # Panics
     /// With the problems, if the pipeline has any.
     pub fn with(registry: Registry, backends: Backends, limits: Limits, entries: &str) -> Self {
-        Self::build(registry, backends, limits, Edges::new(), entries)
+        Self::with_edges(registry, backends, limits, Edges::new(), entries)
     }
 
-    /// The same with stores and brokers; [`virtual_clock`] is the clock for those in memory.
+    /// The same with edges; [`virtual_clock`] is the clock for stores and brokers in memory.
     ///
     /// # Panics
     /// With the problems, if the pipeline has any.
-    pub fn with_edges(registry: Registry, limits: Limits, edges: Edges, entries: &str) -> Self {
-        Self::build(registry, Backends::new(), limits, edges, entries)
-    }
-
-    fn build(
+    pub fn with_edges(
         registry: Registry,
         backends: Backends,
         limits: Limits,

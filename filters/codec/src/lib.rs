@@ -33,7 +33,14 @@ impl FilterType for Codec {
     fn properties(&self) -> Properties {
         Properties {
             speaks: self.0.format.fixed(),
-            ..Properties::new().gives(Fact::DECODED).needs_link()
+            ..Properties::new().gives(Fact::DECODED).needs_link().raises([
+                "codec.wrong_form",
+                "codec.garbage",
+                "codec.unknown_command",
+                "codec.missing_key",
+                "codec.key_too_long",
+                "codec.body_too_big",
+            ])
         }
     }
 

@@ -91,7 +91,7 @@ impl Filter for DecryptFilter {
 }
 
 /// What of a message is sealed, if anything is.
-fn part(direction: Direction, command: Option<Command>) -> Option<Part> {
+pub(crate) fn part(direction: Direction, command: Option<Command>) -> Option<Part> {
     match (direction, command) {
         (_, None) => Some(Part::Frame),
         (Direction::Upstream, Some(Command::UpstreamMessage))

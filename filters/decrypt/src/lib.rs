@@ -69,6 +69,7 @@
 //! one text at a time; a compressed one ends at `max_decompressed`.
 
 mod cipher;
+mod client;
 mod compress;
 mod config;
 mod counters;
@@ -80,10 +81,12 @@ mod ring;
 
 use std::sync::{Arc, OnceLock};
 
+use linkgate_filter::client::ClientEnd;
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties};
+use linkgate_filter::{Fact, FilterType, Identity, Open, OwnedScope, Prepare, Properties};
 
 pub use self::cipher::{Cipher, Opened, Part, Place, Refused};
+use self::client::Client;
 pub use self::config::{Compress, Config, Key, Method, Mode, Reaction};
 use self::counters::Counters;
 pub use self::filter::DecryptFilter;
@@ -126,7 +129,16 @@ impl FilterType for Decrypt {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().needs_link().gives(Fact::CLEAR)
+        Properties::new()
+            .needs_link()
+            .gives(Fact::CLEAR)
+            .raises([REFUSED])
+            .never(self.0.ring.is_single(), &["opened_by_old_key"])
+    }
+
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        let cipher = Cipher::new(Arc::clone(&self.0.ring), identity.clone());
+        Some(Box::new(Client(cipher)))
     }
 
     fn filter(&self, cx: &Open<'_>) -> DecryptFilter {

@@ -44,6 +44,11 @@ impl hkdf::KeyType for Length {
 }
 
 impl Ring {
+    /// Whether it has one key alone.
+    pub(crate) fn is_single(&self) -> bool {
+        self.keys.len() == 1
+    }
+
     /// The ids of keys that are not in `next` any more.
     pub(crate) fn missing_in(&self, next: &Self) -> Vec<&str> {
         let kept = |id: &str| next.keys.iter().any(|key| *key.id == *id);

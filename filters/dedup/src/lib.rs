@@ -47,6 +47,14 @@ use self::confirm::Confirmer;
 use self::flights::{Entered, Flight, Flights};
 use self::record::Record;
 
+/// What a store that fails is answered with.
+const OF_STORE: &[&str] = &[
+    "dedup.store.unreachable",
+    "dedup.store.timed_out",
+    "dedup.store.full",
+    "dedup.store.refused",
+];
+
 /// One `dedup` entry of a pipeline.
 pub struct Dedup(Arc<Config>);
 
@@ -61,10 +69,17 @@ impl FilterType for Dedup {
 
     /// It answers retries by their receipts, and batches have no key.
     fn properties(&self) -> Properties {
+        let rejects = self.0.on_store_failure == OnStoreFailure::Reject;
+        let refuses = self.0.on_unknown == OnUnknown::Refuse;
         Properties::new()
             .needs(Fact::DECODED)
             .needs(Fact::ANSWERED)
             .needs_link()
+            .raises(["dedup.in_flight", "dedup.unconfirmed"])
+            .raises(refuses.then_some("dedup.unknown"))
+            .raises(rejects.then_some(OF_STORE).into_iter().flatten().copied())
+            .never(self.0.replayable.is_empty(), &["replayable"])
+            .never(rejects, &["passed"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> Deduplicator {

@@ -69,7 +69,7 @@ use linkgate_filter::{
     Context, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, SharedScope,
     Token, Verdict,
 };
-use linkgate_grpc::{Connector, Network, Pool};
+use linkgate_grpc::{Pool, connector};
 
 use crate::call::{Caller, Events};
 pub use crate::config::{Config, Ordering, Retry, RetryBudget, RetryCode};
@@ -79,7 +79,6 @@ use crate::shared::{Door, Place, Shared};
 pub struct GrpcUpstream {
     config: Config,
     backend: GrpcBackend,
-    connector: Arc<dyn Connector>,
     /// Made with the first link.
     caller: OnceLock<Arc<Caller>>,
 }
@@ -94,13 +93,18 @@ impl FilterType for GrpcUpstream {
         Ok(Self {
             config,
             backend,
-            connector: Arc::new(Network),
             caller: OnceLock::new(),
         })
     }
 
     fn properties(&self) -> Properties {
-        Properties::new().needs(Fact::DECODED).terminal()
+        let retries = self.config.retry.max_attempts > 1;
+        Properties::new()
+            .needs(Fact::DECODED)
+            .terminal()
+            .raises(status::CODES.iter().copied())
+            .raises(["grpc.unreachable", "grpc.breaker_open", "grpc.overloaded"])
+            .never(!retries, &["retries", "budget_exhausted"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> GrpcUpstreamFilter {
@@ -122,7 +126,7 @@ impl GrpcUpstream {
     fn caller(&self, cx: &Open<'_>, shared: &Shared) -> Caller {
         let pool = Pool::new(
             &self.backend,
-            Arc::clone(&self.connector),
+            connector(cx.edges()),
             Arc::clone(&shared.directory),
         );
         Caller {

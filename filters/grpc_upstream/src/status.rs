@@ -185,6 +185,26 @@ fn detail(code: Code) -> &'static str {
 }
 
 /// The fault code: `grpc.` and the status code in lower case.
+/// The codes that the statuses of a backend become.
+pub(crate) const CODES: &[&str] = &[
+    "grpc.cancelled",
+    "grpc.unknown",
+    "grpc.invalid_argument",
+    "grpc.deadline_exceeded",
+    "grpc.not_found",
+    "grpc.already_exists",
+    "grpc.permission_denied",
+    "grpc.resource_exhausted",
+    "grpc.failed_precondition",
+    "grpc.aborted",
+    "grpc.out_of_range",
+    "grpc.unimplemented",
+    "grpc.internal",
+    "grpc.unavailable",
+    "grpc.data_loss",
+    "grpc.unauthenticated",
+];
+
 fn name(code: Code) -> Cow<'static, str> {
     Cow::Borrowed(match code {
         // OK without an answer that can be read.

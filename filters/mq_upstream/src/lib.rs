@@ -72,7 +72,12 @@ impl FilterType for MqUpstream {
     }
 
     fn properties(&self) -> Properties {
-        let properties = Properties::new().needs(Fact::DECODED).terminal();
+        let properties = Properties::new().needs(Fact::DECODED).terminal().raises([
+            "mq.full",
+            "mq.unreachable",
+            "mq.timed_out",
+            "mq.refused",
+        ]);
         if self.config.envelope {
             properties.needs(Fact::JOINED)
         } else {

@@ -17,6 +17,11 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
+    /// Whether messages wait for their turn.
+    pub(crate) fn holds(&self) -> bool {
+        self.patience > 0
+    }
+
     /// The longest a whole burst may take to come back.
     pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 

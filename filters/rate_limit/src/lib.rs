@@ -41,7 +41,13 @@ impl FilterType for RateLimit {
     /// It needs its link for every `per`: what exceeds the quota is answered to the one client that sent it, which a
     /// batch of several links' messages does not have.
     fn properties(&self) -> Properties {
-        Properties::new().needs(Fact::DECODED).needs_link()
+        let closes = self.close_after.is_some();
+        Properties::new()
+            .needs(Fact::DECODED)
+            .needs_link()
+            .raises([EXCEEDED])
+            .never(!self.quota.holds(), &["held"])
+            .never(!closes, &["closed"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> Limiter {

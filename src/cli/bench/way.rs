@@ -1,6 +1,6 @@
 //! The way of a push to the gateway: its push service, or a topic that it reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use linkgate_filter::Clock;
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use crate::cli::text;
 use crate::client::Pusher;
 use crate::clock::SystemClock;
-use crate::edges::OpenEdges;
 use crate::edges::config::BrokerConfig;
+use crate::edges::{AsConfigured, Opener};
 
 /// The way of a push to the gateway.
 pub(super) enum Way {
@@ -112,10 +112,6 @@ impl Topic {
 fn broker(bootstrap: &str) -> Result<Arc<dyn Broker>, String> {
     let yaml = serde_json::json!({ "kafka": { "bootstrap": bootstrap } });
     let config: BrokerConfig = serde_json::from_value(yaml).map_err(|e| e.to_string())?;
-    let brokers = BTreeMap::from([("bench".to_owned(), config)]);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let edges = OpenEdges::default().next(&BTreeMap::new(), &brokers, &clock);
-    let edges = edges.map_err(|e| e.to_string())?.edges();
-    let broker = edges.broker("bench").ok_or("there is no broker")?;
-    Ok(Arc::clone(broker))
+    AsConfigured::new(&clock).broker("bench", &config)
 }

@@ -16,7 +16,7 @@ use crate::conformance::report::{Format, Outcome, Report, Suite};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Kit {
-    /// The driver, as a shell command; what it has to know is in the environment as LINKGATE_TEST_URL and others
+    /// The driver, as a shell command; what it has to know is in the environment as LINKGATE_KIT_URL and others
     #[arg(long, value_name = "COMMAND", requires = "client")]
     run: Option<String>,
     /// Be a driver around linkgate's own client, for `--run 'linkgate test --client --drive'`

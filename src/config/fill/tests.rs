@@ -10,17 +10,18 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
     let file = sources.push("test.yaml", text);
     let mut diagnostics = Diagnostics::default();
     let mut trees = parse(&sources, file, &mut diagnostics);
+    let variables = [
+        ("WORD", "word"),
+        ("PORT", "8080"),
+        ("EMPTY", ""),
+        ("YAML", "[1, 2]"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let filler = Filler {
-        variable: &|name| match name {
-            "WORD" => Some("word".to_owned()),
-            "PORT" => Some("8080".to_owned()),
-            "EMPTY" => Some(String::new()),
-            "YAML" => Some("[1, 2]".to_owned()),
-            _ => None,
-        },
-        variables: &["WORD".to_owned()],
+        variables: &variables.into(),
         directory,
         named: &|_, _| (),
+        given: &|_| None,
         kept: &|_| None,
         left: Cell::new(MOST_FILLED),
     };

@@ -17,6 +17,14 @@ pub(in crate::config) struct Masked {
 }
 
 impl Masked {
+    /// The text as it is.
+    pub(in crate::config) fn none(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            places: Vec::new(),
+        }
+    }
+
     pub(in crate::config) fn new(text: &str, names: &Names) -> Self {
         let mut scan = Scan {
             text,

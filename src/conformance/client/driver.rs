@@ -37,21 +37,18 @@ impl Offer {
             Form::Json => "json",
         };
         vec![
-            ("LINKGATE_TEST_URL", self.url.clone()),
-            ("LINKGATE_TEST_CHECK", self.check.clone()),
-            ("LINKGATE_TEST_FORM", form.into()),
-            ("LINKGATE_TEST_TOKEN", self.token.clone()),
-            ("LINKGATE_TEST_TOKEN_URL", self.token_url.clone()),
+            ("LINKGATE_KIT_URL", self.url.clone()),
+            ("LINKGATE_KIT_CHECK", self.check.clone()),
+            ("LINKGATE_KIT_FORM", form.into()),
+            ("LINKGATE_KIT_TOKEN", self.token.clone()),
+            ("LINKGATE_KIT_TOKEN_URL", self.token_url.clone()),
             (
-                "LINKGATE_TEST_ANSWER_TIMEOUT_MS",
+                "LINKGATE_KIT_ANSWER_TIMEOUT_MS",
                 millis(checklist::ANSWER_TIMEOUT),
             ),
-            ("LINKGATE_TEST_BACKOFF_MS", millis(checklist::BACKOFF)),
-            ("LINKGATE_TEST_HEARTBEAT_MS", millis(checklist::HEARTBEAT)),
-            (
-                "LINKGATE_TEST_HEARTBEAT_TIMEOUT_MS",
-                millis(checklist::ECHO),
-            ),
+            ("LINKGATE_KIT_BACKOFF_MS", millis(checklist::BACKOFF)),
+            ("LINKGATE_KIT_HEARTBEAT_MS", millis(checklist::HEARTBEAT)),
+            ("LINKGATE_KIT_HEARTBEAT_TIMEOUT_MS", millis(checklist::ECHO)),
         ]
     }
 
@@ -66,14 +63,14 @@ impl Offer {
             })
         };
         Ok(Self {
-            url: get("LINKGATE_TEST_URL")?,
-            check: get("LINKGATE_TEST_CHECK")?,
-            form: match &*get("LINKGATE_TEST_FORM")? {
+            url: get("LINKGATE_KIT_URL")?,
+            check: get("LINKGATE_KIT_CHECK")?,
+            form: match &*get("LINKGATE_KIT_FORM")? {
                 "json" => Form::Json,
                 _ => Form::Protobuf,
             },
-            token: get("LINKGATE_TEST_TOKEN")?,
-            token_url: get("LINKGATE_TEST_TOKEN_URL")?,
+            token: get("LINKGATE_KIT_TOKEN")?,
+            token_url: get("LINKGATE_KIT_TOKEN_URL")?,
         })
     }
 }

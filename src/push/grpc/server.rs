@@ -10,9 +10,7 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use linkgate_proto::FILE_DESCRIPTOR_SET;
 use linkgate_proto::v1::push_service_server::PushServiceServer;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
@@ -21,13 +19,14 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::doorman::Doorman;
 use super::service::Service;
+use crate::network::{self, Binding, Network, Socket};
 use crate::push::auth::Callers;
 use crate::push::config::{GrpcCaller, GrpcSource};
 use crate::push::router::Router;
 
 /// A gRPC push source with its address bound.
 pub struct GrpcPush {
-    listener: TcpListener,
+    socket: Arc<Socket>,
     server: Server,
     service: Service,
     callers: Doorman,
@@ -71,11 +70,15 @@ impl GrpcPush {
     ///
     /// # Errors
     /// The address is not free, or the certificates are of no use.
-    pub fn bind(config: &GrpcSource, router: Router) -> Result<Self, GrpcPushError> {
+    pub fn bind(
+        config: &GrpcSource,
+        router: Router,
+        network: &Network,
+    ) -> Result<Self, GrpcPushError> {
         let address = config.address;
-        let bound = std::net::TcpListener::bind(address);
+        let bound = network.bind(address, Binding::default());
         let socket = bound.map_err(|source| GrpcPushError::Bind { address, source })?;
-        Self::on(socket, config, router)
+        Self::on(Arc::new(socket), config, router)
     }
 
     /// The source on an address that is bound, as that of its predecessor is.
@@ -83,15 +86,12 @@ impl GrpcPush {
     /// # Errors
     /// The certificates are of no use.
     pub fn on(
-        socket: std::net::TcpListener,
+        socket: Arc<Socket>,
         config: &GrpcSource,
         router: Router,
     ) -> Result<Self, GrpcPushError> {
         let address = config.address;
         let server = server(config).map_err(|source| GrpcPushError::Tls { address, source })?;
-        let set = socket.set_nonblocking(true);
-        let listener = set.and_then(|()| TcpListener::from_std(socket));
-        let listener = listener.map_err(|source| GrpcPushError::Bind { address, source })?;
         let callers = Doorman::new(&config.auth, router.metrics().clone());
         let service = Service {
             router,
@@ -99,7 +99,7 @@ impl GrpcPush {
             stop: CancellationToken::new(),
         };
         Ok(Self {
-            listener,
+            socket,
             server,
             service,
             callers,
@@ -113,19 +113,15 @@ impl GrpcPush {
     /// # Errors
     /// The system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_address()
     }
 
     /// What of it can be changed or taken over while it serves.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub fn control(&self) -> io::Result<GrpcControl> {
-        let socket = SockRef::from(&self.listener).try_clone()?;
-        Ok(GrpcControl {
-            socket: socket.into(),
+    pub fn control(&self) -> GrpcControl {
+        GrpcControl {
+            socket: Arc::clone(&self.socket),
             callers: self.callers.callers().clone(),
-        })
+        }
     }
 
     /// Serves until `stop` is cancelled and the calls that were open then are answered. A call may be open for as long as
@@ -135,7 +131,7 @@ impl GrpcPush {
     /// Serving breaks off.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GrpcPushError> {
         let Self {
-            listener,
+            socket,
             mut server,
             mut service,
             callers,
@@ -155,7 +151,7 @@ impl GrpcPush {
             .add_service(InterceptedService::new(push, callers))
             .add_service(health_service)
             .add_service(reflection)
-            .serve_with_incoming_shutdown(accept(listener, max_connections), stop.cancelled_owned())
+            .serve_with_incoming_shutdown(accept(socket, max_connections), stop.cancelled_owned())
             .await?;
         Ok(())
     }
@@ -163,7 +159,7 @@ impl GrpcPush {
 
 /// What of a source can be changed or taken over while it serves.
 pub struct GrpcControl {
-    socket: std::net::TcpListener,
+    socket: Arc<Socket>,
     callers: Callers,
 }
 
@@ -174,11 +170,8 @@ impl GrpcControl {
     }
 
     /// The bound address, for a successor.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub fn socket(&self) -> io::Result<std::net::TcpListener> {
-        self.socket.try_clone()
+    pub fn socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.socket)
     }
 }
 
@@ -204,13 +197,13 @@ fn server(config: &GrpcSource) -> Result<Server, tonic::transport::Error> {
 }
 
 /// Accepted connections, no more than `most` at a time.
-fn accept(listener: TcpListener, most: usize) -> impl Stream<Item = io::Result<Connection>> {
+fn accept(socket: Arc<Socket>, most: usize) -> impl Stream<Item = io::Result<Connection>> {
     let room = Arc::new(Semaphore::new(most));
-    stream::unfold((listener, room), async |(listener, room)| {
+    stream::unfold((socket, room), async |(socket, room)| {
         let permit = Arc::clone(&room).acquire_owned().await.ok()?;
-        let accepted = match listener.accept().await {
-            Ok((socket, _)) => socket.set_nodelay(true).map(|()| Connection {
-                socket,
+        let accepted = match socket.accept().await {
+            Ok((stream, _)) => stream.set_nodelay().map(|()| Connection {
+                stream,
                 _permit: permit,
             }),
             Err(error) => {
@@ -219,13 +212,13 @@ fn accept(listener: TcpListener, most: usize) -> impl Stream<Item = io::Result<C
                 Err(error)
             }
         };
-        Some((accepted, (listener, room)))
+        Some((accepted, (socket, room)))
     })
 }
 
 /// A connection that counts among those allowed.
 struct Connection {
-    socket: TcpStream,
+    stream: network::Connection,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -233,7 +226,13 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.socket.connect_info()
+        match &self.stream {
+            network::Connection::System(stream) => stream.connect_info(),
+            network::Connection::Memory(_) => TcpConnectInfo {
+                local_addr: None,
+                remote_addr: None,
+            },
+        }
     }
 }
 
@@ -243,7 +242,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -253,15 +252,15 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -269,10 +268,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }

@@ -17,6 +17,7 @@ use tonic::{Code, Request};
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::network::Network;
 use crate::push::testing::{TestLink, TestLinks};
 use crate::push::{GrpcCaller, GrpcSource, PushLimits, PushMetrics, Router};
 use crate::secret::Secret;
@@ -43,7 +44,7 @@ async fn serve(config: &GrpcSource) -> Source {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let source = GrpcPush::bind(config, router).unwrap();
+    let source = GrpcPush::bind(config, router, &Network::System).unwrap();
     let scheme = if config.tls.is_some() {
         "https"
     } else {
@@ -297,7 +298,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let bound = GrpcPush::bind(&GrpcSource::at(address), router);
+    let bound = GrpcPush::bind(&GrpcSource::at(address), router, &Network::System);
     let error = bound.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
+use linkgate_filter::backend::Backends;
 use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
 use linkgate_filter::testkit::{TestLink, Testkit, virtual_clock};
 use linkgate_filter::{
@@ -41,7 +42,13 @@ impl Rig {
         let edges = Edges::new().with_store("main", Arc::clone(&self.store) as _);
         let registry = Registry::new().with::<Dedup>();
         Node {
-            kit: Testkit::with_edges(registry, Limits::default(), edges, &entries),
+            kit: Testkit::with_edges(
+                registry,
+                Backends::new(),
+                Limits::default(),
+                edges,
+                &entries,
+            ),
             taken: Mutex::default(),
         }
     }

@@ -1,6 +1,5 @@
 //! The filter in its chain: what it holds, what it lets go on, what clients hear. In virtual time.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +9,10 @@ use linkgate_filter::backend::Backends;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Deserialize, Fact, Filter, FilterType, JsonSchema, Limits, Message, Open,
-    Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
+    Command, Context, Deserialize, Edges, Fact, Filter, FilterType, JsonSchema, Limits, Message,
+    Open, Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
 };
+use linkgate_grpc::{Connector, with_connector};
 use linkgate_proto::v1::batch_result::Outcome as Said;
 use linkgate_proto::v1::{
     BatchOnReceiveRequest, BatchOnReceiveResponse, BatchResult, OnReceiveRequest,
@@ -20,34 +20,7 @@ use linkgate_proto::v1::{
 use serde_json::json;
 
 use super::memory::{Backend, Memory, answer};
-use crate::{Config, GrpcUpstream, GrpcUpstreamFilter};
-
-thread_local! {
-    static MEMORY: RefCell<Option<Arc<Memory>>> = const { RefCell::new(None) };
-}
-
-/// `grpc_upstream` over the memory of this test.
-struct OverMemory(GrpcUpstream);
-
-impl FilterType for OverMemory {
-    const NAME: &'static str = GrpcUpstream::NAME;
-    type Config = Config;
-    type Filter = GrpcUpstreamFilter;
-
-    fn prepare(config: Config, cx: &Prepare<'_>) -> Result<Self, Problems> {
-        let mut inner = GrpcUpstream::prepare(config, cx)?;
-        inner.connector = MEMORY.with_borrow(|memory| Arc::clone(memory.as_ref().unwrap())) as _;
-        Ok(Self(inner))
-    }
-
-    fn properties(&self) -> Properties {
-        self.0.properties()
-    }
-
-    fn filter(&self, cx: &Open<'_>) -> GrpcUpstreamFilter {
-        self.0.filter(cx)
-    }
-}
+use crate::GrpcUpstream;
 
 /// Answers the client with what became of its message.
 #[derive(Default)]
@@ -106,16 +79,25 @@ fn kit(backend: &Backend, config: &str) -> Testkit {
 }
 
 fn kit_of(backend: &Backend, entries: &str) -> Testkit {
+    kit_over(&memory(backend), entries)
+}
+
+fn memory(backend: &Backend) -> Arc<Memory> {
     let memory = Arc::new(Memory::default());
     memory.serve("a:1", backend);
-    MEMORY.set(Some(memory));
+    memory
+}
+
+fn kit_over(memory: &Arc<Memory>, entries: &str) -> Testkit {
     let registry = Registry::new()
-        .with::<OverMemory>()
+        .with::<GrpcUpstream>()
         .with::<Answering>()
         .with::<Pairs>();
     let grpc = json!({ "grpc": { "endpoints": ["a:1"] } });
     let backends = Backends::from([("chat".to_owned(), serde_json::from_value(grpc).unwrap())]);
-    Testkit::with(registry, backends, Limits::default(), entries)
+    let connector: Arc<dyn Connector> = Arc::clone(memory) as _;
+    let edges = with_connector(Edges::new(), &connector);
+    Testkit::with_edges(registry, backends, Limits::default(), edges, entries)
 }
 
 /// A backend that takes `wait` for each message, and the most messages it ever had at work.
@@ -260,8 +242,8 @@ async fn a_client_that_leaves_leaves_no_call_half_done() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_pipeline_keeps_the_order_and_the_connection() {
     let (backend, peak) = busy(Duration::from_millis(100));
-    let kit = kit(&backend, "");
-    let memory = MEMORY.with_borrow(|memory| Arc::clone(memory.as_ref().unwrap()));
+    let memory = memory(&backend);
+    let kit = kit_over(&memory, &entries(""));
     let mut link = kit.link("alice");
     let keys = keys(4);
     for key in &keys[..2] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::Broker;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::{TestLink, Testkit};
@@ -132,7 +133,7 @@ pub(super) fn kit_of(
     let entries = format!(
         "[{{ use: answers }}, {before}, {{ id: out, use: mq_upstream, config: {{ broker: main, {config} }} }}]"
     );
-    Testkit::with_edges(registry, limits, edges, &entries)
+    Testkit::with_edges(registry, Backends::new(), limits, edges, &entries)
 }
 
 /// A link whose client speaks in keys.

@@ -4,6 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::*;
+use crate::network::Network;
 use crate::push::GrpcTls;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -132,6 +133,6 @@ async fn certificates_of_no_use_are_an_error() {
         }),
         ..config()
     };
-    let bound = GrpcPush::bind(&config, router);
+    let bound = GrpcPush::bind(&config, router, &Network::System);
     assert!(matches!(bound.map(|_| ()), Err(GrpcPushError::Tls { .. })));
 }

@@ -1,0 +1,201 @@
+//! Filters watched at work, from outside and without their knowing: what each says of what passes it. `linkgate test` shows
+//! it beside what went wrong; a node that serves clients watches nothing.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use schemars::Schema;
+use serde_yaml::Value;
+
+use crate::client::ClientEnd;
+use crate::context::{Context, Open, Prepare};
+use crate::fault::Fault;
+use crate::filter::{Filter, Settle, Verdict};
+use crate::link::{Identity, LinkInfo};
+use crate::message::{Command, Direction, Message};
+use crate::problem::Problems;
+use crate::properties::Properties;
+use crate::receipt::{Outcome, Token};
+use crate::registry::{ErasedType, Prepared};
+
+/// Sees what filters say.
+pub trait Watch: Send + Sync {
+    /// The filter `id` on this link's chain has said something; in a trunk the link is a stand-in for the business.
+    fn saw(&self, link: &Arc<LinkInfo>, id: &Arc<str>, sight: Sight<'_>);
+}
+
+/// What a filter has said.
+pub enum Sight<'a> {
+    /// A verdict on a message.
+    Verdict {
+        /// Where the message was going.
+        direction: Direction,
+        /// What it is for, before the filter saw it.
+        command: Option<Command>,
+        /// Its key, likewise.
+        key: &'a str,
+        /// How many messages are joined in it; 0 for one by itself.
+        parts: usize,
+        /// The verdict.
+        verdict: Word<'a>,
+    },
+    /// An outcome on its way to who gave the message: as the filter heard it.
+    Settled(&'a Outcome),
+}
+
+/// A verdict, in a word.
+pub enum Word<'a> {
+    /// Passed on.
+    Next,
+    /// Kept, settled, or sent elsewhere.
+    Done,
+    /// Refused.
+    Refused(&'a Fault),
+    /// To be judged later.
+    Waits,
+}
+
+/// A filter's type, watched.
+pub(crate) struct WatchedType {
+    pub(crate) inner: Arc<dyn ErasedType>,
+    pub(crate) watch: Arc<dyn Watch>,
+}
+
+impl ErasedType for WatchedType {
+    fn prepare(&self, config: &Value, cx: &Prepare<'_>) -> Result<Arc<dyn Prepared>, Problems> {
+        Ok(Arc::new(WatchedPrepared {
+            inner: self.inner.prepare(config, cx)?,
+            watch: Arc::clone(&self.watch),
+        }))
+    }
+
+    fn schema(&self) -> Schema {
+        self.inner.schema()
+    }
+}
+
+struct WatchedPrepared {
+    inner: Arc<dyn Prepared>,
+    watch: Arc<dyn Watch>,
+}
+
+impl Prepared for WatchedPrepared {
+    fn properties(&self) -> Properties {
+        self.inner.properties()
+    }
+
+    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
+        Box::new(Watched {
+            inner: self.inner.open(cx),
+            id: Arc::clone(cx.id()),
+            watch: Arc::clone(&self.watch),
+        })
+    }
+
+    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
+        self.inner.client(identity)
+    }
+
+    fn risk(&self, next: Option<&dyn Prepared>) -> Option<String> {
+        let next = next.map(|next| match (next as &dyn Any).downcast_ref::<Self>() {
+            Some(watched) => &*watched.inner,
+            None => next,
+        });
+        self.inner.risk(next)
+    }
+}
+
+struct Watched {
+    inner: Box<dyn Filter>,
+    id: Arc<str>,
+    watch: Arc<dyn Watch>,
+}
+
+/// What is to be told of a message that a filter gets.
+struct Passing {
+    direction: Direction,
+    command: Option<Command>,
+    key: Arc<str>,
+    parts: usize,
+}
+
+impl Passing {
+    fn of(m: &Message, direction: Direction) -> Self {
+        Self {
+            direction,
+            command: m.command,
+            key: Arc::from(&*m.key),
+            parts: m.parts().len(),
+        }
+    }
+}
+
+/// Where a message that was waited for is going.
+fn way_of(m: &Message) -> Direction {
+    match m.command {
+        None | Some(Command::Heartbeat | Command::UpstreamMessage | Command::DownstreamAck) => {
+            Direction::Upstream
+        }
+        Some(_) => Direction::Downstream,
+    }
+}
+
+impl Watched {
+    fn tell(&self, passing: &Passing, verdict: &Verdict, cx: &Context<'_>) {
+        let verdict = match verdict {
+            Verdict::Next(_) => Word::Next,
+            Verdict::Done => Word::Done,
+            Verdict::Refuse(_, fault) => Word::Refused(fault),
+            Verdict::Wait(_) => Word::Waits,
+        };
+        let sight = Sight::Verdict {
+            direction: passing.direction,
+            command: passing.command,
+            key: &passing.key,
+            parts: passing.parts,
+            verdict,
+        };
+        self.watch.saw(cx.link(), &self.id, sight);
+    }
+}
+
+impl Filter for Watched {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        self.inner.opened(cx);
+    }
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        let passing = Passing::of(&m, Direction::Upstream);
+        let verdict = self.inner.upstream(m, cx);
+        self.tell(&passing, &verdict, cx);
+        verdict
+    }
+
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+        let passing = Passing::of(&m, Direction::Downstream);
+        let verdict = self.inner.downstream(m, cx);
+        self.tell(&passing, &verdict, cx);
+        verdict
+    }
+
+    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
+        let passing = Passing::of(&m, way_of(&m));
+        let verdict = self.inner.resumed(m, value, cx);
+        self.tell(&passing, &verdict, cx);
+        verdict
+    }
+
+    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+        self.watch
+            .saw(cx.link(), &self.id, Sight::Settled(&outcome));
+        self.inner.settled(token, outcome, cx)
+    }
+
+    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
+        self.inner.wake(token, cx);
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.inner.close(cx);
+    }
+}

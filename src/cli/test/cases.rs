@@ -1,0 +1,235 @@
+//! Cases of configurations, run once or at every change.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use linkgate_filter::Registry;
+use linkgate_filter::units::HumanDuration;
+
+use crate::cli::text;
+use crate::config::Invalid;
+use crate::config::diagnostics::count;
+use crate::config::standing::Watched;
+use crate::conformance::bless::blessed;
+use crate::conformance::coverage::{self, Coverage};
+use crate::conformance::language::CaseFile;
+use crate::conformance::report::{Format, Outcome, Report, Suite, Verdict};
+use crate::conformance::suite::{self, Ran};
+use crate::conformance::timeline;
+use crate::reload::watch::{Mark, Watcher};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Case files, configurations with a `*.test.yaml` beside them, or directories that are looked through
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// Only cases whose names have this in them
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Say which branches of the configurations' filters no case reaches
+    #[arg(long)]
+    coverage: bool,
+    /// Fail below this coverage, in percent
+    #[arg(long, value_name = "PERCENT", requires = "coverage")]
+    least: Option<f64>,
+    /// Write what happens into new cases: those whose steps only do something
+    #[arg(long)]
+    bless: bool,
+    /// Run again at every change of a file, until Ctrl-C
+    #[arg(long, conflicts_with = "bless")]
+    pub(super) watch: bool,
+}
+
+/// Runs the cases once.
+pub(super) fn run(args: &Options, format: Format, registry: &Registry) -> ExitCode {
+    match once(args, format, registry) {
+        Ok((true, _)) => ExitCode::SUCCESS,
+        Ok((false, _)) => ExitCode::FAILURE,
+        Err(why) => {
+            text::complain(why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the cases at every change.
+pub(super) async fn watch(args: Options, format: Format, registry: &Registry) -> ExitCode {
+    const AT_THE_LATEST: Duration = Duration::from_secs(10);
+    let mut watcher = Watcher::new();
+    loop {
+        let watched = match once(&args, format, registry) {
+            Ok((_, files)) => watched(&args, &files),
+            Err(why) => {
+                text::complain(why);
+                watched(&args, &[])
+            }
+        };
+        watcher.watch(&watched);
+        let mark = Mark::of(&watched);
+        while Mark::of(&watched) == mark {
+            tokio::select! {
+                () = watcher.changed(AT_THE_LATEST) => {}
+                _ = tokio::signal::ctrl_c() => return ExitCode::SUCCESS,
+            }
+        }
+    }
+}
+
+/// What the cases depend on.
+fn watched(args: &Options, files: &[CaseFile]) -> Watched {
+    let mut watched = Watched::default();
+    let configs = files.iter().flat_map(|file| &file.config);
+    for path in args.paths.iter().chain(configs) {
+        match path.is_dir() {
+            true => watched.directories.insert(path.clone()),
+            false => watched.files.insert(path.clone()),
+        };
+    }
+    for file in files {
+        watched.files.insert(file.path.clone());
+        watched.files.extend(file.others().cloned());
+    }
+    let folders: BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).collect();
+    let folders = folders.into_iter().filter(|folder| folder.is_dir());
+    watched.directories.extend(folders.map(ToOwned::to_owned));
+    watched
+}
+
+/// Whether all is good, and the files that were read.
+fn once(
+    args: &Options,
+    format: Format,
+    registry: &Registry,
+) -> Result<(bool, Vec<CaseFile>), String> {
+    let found = suite::find(&args.paths)?;
+    let (mut files, mut invalid) = suite::read(&found);
+    if args.bless && bless(&files, registry)? {
+        (files, invalid) = suite::read(&found);
+    }
+    show_invalid(&invalid);
+    let ran = suite::run(&files, args.only.as_deref(), registry);
+    if ran.is_empty() && invalid.is_empty() {
+        return Err(match &args.only {
+            Some(only) => format!("no case has `{only}` in its name"),
+            None => "there are no cases".to_owned(),
+        });
+    }
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let report = report(&files, &ran);
+    let mut shown = report.render(format, colour);
+    let mut is_good = invalid.is_empty() && report.tally().failed == 0;
+    if args.coverage {
+        let all = coverage::coverage(&files, &ran);
+        let least = args.least.unwrap_or(0.0);
+        is_good &= all
+            .iter()
+            .all(|one| one.percent() >= least && one.wrong.is_empty());
+        let told: String = all.iter().map(show_coverage).collect();
+        match format {
+            Format::Text => shown += &told,
+            // The report has to stay what its readers take.
+            _ => drop(write!(io::stderr(), "{told}")),
+        }
+    }
+    let written = io::stdout().write_all(shown.as_bytes());
+    written.map_err(|error| format!("the report cannot be written: {error}"))?;
+    Ok((is_good, files))
+}
+
+fn show_invalid(invalid: &[Box<Invalid>]) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for invalid in invalid {
+        // Nobody is left to tell if this fails.
+        drop(write!(io::stderr(), "{}", invalid.render(colour)));
+    }
+}
+
+/// Writes what happens into new cases. Whether there were any.
+fn bless(files: &[CaseFile], registry: &Registry) -> Result<bool, String> {
+    let mut any = false;
+    for file in files {
+        let path = file.path.display();
+        let blessed = blessed(file, registry).map_err(|why| format!("{path}: {why}"))?;
+        let Some((text, cases)) = blessed else {
+            continue;
+        };
+        std::fs::write(&file.path, text).map_err(|error| format!("{path}: {error}"))?;
+        drop(writeln!(
+            io::stderr(),
+            "{path}: written into {}; read it before you keep it",
+            count(cases, "new case")
+        ));
+        any = true;
+    }
+    Ok(any)
+}
+
+fn report(files: &[CaseFile], ran: &[Ran]) -> Report {
+    let suites = files.iter().enumerate().map(|(number, file)| Suite {
+        name: file.path.display().to_string(),
+        results: ran
+            .iter()
+            .filter(|ran| ran.file == number)
+            .map(|ran| outcome(file, ran))
+            .collect(),
+    });
+    Report {
+        by: vec![("linkgate".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        suites: suites.filter(|suite| !suite.results.is_empty()).collect(),
+    }
+}
+
+fn outcome(file: &CaseFile, ran: &Ran) -> Outcome {
+    let case = &file.cases[ran.case];
+    let verdict = match &ran.run.failure {
+        None => Verdict::Passed,
+        Some(failure) => {
+            let span = failure.step.map_or(case.span, |step| case.steps[step].span);
+            let before = &file.text[..span.start.min(file.text.len())];
+            let line = before.matches('\n').count() + 1;
+            Verdict::Failed(format!(
+                "{}:{line}\n{}\n\n{}",
+                file.path.display(),
+                failure.message,
+                timeline::render(case, &ran.run, failure)
+            ))
+        }
+    };
+    // Virtual time is told where any has passed.
+    let passed = u64::try_from(ran.run.passed.as_millis()).unwrap_or(u64::MAX);
+    let about = match passed {
+        0 => String::new(),
+        ms => format!("{} pass", HumanDuration::from(Duration::from_millis(ms))),
+    };
+    Outcome {
+        name: case.name.clone(),
+        about,
+        time: ran.took,
+        verdict,
+    }
+}
+
+fn show_coverage(coverage: &Coverage) -> String {
+    let config = coverage
+        .config
+        .iter()
+        .map(|path| path.display().to_string());
+    let missed: Vec<_> = coverage.missed().collect();
+    let mut text = format!(
+        "coverage of {}: {:.1} %, {} of {} branches\n",
+        config.collect::<Vec<_>>().join(", "),
+        coverage.percent(),
+        coverage.taken.len() - missed.len(),
+        coverage.taken.len(),
+    );
+    for (place, name) in missed {
+        text += &format!("  no case reaches {place}: {name}\n");
+    }
+    for wrong in &coverage.wrong {
+        text += &format!("  unreachable: {wrong}\n");
+    }
+    text
+}

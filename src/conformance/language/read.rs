@@ -1,0 +1,255 @@
+//! From the text of a case file to its cases.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use linkgate_filter::problem::{Problems, deserialize};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::docs::{self, File};
+use super::sentence::{self, Sentence};
+use super::{Case, CaseFile, Expectation, Kind, Step, examples};
+use crate::config::Invalid;
+use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::documents::{self, Texts};
+use crate::config::tree::{Node, Tree};
+
+/// Reads the cases at `path`.
+///
+/// # Errors
+/// All that is wrong with the file.
+pub fn read(path: &Path) -> Result<CaseFile, Box<Invalid>> {
+    let Texts {
+        sources,
+        mut diagnostics,
+        mut trees,
+    } = documents::trees(path);
+    let mut file = None;
+    if let Some(tree) = trees.pop().filter(|_| trees.is_empty()) {
+        file = Reader {
+            tree: &tree,
+            path,
+            diagnostics: &mut diagnostics,
+        }
+        .file();
+    } else if diagnostics.is_empty() {
+        let problem = Diagnostic::file(path, "a case file is one document");
+        diagnostics.push(problem.hint("begin it with `cases:`, and remove `---`"));
+    }
+    match file {
+        Some(mut file) if diagnostics.is_empty() => {
+            let mut texts = sources.iter().map(|source| source.text.clone());
+            file.text = texts.next().unwrap_or_default();
+            Ok(file)
+        }
+        _ => Err(Box::new(Invalid {
+            diagnostics,
+            sources,
+        })),
+    }
+}
+
+struct Reader<'a> {
+    tree: &'a Tree,
+    path: &'a Path,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn file(&mut self) -> Option<CaseFile> {
+        let file: File = self.part(self.tree)?;
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let config = match file.config {
+            Some(paths) => paths
+                .all()
+                .into_iter()
+                .map(|path| folder.join(path))
+                .collect(),
+            None => vec![beside(self.path)],
+        };
+        let files = file
+            .files
+            .into_iter()
+            .map(|(path, text)| (folder.join(path), text.into_bytes()));
+        let allow = self.allow(self.tree);
+        let mut cases = Vec::new();
+        let trees = self.tree.get("cases").map_or(&[][..], Tree::items);
+        for tree in trees {
+            cases.extend(self.case(tree, &file.clients, &allow, folder));
+        }
+        if cases.is_empty() && self.diagnostics.is_empty() {
+            let problem = Diagnostic::at(self.tree.span, "there is no case in this file");
+            self.diagnostics
+                .push(problem.hint("write `cases: [{ name: ..., steps: [...] }]`"));
+        }
+        Some(CaseFile {
+            path: self.path.to_owned(),
+            text: String::new(),
+            config,
+            variables: file.variables,
+            files: files.collect(),
+            unreachable: file.unreachable,
+            cases,
+        })
+    }
+
+    /// The case, once for each row of its examples.
+    fn case(
+        &mut self,
+        tree: &Tree,
+        clients: &BTreeMap<String, docs::Client>,
+        allow: &[Expectation],
+        folder: &Path,
+    ) -> Vec<Case> {
+        let Some(case) = self.part::<docs::Case>(tree) else {
+            return Vec::new();
+        };
+        let rows = match case.examples.is_empty() {
+            true => vec![BTreeMap::new()],
+            false => case.examples,
+        };
+        let written = tree.get("examples").map_or(&[][..], Tree::items);
+        let name = case.name;
+        let mut cases = Vec::new();
+        for (number, row) in rows.iter().enumerate() {
+            let filled = examples::filled(tree, row);
+            let Some(case) = self.part::<docs::Case>(&filled) else {
+                break;
+            };
+            let mut all_clients = clients.clone();
+            all_clients.extend(case.clients);
+            let mut allow = allow.to_vec();
+            allow.extend(self.allow(&filled));
+            let steps = filled.get("steps").map_or(&[][..], Tree::items);
+            let before = self.diagnostics.len();
+            let steps = steps.iter().filter_map(|tree| self.step(tree, folder));
+            let steps: Vec<Step> = steps.collect();
+            cases.push(Case {
+                name: match written.get(number) {
+                    Some(row) => examples::named(&name, &case.name, row),
+                    None => case.name,
+                },
+                span: tree.get("name").unwrap_or(tree).span,
+                clients: all_clients,
+                allow,
+                steps,
+            });
+            // What is wrong in one row is wrong in all of them.
+            if self.diagnostics.len() > before {
+                break;
+            }
+        }
+        cases
+    }
+
+    fn allow(&mut self, tree: &Tree) -> Vec<Expectation> {
+        let steps = tree.get("allow").map_or(&[][..], Tree::items);
+        let mut allowed = Vec::new();
+        for tree in steps {
+            match self.step(tree, Path::new("")).map(|step| step.kind) {
+                Some(Kind::Expectation(expectation)) => allowed.push(expectation),
+                Some(_) => {
+                    let problem = Diagnostic::at(tree.span, "only what is seen can be allowed");
+                    self.diagnostics
+                        .push(problem.hint("such as `- ann receives: { cmd: HEARTBEAT }`"));
+                }
+                None => {}
+            }
+        }
+        allowed
+    }
+
+    fn step(&mut self, tree: &Tree, folder: &Path) -> Option<Step> {
+        let kind = self.kind(tree, folder)?;
+        Some(Step {
+            span: tree.span,
+            text: sentence::shown(tree),
+            kind,
+        })
+    }
+
+    fn kind(&mut self, tree: &Tree, folder: &Path) -> Option<Kind> {
+        let none = Tree {
+            span: tree.span,
+            key: None,
+            node: Node::Leaf {
+                value: serde_yaml::Value::Null,
+                plain: true,
+            },
+        };
+        let (words, value, options): (&str, &Tree, Vec<(&str, &Tree)>) = match &tree.node {
+            Node::Leaf { .. } => (tree.text().unwrap_or_default(), &none, Vec::new()),
+            Node::Map(_) => {
+                let mut entries = tree.entries();
+                let (words, value) = entries.next()?;
+                (words, value, entries.collect())
+            }
+            Node::List(_) => ("", &none, Vec::new()),
+        };
+        if words == "in any order" {
+            let parts = value.items().iter();
+            let parts: Vec<_> = parts.filter_map(|tree| self.kind(tree, folder)).collect();
+            let parts = parts.into_iter().map(|kind| match kind {
+                Kind::Expectation(expectation) => Some(expectation),
+                _ => None,
+            });
+            let Some(parts) = parts.collect() else {
+                let problem = Diagnostic::at(value.span, "only what is seen can be in any order");
+                self.diagnostics
+                    .push(problem.hint("move what is done before it"));
+                return None;
+            };
+            return Some(Kind::AnyOrder(parts));
+        }
+        let sentence = Sentence {
+            words,
+            value: &value.value(),
+            options: &options,
+            folder,
+        };
+        match sentence.read() {
+            Ok(kind) => Some(kind),
+            Err(sentence::Wrong::Words(message, hint)) => {
+                let span = value.key.unwrap_or(tree.span);
+                self.diagnostics
+                    .push(Diagnostic::at(span, message).hint(hint));
+                None
+            }
+            Err(sentence::Wrong::Value(problems)) => {
+                self.report(value, problems);
+                None
+            }
+            Err(sentence::Wrong::Option(name, problems)) => {
+                let at = options.iter().find(|(known, _)| *known == name);
+                self.report(at.map_or(tree, |(_, tree)| tree), problems);
+                None
+            }
+        }
+    }
+
+    fn part<T: DeserializeOwned>(&mut self, tree: &Tree) -> Option<T> {
+        match deserialize(&tree.value()) {
+            Ok(part) => Some(part),
+            Err(problems) => {
+                self.report(tree, problems);
+                None
+            }
+        }
+    }
+
+    fn report(&mut self, tree: &Tree, problems: Problems) {
+        documents::report(tree, problems, self.diagnostics);
+    }
+}
+
+/// The configuration that stands beside a case file.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(name.replacen(".test.", ".", 1))
+}
+
+/// A value of YAML as one of JSON.
+pub(super) fn json(value: &serde_yaml::Value) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

@@ -1,0 +1,440 @@
+//! The sentences of steps.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use linkgate_filter::problem::{Path as Place_, Problems, deserialize};
+use linkgate_filter::units::HumanDuration;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::docs::{self, OneOrMany};
+use super::read::json as as_json;
+use super::{Action, Answer, Expectation, Kind, Place, Sent, With};
+use crate::config::tree::{Node, Tree};
+
+/// A step, taken apart.
+pub(super) struct Sentence<'a> {
+    /// What is said.
+    pub(super) words: &'a str,
+    /// What stands behind it.
+    pub(super) value: &'a serde_yaml::Value,
+    /// What stands beside it.
+    pub(super) options: &'a [(&'a str, &'a Tree)],
+    /// Where relative paths begin.
+    pub(super) folder: &'a Path,
+}
+
+/// What is wrong with a step.
+pub(super) enum Wrong {
+    /// Nobody says that; and what to say.
+    Words(String, String),
+    /// What stands behind the sentence.
+    Value(Problems),
+    /// What stands beside it, under this name.
+    Option(String, Problems),
+}
+
+impl From<Problems> for Wrong {
+    fn from(problems: Problems) -> Self {
+        Self::Value(problems)
+    }
+}
+
+/// Every sentence, for who writes one that is not known.
+pub(super) const SENTENCES: &[&str] = &[
+    "CLIENT connects",
+    "CLIENT reconnects",
+    "CLIENT sends",
+    "CLIENT sends text",
+    "CLIENT sends binary",
+    "CLIENT acknowledges",
+    "CLIENT disconnects",
+    "CLIENT closes",
+    "CLIENT stops reading",
+    "CLIENT reads again",
+    "CLIENT receives",
+    "CLIENT receives text",
+    "CLIENT receives binary",
+    "CLIENT is closed",
+    "CLIENT is refused",
+    "backend NAME receives",
+    "backend NAME receives batch",
+    "backend NAME receives reports",
+    "backend NAME receives presence",
+    "backend NAME goes away",
+    "backend NAME comes back",
+    "broker NAME receives",
+    "broker NAME fails",
+    "broker NAME recovers",
+    "broker NAME gets",
+    "store NAME fails",
+    "store NAME recovers",
+    "push",
+    "push KEY ends",
+    "push KEY fails",
+    "time passes",
+    "config changes to",
+    "config is refused",
+    "node stops",
+    "nothing happens",
+    "faults",
+    "metrics change",
+    "in any order",
+];
+
+impl Sentence<'_> {
+    pub(super) fn read(&self) -> Result<Kind, Wrong> {
+        let words: Vec<&str> = self.words.split_whitespace().collect();
+        let kind = match *words.as_slice() {
+            ["push"] => Kind::Action(Action::Push(self.value()?)),
+            ["push", key, "ends"] => {
+                self.check::<std::collections::BTreeMap<String, Value>>()?;
+                self.seen(Place::Ended(key.into()), json!({ "outcomes": self.json() }))?
+            }
+            ["push", key, "fails"] => {
+                self.check::<docs::SeenFault>()?;
+                self.seen(Place::Ended(key.into()), json!({ "fault": self.json() }))?
+            }
+            ["time", "passes"] => Kind::Action(Action::Pass(self.time()?)),
+            ["config", "changes", "to"] => Kind::Action(Action::Config(self.paths()?, true)),
+            ["config", "is", "refused"] => Kind::Action(Action::Config(self.paths()?, false)),
+            ["node", "stops"] => Kind::Action(Action::Stop(self.time()?)),
+            ["nothing", "happens"] => Kind::Nothing,
+            ["faults"] => Kind::Faults(self.value()?),
+            ["metrics", "change"] => Kind::Metrics(self.value()?),
+            ["backend", name, ref what @ ..] => self.backend(name, what)?,
+            ["broker", name, ref what @ ..] => self.broker(name, what)?,
+            ["store", name, "fails"] => Kind::Action(Action::Store(name.into(), self.value()?)),
+            ["store", name, "recovers"] => Kind::Action(Action::Store(name.into(), over())),
+            [name, ref what @ ..] => self.client(name, what)?,
+            [] => return Err(self.unknown()),
+        };
+        if let Kind::Action(_) | Kind::Nothing | Kind::Faults(_) | Kind::Metrics(_) = kind
+            && let Some((name, _)) = self.options.first()
+        {
+            return Err(self.stray(name));
+        }
+        Ok(kind)
+    }
+
+    fn client(&self, name: &str, what: &[&str]) -> Result<Kind, Wrong> {
+        let name = name.to_owned();
+        Ok(match what {
+            ["connects" | "reconnects"] => Kind::Action(Action::Connect(name, self.or_default()?)),
+            ["sends"] => {
+                let messages: OneOrMany<docs::Message> = self.value()?;
+                let sent = messages.all().into_iter().map(Sent::Message);
+                Kind::Action(Action::Send(name, sent.collect()))
+            }
+            ["sends", "text"] => Kind::Action(Action::Send(name, vec![Sent::Text(self.value()?)])),
+            ["sends", "binary"] => {
+                let body: docs::BodyForm = self.value()?;
+                let bytes = bytes(&docs::Body::Other(body)).map_err(|why| self.wrong(&why))?;
+                Kind::Action(Action::Send(name, vec![Sent::Binary(bytes)]))
+            }
+            ["acknowledges"] => {
+                let keys: OneOrMany<String> = self.value()?;
+                let sent = keys.all().into_iter().map(|key| {
+                    Sent::Message(docs::Message {
+                        cmd: Some("DOWNSTREAM_ACK".to_owned()),
+                        key: docs::Body::Text(key),
+                        body: docs::Body::default(),
+                        times: None,
+                    })
+                });
+                Kind::Action(Action::Send(name, sent.collect()))
+            }
+            ["disconnects"] => Kind::Action(Action::Disconnect(name)),
+            ["closes"] => Kind::Action(Action::Close(name, self.or(1000)?)),
+            ["stops", "reading"] => Kind::Action(Action::Read(name, false)),
+            ["reads", "again"] => Kind::Action(Action::Read(name, true)),
+            ["receives"] => {
+                self.check::<docs::SeenMessage>()?;
+                self.seen(Place::Message(name), self.json())?
+            }
+            ["receives", "text"] => {
+                self.check::<String>()?;
+                self.seen(Place::Frame(name), json!({ "text": self.json() }))?
+            }
+            ["receives", "binary"] => {
+                self.check::<docs::SeenBody>()?;
+                self.seen(Place::Frame(name), json!({ "binary": self.json() }))?
+            }
+            ["is", "closed"] => {
+                self.check::<docs::SeenClose>()?;
+                self.seen(Place::Closed(name), shorthand(self.json(), "code"))?
+            }
+            ["is", "refused"] => {
+                self.check::<docs::SeenRefusal>()?;
+                self.seen(Place::Refused(name), shorthand(self.json(), "status"))?
+            }
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    fn backend(&self, name: &str, what: &[&str]) -> Result<Kind, Wrong> {
+        let name = name.to_owned();
+        Ok(match what {
+            ["receives"] => {
+                self.check::<docs::SeenCall>()?;
+                self.seen(Place::Call(name), self.json())?
+            }
+            ["receives", "batch"] => {
+                self.check::<Vec<docs::SeenCall>>()?;
+                self.seen(Place::Batch(name), json!({ "items": self.json() }))?
+            }
+            ["receives", "reports"] => {
+                self.check::<Vec<docs::SeenReport>>()?;
+                self.seen(Place::Reports(name), json!({ "reports": self.json() }))?
+            }
+            ["receives", "presence"] => {
+                self.check::<Vec<docs::SeenPresence>>()?;
+                self.seen(Place::Presence(name), json!({ "events": self.json() }))?
+            }
+            ["goes", "away"] => Kind::Action(Action::Backend(name, false)),
+            ["comes", "back"] => Kind::Action(Action::Backend(name, true)),
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    fn broker(&self, name: &str, what: &[&str]) -> Result<Kind, Wrong> {
+        let name = name.to_owned();
+        Ok(match what {
+            ["receives"] => {
+                self.check::<docs::SeenRecord>()?;
+                self.seen(Place::Record(name), self.json())?
+            }
+            ["fails"] => Kind::Action(Action::Broker(name, self.value()?)),
+            ["recovers"] => Kind::Action(Action::Broker(name, over())),
+            ["gets"] => Kind::Action(Action::Write(name, self.value()?)),
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    /// Something is seen, and answered as the options say.
+    fn seen(&self, at: Place, what: Value) -> Result<Kind, Wrong> {
+        let is_asked = matches!(
+            at,
+            Place::Call(_) | Place::Batch(_) | Place::Reports(_) | Place::Presence(_)
+        );
+        let is_record = matches!(at, Place::Record(_));
+        let (mut answer, mut times) = (Answer::default(), 1);
+        for (name, tree) in self.options {
+            let value = tree.value();
+            let option = |problems| Wrong::Option((*name).to_owned(), problems);
+            match *name {
+                "answers" if is_asked => {
+                    let answers: OneOrMany<docs::Answer> = deserialize(&value).map_err(option)?;
+                    answer.with = With::Said(answers.all());
+                }
+                "fails" if is_asked || is_record => {
+                    answer.with = With::Fails(deserialize(&value).map_err(option)?);
+                }
+                "never answers" if is_asked => answer.with = With::Never,
+                "never confirms" if is_record => answer.with = With::Never,
+                "times" => times = deserialize(&value).map_err(option)?,
+                "after" if is_asked || is_record => {
+                    let after: HumanDuration = deserialize(&value).map_err(option)?;
+                    answer.after = *after;
+                }
+                name => return Err(self.stray(name)),
+            }
+        }
+        Ok(Kind::Expectation(Expectation {
+            at,
+            what,
+            answer,
+            times,
+        }))
+    }
+
+    fn value<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
+        Ok(deserialize(self.value)?)
+    }
+
+    fn or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Wrong> {
+        self.or(T::default())
+    }
+
+    fn or<T: DeserializeOwned>(&self, default: T) -> Result<T, Wrong> {
+        match self.value.is_null() {
+            true => Ok(default),
+            false => self.value(),
+        }
+    }
+
+    fn time(&self) -> Result<Duration, Wrong> {
+        self.value::<HumanDuration>().map(Into::into)
+    }
+
+    fn paths(&self) -> Result<Vec<std::path::PathBuf>, Wrong> {
+        let paths: OneOrMany<String> = self.value()?;
+        Ok(paths
+            .all()
+            .iter()
+            .map(|path| self.folder.join(path))
+            .collect())
+    }
+
+    fn check<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
+        self.value::<T>().map(drop)
+    }
+
+    fn json(&self) -> Value {
+        as_json(self.value)
+    }
+
+    fn wrong(&self, why: &str) -> Wrong {
+        let mut problems = Problems::new();
+        problems.at(Place_::root(), why);
+        Wrong::Value(problems)
+    }
+
+    fn stray(&self, option: &str) -> Wrong {
+        Wrong::Words(
+            format!("`{option}` says nothing beside `{}`", self.words),
+            "`answers`, `fails`, `after` and `never answers` stand beside `backend NAME receives`; `fails`, `after` and \
+             `never confirms` beside `broker NAME receives`; `times` beside whatever is seen"
+                .to_owned(),
+        )
+    }
+
+    fn unknown(&self) -> Wrong {
+        let said = self.words.split_whitespace().collect::<Vec<_>>();
+        // The names are anybody's: what counts is the verb.
+        let is_near = |sentence: &&&str| {
+            let verb = sentence
+                .split_whitespace()
+                .filter(|word| !word.chars().all(char::is_uppercase));
+            verb.clone().count() > 0 && verb.clone().any(|word| said.contains(&word))
+        };
+        let near: Vec<_> = SENTENCES
+            .iter()
+            .filter(is_near)
+            .map(|s| format!("`{s}`"))
+            .collect();
+        let hint = match near.is_empty() {
+            true => format!("the sentences are: {}", SENTENCES.join(", ")),
+            false => format!("known are {}", near.join(", ")),
+        };
+        Wrong::Words(format!("`{}` is no step", self.words), hint)
+    }
+}
+
+fn over() -> docs::Trouble {
+    docs::Trouble::Other(docs::TroubleForm {
+        over: true,
+        ..docs::TroubleForm::default()
+    })
+}
+
+/// A value that may stand for its main field.
+fn shorthand(value: Value, field: &str) -> Value {
+    match value {
+        Value::Object(_) => value,
+        other => json!({ field: other }),
+    }
+}
+
+/// The bytes that are written.
+pub(in crate::conformance) fn bytes(body: &docs::Body) -> Result<Vec<u8>, String> {
+    use docs::BodyForm::{Base64, Bytes, Hex, Json};
+    match body {
+        docs::Body::Text(text) => Ok(text.clone().into_bytes()),
+        docs::Body::Number(number) => Ok(number.to_string().into_bytes()),
+        docs::Body::Other(Hex(text)) => unhex(text).ok_or_else(|| "this is no hexadecimal".into()),
+        docs::Body::Other(Base64(text)) => base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .map_err(|error| format!("this is no base64: {error}")),
+        docs::Body::Other(Json(value)) => Ok(value.to_string().into_bytes()),
+        docs::Body::Other(Bytes(count)) => Ok(vec![b'x'; *count]),
+    }
+}
+
+/// Bytes from hexadecimal digits.
+pub(in crate::conformance) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks(2);
+    pairs
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A step in one line, as it is shown.
+pub(super) fn shown(tree: &Tree) -> String {
+    match &tree.node {
+        Node::Leaf { value, .. } => flow(&as_json(value), true),
+        Node::Map(_) => {
+            let parts = tree.entries().map(|(key, value)| {
+                let value = flow(&as_json(&value.value()), false);
+                match value.as_str() {
+                    "null" => key.to_owned(),
+                    _ => format!("{key}: {value}"),
+                }
+            });
+            parts.collect::<Vec<_>>().join("  ")
+        }
+        Node::List(_) => String::new(),
+    }
+}
+
+/// A value in one line, as YAML has it.
+pub(in crate::conformance) fn flow(value: &Value, bare: bool) -> String {
+    match value {
+        Value::String(text) if bare || is_plain(text) => text.clone(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| flow(item, false));
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| rank(key));
+            let fields = fields
+                .into_iter()
+                .map(|(key, value)| format!("{}: {}", key_of(key), flow(value, false)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Where a field stands among others: what names a thing comes before what it says.
+fn rank(key: &str) -> usize {
+    let first = [
+        "cmd", "kind", "status", "topic", "code", "key", "to", "body",
+    ];
+    first
+        .iter()
+        .position(|known| *known == key)
+        .unwrap_or(first.len())
+}
+
+fn key_of(key: &str) -> String {
+    match is_plain(key) {
+        true => key.to_owned(),
+        false => Value::from(key).to_string(),
+    }
+}
+
+/// Whether a text needs no quotes in YAML.
+fn is_plain(text: &str) -> bool {
+    let starts = text.chars().next().is_some_and(|c| {
+        let is_number = text.parse::<f64>().is_ok() || text.contains('_') || text.starts_with('0');
+        c.is_ascii_alphabetic() || c.is_ascii_digit() && !is_number
+    });
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./ ".contains(c);
+    let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    starts && text.chars().all(plain) && !text.ends_with(' ') && !is_word
+}

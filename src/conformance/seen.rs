@@ -1,0 +1,336 @@
+//! What was seen, laid beside what a case says of it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use linkgate_proto::v1;
+use serde_json::{Map, Value, json};
+
+use super::language::Place;
+use super::language::unhex;
+
+/// Bytes as a value: a text where they are one, or else in hexadecimal digits.
+pub fn bytes_value(bytes: &[u8]) -> Value {
+    const LONG: usize = 64;
+    if bytes.len() >= LONG && bytes.iter().all(|byte| *byte == b'x') {
+        return json!({ "bytes": bytes.len() });
+    }
+    let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && c != '\n');
+    match std::str::from_utf8(bytes).ok().filter(is_text) {
+        Some(text) => text.into(),
+        None => {
+            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+            json!({ "hex": digits.collect::<String>() })
+        }
+    }
+}
+
+/// The bytes of such a value.
+fn value_bytes(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Object(form) => match form.get("bytes") {
+            Some(count) => Some(vec![b'x'; usize::try_from(count.as_u64()?).ok()?]),
+            None => unhex(form.get("hex")?.as_str()?),
+        },
+        _ => None,
+    }
+}
+
+/// A message as a value.
+pub fn message_value(message: &v1::Message) -> Value {
+    let mut value = json!({
+        "cmd": message.cmd().as_str_name(),
+        "key": message.key,
+        "body": bytes_value(&message.body),
+    });
+    if let Some(fault) = &message.fault {
+        value["fault"] = fault_value(fault);
+    }
+    value
+}
+
+/// A fault as a value.
+pub fn fault_value(fault: &v1::Fault) -> Value {
+    json!({
+        "code": fault.code,
+        "source": fault.source().as_str_name(),
+        "retryable": fault.retryable,
+        "retry_after_ms": fault.retry_after_ms,
+        "effect": fault.effect().as_str_name(),
+        "detail": fault.detail,
+    })
+}
+
+/// Fields that have to be stated, and are empty where they are not.
+fn strict(at: &Place) -> &'static [&'static str] {
+    match at {
+        Place::Message(_) => &["cmd", "key", "body", "fault"],
+        Place::Frame(_) => &["text", "binary"],
+        Place::Closed(_) => &["code"],
+        Place::Refused(_) => &["status"],
+        Place::Call(_) => &["key", "body"],
+        Place::Batch(_) | Place::Reports(_) | Place::Presence(_) => &[],
+        Place::Record(_) => &["topic", "key", "body"],
+        Place::Ended(_) => &["outcomes", "fault"],
+    }
+}
+
+/// Those of the parts of what was seen at once.
+fn strict_parts(at: &Place) -> Option<(&'static str, &'static [&'static str])> {
+    match at {
+        Place::Batch(_) => Some(("items", &["key", "body"])),
+        Place::Reports(_) => Some(("reports", &["key", "receiver_id", "status"])),
+        Place::Presence(_) => Some(("events", &["kind", "user_id"])),
+        _ => None,
+    }
+}
+
+/// How what was seen differs from what is stated; `None` if it does not.
+pub fn difference(at: &Place, stated: &Value, seen: &Value) -> Option<String> {
+    if let Some((list, fields)) = strict_parts(at) {
+        let empty = Vec::new();
+        let all = |value: &Value| value[list].as_array().unwrap_or(&empty).clone();
+        let (stated, seen) = (all(stated), all(seen));
+        if stated.len() != seen.len() {
+            return Some(format!(
+                "there are {} of them, not {}",
+                seen.len(),
+                stated.len()
+            ));
+        }
+        let mut pairs = stated.iter().zip(&seen).enumerate();
+        return pairs.find_map(|(i, (stated, seen))| {
+            let what = fields_differ(fields, stated, seen)?;
+            Some(format!("number {}: {what}", i + 1))
+        });
+    }
+    fields_differ(strict(at), stated, seen)
+}
+
+fn fields_differ(fields: &[&str], stated: &Value, seen: &Value) -> Option<String> {
+    let (Some(stated), Some(seen)) = (stated.as_object(), seen.as_object()) else {
+        return differs("it", stated, seen);
+    };
+    let unstated = fields.iter().filter(|field| !stated.contains_key(**field));
+    for field in unstated {
+        if let Some(value) = seen.get(*field)
+            && !is_empty(value)
+        {
+            return Some(format!("`{field}` is not stated: it is {}", shown(value)));
+        }
+    }
+    stated.iter().find_map(|(field, stated)| {
+        let seen = seen.get(field).unwrap_or(&Value::Null);
+        differs(field, stated, seen)
+    })
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// How the value of a field differs.
+fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
+    let is = || {
+        Some(format!(
+            "`{field}` is {}, not {}",
+            shown(seen),
+            shown(stated)
+        ))
+    };
+    match (field, stated) {
+        // A fault, an outcome, by its main part alone.
+        (_, Value::String(code)) if is_fault(field, seen) => (seen["code"].as_str() != Some(code))
+            .then(|| {
+                format!(
+                    "`{field}` is {}, not {code}",
+                    seen["code"].as_str().unwrap_or("none")
+                )
+            }),
+        ("outcomes", Value::Object(stated)) => outcomes_differ(stated, seen),
+        (_, Value::Object(form)) if form.len() == 1 && is_form(form) => {
+            form_differs(form, seen).map(|why| format!("`{field}` {why}"))
+        }
+        (_, Value::Object(stated)) => {
+            let mut fields = stated.iter();
+            fields.find_map(|(name, stated)| {
+                let seen = seen.get(name).unwrap_or(&Value::Null);
+                differs(&format!("{field}.{name}"), stated, seen)
+            })
+        }
+        (_, Value::Array(items)) => {
+            let seen = seen.as_array()?;
+            if items.len() != seen.len() {
+                return is();
+            }
+            let mut pairs = items.iter().zip(seen).enumerate();
+            pairs.find_map(|(i, (stated, seen))| differs(&format!("{field}[{i}]"), stated, seen))
+        }
+        // Numbers may be written as texts by JSON's mapping, and keys as numbers by people.
+        (_, stated) if scalar(stated) == scalar(seen) => None,
+        (_, stated) if is_empty(stated) && is_empty(seen) => None,
+        _ => is(),
+    }
+}
+
+/// Whether a field holds a fault, which may be stated by its code alone; the reason of a close is a text.
+fn is_fault(field: &str, seen: &Value) -> bool {
+    field == "fault" || (field == "reason" || field.ends_with(".reason")) && !seen.is_string()
+}
+
+fn outcomes_differ(stated: &Map<String, Value>, seen: &Value) -> Option<String> {
+    let empty = Map::new();
+    let seen = seen.as_object().unwrap_or(&empty);
+    if let Some(user) = seen.keys().find(|user| !stated.contains_key(*user)) {
+        return Some(format!("the outcome of `{user}` is not stated"));
+    }
+    stated.iter().find_map(|(user, stated)| {
+        let seen = seen.get(user).unwrap_or(&Value::Null);
+        match stated {
+            Value::String(status) => {
+                let was = seen["status"].as_str().unwrap_or("none");
+                let code = seen["reason"]["code"].as_str();
+                let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+                (was != status).then(|| format!("`{user}` is {was}{code}, not {status}"))
+            }
+            stated => differs(user, stated, seen),
+        }
+    })
+}
+
+fn is_form(form: &Map<String, Value>) -> bool {
+    let forms = ["hex", "base64", "json", "contains", "bytes", "any"];
+    form.keys().all(|name| forms.contains(&name.as_str()))
+}
+
+fn form_differs(form: &Map<String, Value>, seen: &Value) -> Option<String> {
+    let (name, stated) = form.iter().next()?;
+    if name == "any" {
+        return None;
+    }
+    let bytes = value_bytes(seen);
+    let parsed = || {
+        bytes
+            .as_deref()
+            .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+    };
+    let wanted = match name.as_str() {
+        "hex" => stated.as_str().and_then(unhex),
+        "base64" => stated.as_str().and_then(|text| STANDARD.decode(text).ok()),
+        "bytes" => stated
+            .as_u64()
+            .map(|n| vec![b'x'; usize::try_from(n).unwrap_or(0)]),
+        "json" => {
+            return match parsed() {
+                Some(value) if value == *stated => None,
+                Some(value) => Some(format!("is {value}, not {stated}")),
+                None => Some(format!("is no JSON: {}", shown(seen))),
+            };
+        }
+        _ => {
+            return match parsed() {
+                Some(value) => differs("it", stated, &value),
+                None => Some(format!("is no JSON: {}", shown(seen))),
+            };
+        }
+    };
+    (wanted != bytes).then(|| {
+        format!(
+            "is {}, not {}",
+            shown(seen),
+            shown(&Value::Object(form.clone()))
+        )
+    })
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
+}
+
+/// A value in one line, not longer than a line.
+pub fn shown(value: &Value) -> String {
+    shortened(&super::language::flow(value, false), 120)
+}
+
+/// A text that is not longer than so many characters.
+pub fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(stated: &Value, seen: &Value) -> Option<String> {
+        difference(&Place::Message("ann".into()), stated, seen)
+    }
+
+    #[test]
+    fn what_is_not_stated_has_to_be_empty() {
+        let seen = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "hi" });
+        let stated = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1" });
+        assert_eq!(
+            message(&stated, &seen).unwrap(),
+            "`body` is not stated: it is hi"
+        );
+        let empty = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "" });
+        assert_eq!(message(&stated, &empty), None);
+        let more = json!({ "cmd": "UPSTREAM_ACK", "key": "m-1", "body": "hi", "fault": "a.b" });
+        assert_eq!(message(&more, &seen).unwrap(), "`fault` is none, not a.b");
+    }
+
+    #[test]
+    fn a_fault_is_compared_as_far_as_it_is_stated() {
+        let fault = json!({ "code": "a.b", "retryable": true, "retry_after_ms": 250 });
+        let seen = json!({ "cmd": "UPSTREAM_NACK", "fault": fault });
+        let stated = |fault| json!({ "cmd": "UPSTREAM_NACK", "fault": fault });
+        assert_eq!(message(&stated(json!("a.b")), &seen), None);
+        let some = json!({ "code": "a.b", "retry_after_ms": 250 });
+        assert_eq!(message(&stated(some), &seen), None);
+        let other = json!({ "code": "a.b", "retryable": false });
+        assert_eq!(
+            message(&stated(other), &seen).unwrap(),
+            "`fault.retryable` is true, not false"
+        );
+    }
+
+    #[test]
+    fn bytes_are_compared_in_any_form() {
+        let seen = |bytes: &[u8]| json!({ "cmd": "X", "body": bytes_value(bytes) });
+        let stated = |body| json!({ "cmd": "X", "body": body });
+        assert_eq!(
+            message(&stated(json!({ "hex": "68 69" })), &seen(b"hi")),
+            None
+        );
+        assert_eq!(
+            message(&stated(json!({ "base64": "/w==" })), &seen(b"\xff")),
+            None
+        );
+        assert!(message(&stated(json!("hi")), &seen(b"\xff")).is_some());
+        let json_ = json!({ "json": { "a": [1, 2] } });
+        assert_eq!(message(&stated(json_), &seen(b"{ \"a\": [1,2] }")), None);
+        let part = json!({ "contains": { "a": { "b": 1 } } });
+        assert_eq!(
+            message(&stated(part.clone()), &seen(br#"{"a":{"b":1,"c":2}}"#)),
+            None
+        );
+        assert_eq!(
+            message(&stated(part), &seen(br#"{"a":{"b":2}}"#)).unwrap(),
+            "`body` `it.a.b` is 2, not 1"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! All cases below some paths, run side by side.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use linkgate_filter::Registry;
+use parking_lot::Mutex;
+
+use super::driver::{self, Run};
+use super::language::{self, CaseFile};
+use crate::config::Invalid;
+
+/// A case that has run.
+pub struct Ran {
+    /// Its file, by its number among those that were read.
+    pub file: usize,
+    /// Its number in the file.
+    pub case: usize,
+    /// What came of it.
+    pub run: Run,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The case files at `paths`: files, or directories that are looked through with all below them.
+///
+/// # Errors
+/// A path that cannot be read, or below which there is none.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let before = found.len();
+        let wrong = |why: std::io::Error| format!("{}: {why}", path.display());
+        if path.is_dir() {
+            look_through(path, &mut found).map_err(wrong)?;
+            if found.len() == before {
+                return Err(format!(
+                    "{}: there are no cases below it; they are in files named `*.test.yaml`",
+                    path.display()
+                ));
+            }
+        } else {
+            std::fs::metadata(path).map_err(wrong)?;
+            found.insert(cases_of(path)?);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The case file that a path means: itself, or the one beside a configuration.
+fn cases_of(path: &Path) -> Result<PathBuf, String> {
+    if is_case_file(path) {
+        return Ok(path.to_owned());
+    }
+    let beside = path.with_extension("test.yaml");
+    match beside.is_file() {
+        true => Ok(beside),
+        false => Err(format!(
+            "{}: this is no case file, and there is no {} beside it",
+            path.display(),
+            beside.display()
+        )),
+    }
+}
+
+fn is_case_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".test.yaml") || name.ends_with(".test.yml")
+}
+
+fn look_through(directory: &Path, found: &mut BTreeSet<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_hidden = name.starts_with('.') || name == "target" || name == "node_modules";
+        if path.is_symlink() && path.is_dir() || is_hidden {
+            continue;
+        }
+        if path.is_dir() {
+            look_through(&path, found)?;
+        } else if is_case_file(&path) {
+            found.insert(path);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the files; those with problems, and those without.
+pub fn read(files: &[PathBuf]) -> (Vec<CaseFile>, Vec<Box<Invalid>>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for file in files {
+        match language::read(file) {
+            Ok(file) => good.push(file),
+            Err(invalid) => bad.push(invalid),
+        }
+    }
+    (good, bad)
+}
+
+/// Runs the cases whose names have `only` in them, on as many threads as there are processors.
+pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<Ran> {
+    let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+    let all: Vec<(usize, usize)> = files
+        .iter()
+        .enumerate()
+        .flat_map(|(file, cases)| {
+            let cases = cases.cases.iter().enumerate();
+            let cases = cases.filter(|(_, case)| is_wanted(&case.name));
+            cases.map(move |(case, _)| (file, case)).collect::<Vec<_>>()
+        })
+        .collect();
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a case takes is told in real time"
+    )]
+    let now = Instant::now;
+    let work = || {
+        while let Some(&(file, case)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let started = now();
+            let run = driver::run(&files[file], &files[file].cases[case], registry);
+            done.lock().push(Ran {
+                file,
+                case,
+                run,
+                took: started.elapsed(),
+            });
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 1..workers.min(all.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut done = done.into_inner();
+    done.sort_by_key(|ran| (ran.file, ran.case));
+    done
+}

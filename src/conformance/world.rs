@@ -1,0 +1,135 @@
+//! The world of a case: everything that a node touches, scripted, within one thread and without a port.
+
+pub mod backend;
+pub mod client;
+pub mod edges;
+pub mod log;
+pub mod seal;
+pub mod time;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use linkgate_filter::watch::{Sight, Watch, Word};
+use linkgate_filter::{Clock, Direction, LinkInfo, Outcome};
+use tonic::transport::Channel;
+
+use self::backend::ScriptedBackends;
+use self::client::Client;
+use self::edges::ScriptedEdges;
+use self::log::{Log, Said};
+use self::time::{Quiet, VirtualClock};
+use crate::conformance::language::Expectation;
+use crate::network::{MemoryNetwork, Network};
+
+/// The world of a case.
+pub struct World {
+    /// What happens.
+    pub log: Log,
+    /// Tells when nothing is left to be done.
+    pub quiet: Quiet,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Backends.
+    pub backends: ScriptedBackends,
+    /// Stores and brokers.
+    pub edges: ScriptedEdges,
+    /// The way to the node's addresses.
+    pub memory: MemoryNetwork,
+    /// The clients that are connected.
+    pub clients: BTreeMap<String, Client>,
+    /// The connections of those who push by calls.
+    pub callers: BTreeMap<SocketAddr, Channel>,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub fn new(quiet: Quiet, allow: &[Expectation]) -> Self {
+        let log = Log::begin(allow);
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
+        let backends = ScriptedBackends::new(&log);
+        Self {
+            edges: ScriptedEdges::new(&clock, &log, Arc::new(backends.clone())),
+            log,
+            quiet,
+            clock,
+            backends,
+            memory: MemoryNetwork::default(),
+            clients: BTreeMap::new(),
+            callers: BTreeMap::new(),
+        }
+    }
+
+    /// The network that the node binds its addresses on.
+    pub fn network(&self) -> Network {
+        Network::Memory(self.memory.clone())
+    }
+
+    /// What watches the filters.
+    pub fn watch(&self) -> Arc<dyn Watch> {
+        Arc::new(Watching(self.log.clone()))
+    }
+}
+
+/// Writes down what filters say.
+struct Watching(Log);
+
+impl Watch for Watching {
+    fn saw(&self, link: &Arc<LinkInfo>, id: &Arc<str>, sight: Sight<'_>) {
+        let (text, fault) = match sight {
+            Sight::Verdict {
+                direction,
+                command,
+                key,
+                parts,
+                verdict,
+            } => {
+                let way = match direction {
+                    Direction::Upstream => "->",
+                    Direction::Downstream => "<-",
+                };
+                let mut text = format!("{way} ");
+                match command {
+                    Some(command) => {
+                        let number = i32::from(command as u8);
+                        let name = linkgate_proto::v1::Command::try_from(number);
+                        text += name.map_or("?", |name| name.as_str_name());
+                    }
+                    None => text += "frame",
+                }
+                // Writing to a text cannot fail.
+                let _ = match parts {
+                    0 if key.is_empty() => Ok(()),
+                    0 => write!(text, " {key}"),
+                    parts => write!(text, " of {parts}"),
+                };
+                match verdict {
+                    Word::Next => (text + ": next", None),
+                    Word::Done => (text + ": done", None),
+                    Word::Waits => (text + ": waits", None),
+                    Word::Refused(fault) => {
+                        let _ = write!(text, ": refused, {}", fault.code);
+                        (text, Some(fault.code.clone()))
+                    }
+                }
+            }
+            Sight::Settled(Outcome::Accepted(_)) => ("settled: accepted".to_owned(), None),
+            Sight::Settled(Outcome::Failed(fault)) => {
+                (format!("settled: failed, {}", fault.code), None)
+            }
+            Sight::Settled(Outcome::Unknown(fault)) => {
+                (format!("settled: unknown, {}", fault.code), None)
+            }
+        };
+        let identity = &link.identity;
+        self.0.say(Said {
+            biz_id: Arc::clone(&identity.biz_id),
+            user_id: Arc::clone(&identity.user_id),
+            filter: Arc::clone(id),
+            text,
+            fault: fault.map(|code| code.to_string()),
+        });
+    }
+}

@@ -1,0 +1,34 @@
+//! What a node touches of the world around it. `linkgate test` puts another world in its place.
+
+use std::sync::Arc;
+
+use linkgate_filter::{Clock, Seeds};
+
+use crate::clock::SystemClock;
+use crate::edges::{AsConfigured, Opener};
+use crate::network::Network;
+
+/// What a node touches of the world around it.
+pub struct Outside {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub seeds: Seeds,
+    /// Where addresses are bound.
+    pub network: Network,
+    /// Opens stores, brokers, and the way to backends.
+    pub edges: Arc<dyn Opener>,
+}
+
+impl Outside {
+    /// The world as it is.
+    pub fn real() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self {
+            edges: Arc::new(AsConfigured::new(&clock)),
+            clock,
+            seeds: Seeds::from_system(),
+            network: Network::System,
+        }
+    }
+}
