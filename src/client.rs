@@ -10,7 +10,7 @@ mod push;
 mod session;
 
 pub(crate) use connect::dial;
-pub use connect::{ConnectError, Ended, Limits, Socket, Target};
+pub use connect::{ConnectError, Ended, Limits, Socket, Target, Tokens};
 pub use frame::{BadFrame, decode, encode, subprotocol};
 pub use push::{NotPushed, Pusher, PusherError};
 pub use session::{Event, Options, Session};

@@ -1,17 +1,21 @@
-//! Cases for configurations, behind `linkgate test`: what a pipeline does, shown offline and in virtual time.
+//! What judges by running, behind `linkgate test`: cases of configurations, offline and in virtual time, and clients, against
+//! a gateway on loopback that plays tricks.
 //!
 //! ```text
 //! language   what a *.test.yaml may say
 //! world      clients, backends, brokers, stores, network and time, scripted
 //! driver     carries out a case on a node of its own
 //! seen       what was seen, laid beside what is stated
+//! client     judges any client of the protocol by a checklist
 //! report     verdicts, and the forms in which they are told
 //! ```
 //!
-//! The node is the production node, with the production runner and filters: only what it touches outside is another.
+//! The node of a case is the production node, with the production runner and filters: only what it touches outside is
+//! another.
 
 pub mod against;
 pub mod bless;
+pub mod client;
 pub mod coverage;
 pub mod driver;
 pub mod language;

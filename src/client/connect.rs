@@ -8,10 +8,10 @@ mod target;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use linkgate_filter::Form;
+use linkgate_filter::{CloseCode, Form};
 use linkgate_proto::v1::Message;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
@@ -19,7 +19,7 @@ pub(crate) use self::dial::dial;
 pub use self::ended::Ended;
 pub use self::refused::ConnectError;
 use self::refused::refusal;
-pub use self::target::Target;
+pub use self::target::{Target, Tokens};
 use super::frame::{self, BadFrame};
 
 /// What a connection may cost.
@@ -136,7 +136,11 @@ impl Socket {
     /// Says goodbye and waits, at most a second, until the gateway has said so too.
     pub async fn close(mut self) {
         let goodbye = async {
-            if self.ws.close(None).await.is_ok() {
+            let frame = CloseFrame {
+                code: CloseCode::NORMAL.code().into(),
+                reason: CloseCode::NORMAL.name().into(),
+            };
+            if self.ws.close(Some(frame)).await.is_ok() {
                 while let Some(Ok(_)) = self.ws.next().await {}
             }
         };

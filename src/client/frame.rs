@@ -1,9 +1,11 @@
 //! Messages as frames and back, in both forms of the protocol.
 
 use linkgate_filter::Form;
-use linkgate_proto::v1::Message;
+use linkgate_proto::v1::{Command, Message, fault};
 use linkgate_proto::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTO};
 use prost::Message as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_tungstenite::tungstenite;
 
 /// A frame that is no message of the protocol.
@@ -43,8 +45,27 @@ pub fn encode(form: Form, message: &Message) -> tungstenite::Message {
 pub fn decode(frame: tungstenite::Message) -> Result<Message, BadFrame> {
     match frame {
         tungstenite::Message::Binary(data) => Ok(Message::decode(data)?),
-        tungstenite::Message::Text(text) => Ok(linkgate_proto::from_json(text.as_bytes())?),
+        tungstenite::Message::Text(text) => linkgate_proto::from_json(text.as_bytes())
+            .or_else(|error| of_a_later_version(text.as_bytes()).ok_or(error))
+            .map_err(BadFrame::Json),
         _ => Err(BadFrame::Kind),
+    }
+}
+
+/// A JSON message that says something by names that only later versions know: the rest of it, as protobuf would have it.
+fn of_a_later_version(text: &[u8]) -> Option<Message> {
+    let mut message: Value = serde_json::from_slice(text).ok()?;
+    forget_unknown::<Command>(message.get_mut("cmd"));
+    if let Some(fault) = message.get_mut("fault") {
+        forget_unknown::<fault::Source>(fault.get_mut("source"));
+        forget_unknown::<fault::Effect>(fault.get_mut("effect"));
+    }
+    linkgate_proto::from_json(message.to_string().as_bytes()).ok()
+}
+
+fn forget_unknown<E: DeserializeOwned>(value: Option<&mut Value>) {
+    if let Some(value) = value.filter(|value| E::deserialize(&**value).is_err()) {
+        *value = Value::Null;
     }
 }
 
@@ -73,6 +94,16 @@ mod tests {
             assert_eq!(frame.is_binary(), form == Form::Protobuf);
             assert_eq!(decode(frame).unwrap(), message);
         }
+    }
+
+    #[test]
+    fn names_of_later_versions_are_skipped_and_the_rest_is_read() {
+        let text = r#"{"cmd":"UPSTREAM_NACK","key":"m-1","fault":{"source":"NETWORK","retryable":true,"effect":9}}"#;
+        let message = decode(tungstenite::Message::Text(text.into())).unwrap();
+        assert_eq!(message.cmd(), Command::UpstreamNack);
+        assert!(message.fault.is_some_and(|fault| fault.retryable));
+        let later = decode(tungstenite::Message::Text(r#"{"cmd":"TELEPORT"}"#.into()));
+        assert_eq!(later.unwrap().cmd(), Command::Unspecified);
     }
 
     #[test]

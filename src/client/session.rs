@@ -19,6 +19,9 @@ use super::connect::{Limits, Target};
 pub struct Options {
     /// Between heartbeats. A connection on which nothing has been heard for two of them is given up.
     pub heartbeat: Duration,
+    /// How long an answer is waited for before a message is sent again; twice as long each time, up to a minute, give or
+    /// take a quarter by chance.
+    pub answer_timeout: Duration,
     /// Connect again when the connection ends and the gateway does not forbid it.
     pub reconnect: bool,
     /// The first wait before connecting again; it doubles each time, up to a minute, with full jitter.
@@ -35,10 +38,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(20),
+            answer_timeout: Duration::from_secs(10),
             reconnect: true,
             backoff: Duration::from_millis(200),
             retries: 3,
-            max_unanswered: 1000,
+            max_unanswered: 256,
             limits: Limits::default(),
         }
     }

@@ -10,6 +10,7 @@
 mod common;
 
 mod batches;
+mod client_kit;
 mod compression;
 mod encrypted;
 mod files;

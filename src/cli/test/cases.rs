@@ -54,7 +54,6 @@ pub(super) struct Options {
     #[arg(
         long,
         value_name = "TOKEN",
-        requires = "against",
         env = "LINKGATE_TEST_TOKEN",
         hide_env_values = true
     )]

@@ -28,6 +28,11 @@ impl fmt::Display for Ended {
 }
 
 impl Ended {
+    /// Whether another token would have been accepted.
+    pub fn wants_token(&self) -> bool {
+        self.code == CloseCode::TOKEN_EXPIRED
+    }
+
     pub(in crate::client) fn broken(reason: impl fmt::Display) -> Self {
         Self {
             code: CloseCode::new(1006),

@@ -82,6 +82,11 @@ impl ConnectError {
         }
     }
 
+    /// Whether another token might have been accepted.
+    pub fn wants_token(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED)
+    }
+
     /// How long the gateway asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, Request, Uri};
 use linkgate_filter::Form;
@@ -11,6 +12,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::refused::ConnectError;
 use crate::client::frame;
+
+/// Gives a fresh token, or none.
+pub type Tokens = Arc<dyn Fn() -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// Where to connect, and as whom.
 #[derive(Clone, Default)]
@@ -25,6 +29,8 @@ pub struct Target {
     pub device_id: Option<String>,
     /// Sent as `Authorization: Bearer`.
     pub token: Option<String>,
+    /// Asked by a session for another token when this one is not accepted any more.
+    pub tokens: Option<Tokens>,
     /// The form to ask for.
     pub form: Form,
     /// Ask for no form: the handshake names no subprotocol.

@@ -15,7 +15,7 @@ use crate::client::connect::{Ended, Socket, Target};
 
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// A connection that lived so long was a good one: the next wait is the first again.
-const GOOD: Duration = Duration::from_secs(5);
+const GOOD: Duration = Duration::from_secs(60);
 /// Keys of pushes that are remembered, to tell one sent again from a new one.
 const REMEMBERED_PUSHES: usize = 1000;
 /// Addresses taken from a REDIRECT.
@@ -65,6 +65,8 @@ impl Run {
 
     pub(super) async fn run(mut self) {
         let mut failures = 0;
+        // A fresh token that is refused at once is not followed by another.
+        let mut fresh = false;
         loop {
             self.target.url.clone_from(&self.urls[0]);
             let (target, limits) = (self.target.clone(), self.options.limits);
@@ -72,22 +74,34 @@ impl Run {
             let Some(connected) = self.meanwhile(connecting).await else {
                 return;
             };
-            let (why, again, at_least) = match connected {
+            let (why, again, at_least, wants_token) = match connected {
                 Ok(socket) => {
                     let since = Instant::now();
+                    fresh = false;
                     let left = Box::pin(self.serve(socket)).await;
                     failures = if since.elapsed() >= GOOD { 0 } else { failures };
                     match left {
                         Left::Closed => return,
                         Left::Redirected => continue,
-                        Left::Ended(ended) => (ended.to_string(), ended.code.reconnect(), None),
+                        Left::Ended(ended) => {
+                            let again = ended.code.reconnect();
+                            (ended.to_string(), again, None, ended.wants_token())
+                        }
                     }
                 }
                 Err(error) => {
                     self.urls.rotate_left(1);
-                    (error.to_string(), error.reconnect(), error.retry_after())
+                    let wants_token = error.wants_token() && !fresh;
+                    (
+                        error.to_string(),
+                        error.reconnect(),
+                        error.retry_after(),
+                        wants_token,
+                    )
                 }
             };
+            fresh = wants_token && self.options.reconnect && self.take_token().await;
+            let again = again || fresh;
             let again_in = (again && self.options.reconnect).then(|| self.wait(failures, at_least));
             failures += 1;
             self.emit(Event::Disconnected { why, again_in }).await;
@@ -96,6 +110,17 @@ impl Run {
                 return;
             }
         }
+    }
+
+    /// Whether there is another token to connect with.
+    async fn take_token(&mut self) -> bool {
+        let Some(tokens) = self.target.tokens.clone() else {
+            return false;
+        };
+        let token = self.meanwhile(tokens()).await.flatten();
+        let another = token.is_some() && token != self.target.token;
+        self.target.token = token.or(self.target.token.take());
+        another
     }
 
     /// Before the next attempt: the backoff with full jitter, but not before the gateway wants us.
@@ -153,7 +178,8 @@ impl Run {
                 },
                 entry = self.inbox.recv(), if self.has_room() => match entry {
                     Some(mut entry) => {
-                        let sent = send(&mut socket, &self.events, &mut entry).await;
+                        let patience = self.options.answer_timeout;
+                        let sent = send(&mut socket, &self.events, patience, &mut entry).await;
                         self.unanswered.push(entry);
                         sent
                     }
@@ -192,15 +218,18 @@ impl Run {
             .count();
         let url = self.target.url.clone();
         self.emit(Event::Connected { url, resent }).await;
+        let patience = self.options.answer_timeout;
         for entry in self.unanswered.waiting() {
-            send(socket, &self.events, entry).await?;
+            entry.sent = 0;
+            send(socket, &self.events, patience, entry).await?;
         }
         Ok(())
     }
 
     async fn send_due(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        let patience = self.options.answer_timeout;
         for entry in self.unanswered.take_due(Instant::now()) {
-            send(socket, &self.events, entry).await?;
+            send(socket, &self.events, patience, entry).await?;
         }
         Ok(())
     }
@@ -266,17 +295,21 @@ impl Run {
                 .backoff
                 .saturating_mul(1 << entry.refused.min(16))
                 .min(MAX_BACKOFF);
+            let own = doubled.mul_f64(fastrand::f64());
             let asked = Duration::from_millis(fault.retry_after_ms.into());
-            asked
-                + if asked.is_zero() {
-                    doubled
-                } else {
-                    self.options.backoff
-                }
-                .mul_f64(fastrand::f64())
+            let chance = self.options.backoff.mul_f64(fastrand::f64());
+            if asked.is_zero() {
+                own
+            } else {
+                own.max(asked + chance)
+            }
         });
         match again_in {
-            Some(wait) => entry.due = Some(Instant::now() + wait),
+            Some(wait) => {
+                entry.due = Some(Instant::now() + wait);
+                entry.held = true;
+                entry.sent = 0;
+            }
             None => drop(self.unanswered.remove(&key)),
         }
         self.emit(Event::Refused {
@@ -326,6 +359,7 @@ impl Run {
 async fn send(
     socket: &mut Socket,
     events: &mpsc::Sender<Event>,
+    patience: Duration,
     entry: &mut Entry,
 ) -> Result<(), Ended> {
     let again = entry.first.is_some();
@@ -334,6 +368,11 @@ async fn send(
         body: entry.body.clone(),
         ..message(Command::UpstreamMessage, &entry.key)
     };
+    let wait = patience.saturating_mul(1 << entry.sent.min(16));
+    let wait = wait.min(MAX_BACKOFF).mul_f64(0.75 + fastrand::f64() / 2.0);
+    entry.due = Some(Instant::now() + wait);
+    entry.sent += 1;
+    entry.held = false;
     socket.send(&message).await?;
     let key = entry.key.clone();
     events.send(Event::Sent { key, again }).await.ok();

@@ -12,10 +12,14 @@ pub(super) struct Entry {
     pub(super) body: Bytes,
     /// When it was sent first.
     pub(super) first: Option<Instant>,
-    /// How often the gateway said "try again".
+    /// How often it was sent since the gateway last said "try again".
+    pub(super) sent: u32,
+    /// How often the gateway said so.
     pub(super) refused: u32,
-    /// When to send it again, after such an answer.
+    /// When to send it again.
     pub(super) due: Option<Instant>,
+    /// Not before that, on no connection: the gateway has said so.
+    pub(super) held: bool,
 }
 
 impl Entry {
@@ -24,8 +28,10 @@ impl Entry {
             key,
             body,
             first: None,
+            sent: 0,
             refused: 0,
             due: None,
+            held: false,
         }
     }
 }
@@ -69,8 +75,8 @@ impl Unanswered {
             .filter_map(move |entry| due(entry).then_some(entry))
     }
 
-    /// Those to send on a new connection: all but the ones that wait to be due.
+    /// Those to send on a new connection: all but the ones that the gateway wants later.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.0.iter_mut().filter(|entry| entry.due.is_none())
+        self.0.iter_mut().filter(|entry| !entry.held)
     }
 }
