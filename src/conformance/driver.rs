@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
-use super::language::{Action, Case, CaseFile, Expectation, Kind, Step, With};
+use super::language::{Action, Case, CaseFile, Expectation, Kind, Place, Step, With};
 use super::matching::{differs, is_one_place, matches, told_of};
 use super::world::log::{Entry, Seen, Stated, What};
 use super::world::time::Quiet;
@@ -336,7 +336,7 @@ impl<'a> Driver<'a> {
                     return Err(why);
                 }
             }
-            Err("nothing of the kind has happened".to_owned())
+            Err(nothing_seen(expectation, entries))
         });
         self.answer(expectation, answered?);
         Ok(())
@@ -467,6 +467,28 @@ fn texts(value: &Value, into: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| texts(item, into)),
         Value::Object(fields) => fields.values().for_each(|value| texts(value, into)),
         _ => {}
+    }
+}
+
+/// That a step waits for what has not happened, and what has happened in its stead.
+fn nothing_seen(expectation: &Expectation, entries: &mut [Entry]) -> String {
+    let nothing = match &expectation.at {
+        Place::Message(name) | Place::Frame(name) => format!("`{name}` has received nothing more"),
+        Place::Closed(name) => format!("the link of `{name}` has not ended"),
+        Place::Refused(name) => format!("`{name}` has not been refused"),
+        Place::Call(name) | Place::Batch(name) | Place::Reports(name) | Place::Presence(name) => {
+            format!("the backend `{name}` has received nothing of the kind")
+        }
+        Place::Record(name) => format!("the broker `{name}` has received nothing of the kind"),
+        Place::Ended(key) => format!("the push `{key}` has not ended"),
+    };
+    let others: Vec<_> = unstated(entries).map(|seen| told_of(seen)).collect();
+    match others.is_empty() {
+        true => nothing,
+        false => format!(
+            "{nothing}; this has happened, and is to be stated first:\n  - {}",
+            others.join("\n  - ")
+        ),
     }
 }
 

@@ -16,6 +16,8 @@ use super::world::log::{Entry, Said, Seen, Stated, What};
 const LEFT: usize = 58;
 /// Columns of the right side.
 const RIGHT: usize = 78;
+/// Lines of filters in a row.
+const MOST_SAID: usize = 16;
 /// Characters of a step or of what was seen.
 const LONGEST: usize = 400;
 
@@ -76,11 +78,34 @@ fn stated_by(number: usize, entries: &[Entry]) -> Vec<String> {
 /// What has happened, but for what a step has stated: that is shown beside the step.
 fn happened(entries: &[Entry], during: Range<usize>) -> Vec<String> {
     let entries = entries.get(during).unwrap_or_default().iter();
-    let lines = entries.filter_map(|entry| match &entry.what {
-        What::Said(said) => Some(line(entry.at, &said_line(said))),
-        What::Seen(seen) => Some(line(entry.at, &seen_line(seen)?)),
-    });
-    lines.flatten().collect()
+    let mut lines = Vec::new();
+    let mut said_in_a_row = 0;
+    for entry in entries {
+        match &entry.what {
+            What::Said(said) => {
+                said_in_a_row += 1;
+                if said_in_a_row <= MOST_SAID {
+                    lines.extend(line(entry.at, &said_line(said)));
+                }
+            }
+            What::Seen(seen) => {
+                lines.extend(folded(&mut said_in_a_row));
+                lines.extend(
+                    seen_line(seen)
+                        .into_iter()
+                        .flat_map(|text| line(entry.at, &text)),
+                );
+            }
+        }
+    }
+    lines.extend(folded(&mut said_in_a_row));
+    lines
+}
+
+/// How much of what filters have said is not shown, if any of it.
+fn folded(said_in_a_row: &mut usize) -> Option<String> {
+    let more = std::mem::take(said_in_a_row).saturating_sub(MOST_SAID);
+    (more > 0).then(|| format!("           ... and {more} more from filters"))
 }
 
 fn seen_line(seen: &Seen) -> Option<String> {

@@ -18,6 +18,7 @@ use super::{Driver, tokens};
 use crate::conformance::language::docs::{self, Source};
 use crate::conformance::language::{Place, bytes};
 use crate::conformance::seen::fault_value;
+use crate::conformance::world::backend::code_name;
 use crate::conformance::world::log::Log;
 use crate::network::MemoryNetwork;
 use crate::push::PushSource;
@@ -118,7 +119,8 @@ impl Driver<'_> {
             match answer {
                 Ok(response) => ended(&log, &key, response.get_ref()),
                 Err(status) => {
-                    let what = json!({ "code": format!("{:?}", status.code()), "detail": status.message() });
+                    let what =
+                        json!({ "code": code_name(status.code()), "detail": status.message() });
                     log.see(Place::Ended(key), json!({ "fault": what }));
                 }
             }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// One or several.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected one, or a list of them")]
 pub enum OneOrMany<T> {
     /// One.
     One(T),
@@ -142,7 +142,10 @@ pub struct Message {
 
 /// Bytes: a text, or `hex`, `base64` or `json` of them, or a text that is repeated.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a text, or one of `{ hex: ... }`, `{ base64: ... }`, `{ json: ... }` and `{ bytes: 100 }`"
+)]
 pub enum Body {
     /// UTF-8.
     Text(String),
@@ -230,7 +233,10 @@ pub enum Source {
 
 /// What is wrong with a store or a broker: for how long, and in what way.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a time such as `3s`, or `{ for: 3s, with: full }`"
+)]
 pub enum Trouble {
     /// It cannot be reached for so long.
     For(HumanDuration),
@@ -328,7 +334,10 @@ pub struct ItemFault {
 
 /// Why something fails: the name of a gRPC status, or of a broker's failure; or more of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a name such as `UNAVAILABLE`, or `{ with: UNAVAILABLE, message: ..., pushback: 2s }`"
+)]
 pub enum Fails {
     /// The name alone.
     With(String),
@@ -385,7 +394,10 @@ pub struct SeenMessage {
 
 /// Bytes that are seen: a text, the forms of what is sent, or what is in them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a text, or one of `{ hex: ... }`, `{ base64: ... }`, `{ json: ... }`, `{ contains: ... }`, `{ bytes: 100 }` and `{ any: true }`"
+)]
 pub enum SeenBody {
     /// UTF-8.
     Text(String),
@@ -427,7 +439,10 @@ pub enum SeenBodyForm {
 
 /// A fault: its code, or more of it. What is not written is not looked at.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected the code of a fault, or `{ code, source, retryable, retry_after_ms, effect }`"
+)]
 pub enum SeenFault {
     /// The code.
     Code(String),
@@ -460,7 +475,10 @@ pub struct SeenFaultForm {
 
 /// The end of a link: the code, or more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a close code, or `{ code: 4500, reason: replaced }`"
+)]
 pub enum SeenClose {
     /// The code; 1006 without a word, as browsers say.
     Code(u16),
@@ -481,7 +499,10 @@ pub struct SeenCloseForm {
 
 /// The answer to a client that is not let in: the status, or more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected an HTTP status, or `{ status: 401, text: ... }`"
+)]
 pub enum SeenRefusal {
     /// The HTTP status.
     Status(u16),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
-use linkgate_filter::problem::{Path as Place_, Problems, deserialize};
+use linkgate_filter::problem::{Path as Place_, Problems, deserialize, nearest};
 use linkgate_filter::units::HumanDuration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -124,8 +124,7 @@ impl Sentence<'_> {
         Ok(match what {
             ["connects" | "reconnects"] => Kind::Action(Action::Connect(name, self.or_default()?)),
             ["sends"] => {
-                let messages: OneOrMany<docs::Message> = self.value()?;
-                let sent = messages.all().into_iter().map(Sent::Message);
+                let sent = self.list()?.into_iter().map(Sent::Message);
                 Kind::Action(Action::Send(name, sent.collect()))
             }
             ["sends", "text"] => Kind::Action(Action::Send(name, vec![Sent::Text(self.value()?)])),
@@ -135,8 +134,7 @@ impl Sentence<'_> {
                 Kind::Action(Action::Send(name, vec![Sent::Binary(bytes)]))
             }
             ["acknowledges"] => {
-                let keys: OneOrMany<String> = self.value()?;
-                let sent = keys.all().into_iter().map(|key| {
+                let sent = self.list()?.into_iter().map(|key| {
                     Sent::Message(docs::Message {
                         cmd: Some("DOWNSTREAM_ACK".to_owned()),
                         key: docs::Body::Text(key),
@@ -233,7 +231,9 @@ impl Sentence<'_> {
                     answer.with = With::Said(answers.all());
                 }
                 "fails" if is_asked || is_record => {
-                    answer.with = With::Fails(deserialize(&value).map_err(option)?);
+                    let fails: docs::Fails = deserialize(&value).map_err(option)?;
+                    check_failure(&fails.form().with, is_record).map_err(option)?;
+                    answer.with = With::Fails(fails);
                 }
                 "never answers" if is_asked => answer.with = With::Never,
                 "never confirms" if is_record => answer.with = With::Never,
@@ -257,6 +257,14 @@ impl Sentence<'_> {
         Ok(deserialize(self.value)?)
     }
 
+    /// One, or a list of them.
+    fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Wrong> {
+        match self.value.is_sequence() {
+            true => self.value(),
+            false => Ok(vec![self.value()?]),
+        }
+    }
+
     fn or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Wrong> {
         self.or(T::default())
     }
@@ -273,12 +281,8 @@ impl Sentence<'_> {
     }
 
     fn paths(&self) -> Result<Vec<std::path::PathBuf>, Wrong> {
-        let paths: OneOrMany<String> = self.value()?;
-        Ok(paths
-            .all()
-            .iter()
-            .map(|path| self.folder.join(path))
-            .collect())
+        let paths: Vec<String> = self.list()?;
+        Ok(paths.iter().map(|path| self.folder.join(path)).collect())
     }
 
     fn check<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
@@ -305,22 +309,16 @@ impl Sentence<'_> {
     }
 
     fn unknown(&self) -> Wrong {
-        let said = self.words.split_whitespace().collect::<Vec<_>>();
-        // The names are anybody's: what counts is the verb.
-        let is_near = |sentence: &&&str| {
-            let verb = sentence
-                .split_whitespace()
-                .filter(|word| !word.chars().all(char::is_uppercase));
-            verb.clone().count() > 0 && verb.clone().any(|word| said.contains(&word))
+        let said: Vec<&str> = self.words.split_whitespace().collect();
+        let name = |at: usize| said.get(at).copied().unwrap_or_default();
+        let meant = |sentence: &&str| {
+            let sentence = sentence.replace("CLIENT", name(0));
+            sentence.replace("NAME", name(1)).replace("KEY", name(1))
         };
-        let near: Vec<_> = SENTENCES
-            .iter()
-            .filter(is_near)
-            .map(|s| format!("`{s}`"))
-            .collect();
-        let hint = match near.is_empty() {
-            true => format!("the sentences are: {}", SENTENCES.join(", ")),
-            false => format!("known are {}", near.join(", ")),
+        let known: Vec<String> = SENTENCES.iter().map(meant).collect();
+        let hint = match nearest(self.words, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the steps are: {}", SENTENCES.join(", ")),
         };
         Wrong::Words(format!("`{}` is no step", self.words), hint)
     }
@@ -332,6 +330,43 @@ fn over() -> docs::Trouble {
         ..docs::TroubleForm::default()
     })
 }
+
+/// Whether there is a failure of this name.
+fn check_failure(name: &str, of_broker: bool) -> Result<(), Problems> {
+    let known: &[&str] = match of_broker {
+        true => &["unreachable", "timed_out", "full", "refused"],
+        false => STATUSES,
+    };
+    let mut problems = Problems::new();
+    if !known.contains(&name) {
+        let problem = problems.at(Place_::root(), format!("there is no failure `{name}`"));
+        problem.hint(match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it is one of {}", known.join(", ")),
+        });
+    }
+    problems.into_result(())
+}
+
+/// The statuses of gRPC that are failures.
+const STATUSES: &[&str] = &[
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// The items of a list, each as often as it says.
 fn repeated(items: &Value) -> Value {

@@ -220,13 +220,23 @@ fn status(fails: &docs::FailsForm) -> Status {
     status
 }
 
-/// The gRPC status of this name.
-pub fn code(name: &str) -> Option<Code> {
-    let is_it = |code: &Code| {
-        let squeezed = |text: &str| text.replace('_', "").to_lowercase();
-        squeezed(&format!("{code:?}")) == squeezed(name)
-    };
-    (1..=16).map(Code::from).find(is_it)
+/// The gRPC status of this name, as it is written in capitals.
+fn code(name: &str) -> Option<Code> {
+    (1..=16)
+        .map(Code::from)
+        .find(|code| code_name(*code) == name)
+}
+
+/// The name of a gRPC status: `NOT_FOUND`.
+pub fn code_name(code: Code) -> String {
+    let mut name = String::new();
+    for c in format!("{code:?}").chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
 }
 
 fn call_value(request: &v1::OnReceiveRequest) -> Value {
