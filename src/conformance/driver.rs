@@ -186,6 +186,9 @@ impl<'a> Driver<'a> {
                 message,
             };
             let is_action = matches!(step.kind, Kind::Action(_));
+            if is_action {
+                self.answer_allowed().await;
+            }
             if is_action && !acts && !self.world.is_real() {
                 self.all_stated().map_err(at)?;
             }
@@ -225,7 +228,6 @@ impl<'a> Driver<'a> {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
         match &step.kind {
             Kind::Action(action) => {
-                self.answer_allowed().await;
                 let passes = matches!(action, Action::Pass(_));
                 self.world.log.answer_at_once(passes);
                 let done = self.act(action).await;
@@ -263,6 +265,7 @@ impl<'a> Driver<'a> {
             }
             Kind::Nothing => {
                 self.world.settled().await;
+                self.answer_allowed().await;
                 self.all_stated()
             }
             Kind::Faults(stated) => self.counted.faults_are(stated),
@@ -370,16 +373,7 @@ impl<'a> Driver<'a> {
         waiting: Option<tokio::sync::oneshot::Sender<With>>,
     ) {
         let Some(waiting) = waiting else { return };
-        let answer = expectation.answer.clone();
-        if answer.after.is_zero() {
-            // Whoever has given up waiting hears nothing.
-            let _ = waiting.send(answer.with);
-            return;
-        }
-        tokio::spawn(async move {
-            tokio::time::sleep(answer.after).await;
-            let _ = waiting.send(answer.with);
-        });
+        expectation.answer.clone().give(waiting);
     }
 
     /// Everything that has happened so far has been stated, or is allowed.

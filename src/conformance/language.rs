@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::config::source::Span;
 pub use read::read;
@@ -213,6 +214,20 @@ pub struct Answer {
     pub after: Duration,
     /// What.
     pub with: With,
+}
+
+impl Answer {
+    /// Gives it to the one who waits, when its time has come. Whoever has given up waiting hears nothing.
+    pub(super) fn give(self, waiting: oneshot::Sender<With>) {
+        if self.after.is_zero() {
+            let _ = waiting.send(self.with);
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(self.after).await;
+            let _ = waiting.send(self.with);
+        });
+    }
 }
 
 /// An answer.

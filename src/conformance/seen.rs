@@ -88,6 +88,10 @@ fn strict_parts(at: &Place) -> Option<(&'static str, &'static [&'static str])> {
 /// How what was seen differs from what is stated; `None` if it does not.
 pub fn difference(at: &Place, stated: &Value, seen: &Value) -> Option<String> {
     if let Some((list, fields)) = strict_parts(at) {
+        // Without a value: whatever they are.
+        if stated[list].is_null() {
+            return None;
+        }
         let empty = Vec::new();
         let all = |value: &Value| value[list].as_array().unwrap_or(&empty).clone();
         let (stated, seen) = (all(stated), all(seen));

@@ -1,7 +1,7 @@
 //! Tells the store what became of a message, before its client is told.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linkgate_filter::store::Store;
 use linkgate_filter::{Bytes, Clock, EdgeError, Fault, Outcome};
@@ -20,8 +20,15 @@ pub(crate) struct Confirmer {
     pub(crate) value: Bytes,
 }
 
+/// Tries at growing distances.
+struct Tries {
+    until: Instant,
+    pause: Duration,
+}
+
 impl Confirmer {
     const FIRST_PAUSE: Duration = Duration::from_millis(20);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
     /// Gives what the client is to be told.
     pub(crate) async fn confirm(self, outcome: Outcome) -> Outcome {
@@ -57,8 +64,7 @@ impl Confirmer {
 
     /// Writes in place of the reservation, for as long as there is patience. Says whether it stands there.
     async fn record(&self, done: Bytes) -> bool {
-        let until = self.clock.now() + *self.config.confirm_within;
-        let mut pause = Self::FIRST_PAUSE;
+        let mut tries = self.tries();
         loop {
             match self.try_record(&done).await {
                 Ok(true) => return true,
@@ -67,13 +73,30 @@ impl Confirmer {
                     self.counters.store_failed.inc();
                 }
             }
-            let next = self.clock.now() + pause;
-            if next >= until {
+            if !self.again(&mut tries).await {
                 return false;
             }
-            self.clock.sleep_until(next).await;
-            pause *= 2;
         }
+    }
+
+    fn tries(&self) -> Tries {
+        Tries {
+            until: self.clock.now() + *self.config.confirm_within,
+            pause: Self::FIRST_PAUSE,
+        }
+    }
+
+    /// Waits until it is time for the next try; the last one is when patience ends.
+    async fn again(&self, tries: &mut Tries) -> bool {
+        let now = self.clock.now();
+        if now >= tries.until {
+            return false;
+        }
+        self.clock
+            .sleep_until(tries.until.min(now + tries.pause))
+            .await;
+        tries.pause = (tries.pause * 2).min(Self::LONGEST_PAUSE);
+        true
     }
 
     /// `false`: somebody was quicker, and it is to be tried once more.
@@ -105,16 +128,8 @@ impl Confirmer {
     /// Frees a key that may have been reserved although the store did not say so: nobody else would. Not for longer than
     /// there is patience, as the reservation ends by itself.
     pub(crate) async fn take_back(self) {
-        let until = self.clock.now() + *self.config.confirm_within;
-        let mut pause = Self::FIRST_PAUSE;
-        while self.remove().await.is_err() {
-            let next = self.clock.now() + pause;
-            if next >= until {
-                return;
-            }
-            self.clock.sleep_until(next).await;
-            pause *= 2;
-        }
+        let mut tries = self.tries();
+        while self.remove().await.is_err() && self.again(&mut tries).await {}
     }
 
     /// Frees the key. One that cannot be freed ends by itself.

@@ -83,11 +83,11 @@ fn step(generator: &mut SchemaGenerator) -> Value {
         "NAME receives text" => String,
         "NAME receives binary" => docs::SeenBody,
         "NAME is closed" => docs::SeenClose,
-        "NAME is refused" => docs::SeenRefusal,
+        "(?!config )NAME is refused" => docs::SeenRefusal,
         "backend NAME receives" => docs::SeenCall,
         "backend NAME receives batch" => Vec<docs::SeenCall>,
-        "backend NAME receives reports" => Vec<docs::SeenReport>,
-        "backend NAME receives presence" => Vec<docs::SeenPresence>,
+        "backend NAME receives reports" => Option<Vec<docs::SeenReport>>,
+        "backend NAME receives presence" => Option<Vec<docs::SeenPresence>>,
         "broker NAME receives" => docs::SeenRecord,
         "broker NAME fails" => docs::Trouble,
         "broker NAME gets" => docs::Record,
@@ -116,7 +116,7 @@ fn step(generator: &mut SchemaGenerator) -> Value {
         "anyOf": [
             { "type": "string", "pattern": format!(
                 "^({name} (re)?connects|{name} disconnects|{name} closes|{name} stops reading|{name} reads again|\
-                 backend {name} goes away|backend {name} comes back|(broker|store) {name} (fails|recovers)|nothing happens)$"
+                 backend {name} receives (reports|presence)|backend {name} goes away|backend {name} comes back|(broker|store) {name} (fails|recovers)|nothing happens)$"
             ) },
             { "type": "object", "patternProperties": patterns, "additionalProperties": false, "minProperties": 1 },
         ],

@@ -187,11 +187,11 @@ impl Sentence<'_> {
                 )?
             }
             ["receives", "reports"] => {
-                self.check::<Vec<docs::SeenReport>>()?;
+                self.check::<Option<Vec<docs::SeenReport>>>()?;
                 self.seen(Place::Reports(name), json!({ "reports": self.json() }))?
             }
             ["receives", "presence"] => {
-                self.check::<Vec<docs::SeenPresence>>()?;
+                self.check::<Option<Vec<docs::SeenPresence>>>()?;
                 self.seen(Place::Presence(name), json!({ "events": self.json() }))?
             }
             ["goes", "away"] => Kind::Action(Action::Backend(name, false)),
