@@ -9,10 +9,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use linkgate::conformance::coverage::coverage;
-use linkgate::conformance::language::{self, CaseFile};
-use linkgate::conformance::suite;
-use linkgate::conformance::timeline;
+use linkgate::conformance::cases::coverage::coverage;
+use linkgate::conformance::cases::language::{self, CaseFile};
+use linkgate::conformance::cases::suite;
+use linkgate::conformance::cases::timeline;
 
 /// The share of branches that the cases of a sample have to reach, in percent.
 const LEAST: f64 = 90.0;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use linkgate_filter::Registry;
 
 use crate::config::schema::schema;
-use crate::conformance::language;
+use crate::conformance::cases::language;
 
 /// Print the JSON Schema (draft 2020-12) of a configuration document, or of a file of cases.
 ///

@@ -13,6 +13,7 @@ mod link;
 mod log;
 mod reference;
 mod server;
+mod settings;
 mod stage;
 
 pub use checklist::{CHECKLIST, CHECKS, Check, Level, settings};

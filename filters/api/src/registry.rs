@@ -14,7 +14,6 @@ use crate::filter::{Filter, FilterType};
 use crate::link::Identity;
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
-use crate::watch::{Watch, WatchedType};
 
 /// A [`FilterType`] behind a trait object.
 pub trait ErasedType: Send + Sync {
@@ -93,17 +92,14 @@ impl Registry {
         self.0.get(name).map(AsRef::as_ref)
     }
 
-    /// The same filters, each watched from when it is opened.
-    #[must_use]
-    pub fn watched(&self, watch: &Arc<dyn Watch>) -> Self {
-        let watched = |(name, inner): (&&'static str, &Arc<dyn ErasedType>)| {
-            let watched = WatchedType {
-                inner: Arc::clone(inner),
-                watch: Arc::clone(watch),
-            };
-            (*name, Arc::new(watched) as Arc<dyn ErasedType>)
-        };
-        Self(self.0.iter().map(watched).collect())
+    /// The same names, with other filters behind them.
+    pub(crate) fn map(&self, other: impl Fn(&Arc<dyn ErasedType>) -> Arc<dyn ErasedType>) -> Self {
+        let filters = self.0.iter();
+        Self(
+            filters
+                .map(|(name, filter)| (*name, other(filter)))
+                .collect(),
+        )
     }
 
     /// All names, sorted.

@@ -16,7 +16,7 @@ use crate::message::{Command, Direction, Message};
 use crate::problem::Problems;
 use crate::properties::Properties;
 use crate::receipt::{Outcome, Token};
-use crate::registry::{ErasedType, Prepared};
+use crate::registry::{ErasedType, Prepared, Registry};
 
 /// Sees what filters say.
 pub trait Watch: Send + Sync {
@@ -55,10 +55,23 @@ pub enum Word<'a> {
     Waits,
 }
 
+impl Registry {
+    /// The same filters, each watched from when it is opened.
+    #[must_use]
+    pub fn watched(&self, watch: &Arc<dyn Watch>) -> Self {
+        self.map(|inner| {
+            Arc::new(WatchedType {
+                inner: Arc::clone(inner),
+                watch: Arc::clone(watch),
+            })
+        })
+    }
+}
+
 /// A filter's type, watched.
-pub(crate) struct WatchedType {
-    pub(crate) inner: Arc<dyn ErasedType>,
-    pub(crate) watch: Arc<dyn Watch>,
+struct WatchedType {
+    inner: Arc<dyn ErasedType>,
+    watch: Arc<dyn Watch>,
 }
 
 impl ErasedType for WatchedType {

@@ -17,13 +17,13 @@ use crate::client::Target;
 use crate::config::Invalid;
 use crate::config::diagnostics::count;
 use crate::config::standing::Watched;
-use crate::conformance::bless::blessed;
-use crate::conformance::coverage::{self, Coverage};
-use crate::conformance::language::CaseFile;
+use crate::conformance::cases::bless::blessed;
+use crate::conformance::cases::coverage::{self, Coverage};
+use crate::conformance::cases::language::CaseFile;
+use crate::conformance::cases::suite::{self, Ran};
+use crate::conformance::cases::timeline;
+use crate::conformance::cases::world::There;
 use crate::conformance::report::{Format, Outcome, Report, Suite, Verdict};
-use crate::conformance::suite::{self, Ran};
-use crate::conformance::timeline;
-use crate::conformance::world::There;
 use crate::reload::watch::{Mark, Watcher};
 
 #[derive(Debug, clap::Args)]

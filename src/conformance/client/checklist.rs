@@ -1,25 +1,15 @@
 //! The checklist: what is demanded of a client, where the protocol says so, and how it is seen.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::Checked;
 use super::checks::{frames, receiving, reconnecting, sending, staying};
+use super::settings::{ANSWER_TIMEOUT, BACKOFF, ECHO, HEARTBEAT};
 use super::stage::Stage;
 
 /// The checklist's version. It goes up whenever a client that passed may fail: with each new MUST, and each stricter one.
 pub const CHECKLIST: u32 = 1;
-
-/// How long a client under test waits for an answer before it sends a message again; first.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
-/// The limit of its first wait before it connects again.
-pub(super) const BACKOFF: Duration = Duration::from_millis(20);
-/// Between its heartbeats.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(300);
-/// How long it waits for a heartbeat to come back.
-pub(super) const ECHO: Duration = Duration::from_millis(300);
 
 /// What a driver has to do, for `GET /checks`.
 const DRIVER: [&str; 5] = [

@@ -8,7 +8,7 @@ use linkgate_filter::Form;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command as Process};
 
-use super::checklist;
+use super::settings;
 
 /// Lines of a driver's standard error that are kept.
 const LINES: usize = 10;
@@ -44,11 +44,11 @@ impl Offer {
             ("LINKGATE_KIT_TOKEN_URL", self.token_url.clone()),
             (
                 "LINKGATE_KIT_ANSWER_TIMEOUT_MS",
-                millis(checklist::ANSWER_TIMEOUT),
+                millis(settings::ANSWER_TIMEOUT),
             ),
-            ("LINKGATE_KIT_BACKOFF_MS", millis(checklist::BACKOFF)),
-            ("LINKGATE_KIT_HEARTBEAT_MS", millis(checklist::HEARTBEAT)),
-            ("LINKGATE_KIT_HEARTBEAT_TIMEOUT_MS", millis(checklist::ECHO)),
+            ("LINKGATE_KIT_BACKOFF_MS", millis(settings::BACKOFF)),
+            ("LINKGATE_KIT_HEARTBEAT_MS", millis(settings::HEARTBEAT)),
+            ("LINKGATE_KIT_HEARTBEAT_TIMEOUT_MS", millis(settings::ECHO)),
         ]
     }
 

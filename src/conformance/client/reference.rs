@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::checklist::{ANSWER_TIMEOUT, BACKOFF, HEARTBEAT};
 use super::driver::Offer;
+use super::settings::{ANSWER_TIMEOUT, BACKOFF, HEARTBEAT};
 use crate::client::{Event, Options, Session, Target, Tokens};
 
 /// Plays the application until the client is closed or turned away, and tells which.

@@ -2,7 +2,7 @@
 
 use super::{SOON, arrived, ensure, round_trip};
 use crate::conformance::client::Checked;
-use crate::conformance::client::checklist::ANSWER_TIMEOUT;
+use crate::conformance::client::settings::ANSWER_TIMEOUT;
 use crate::conformance::client::stage::Stage;
 
 pub(in super::super) async fn push(stage: &mut Stage) -> Checked {

@@ -6,9 +6,9 @@ use linkgate_filter::CloseCode;
 use tokio::time::Instant;
 
 use super::{SOON, ensure, report, round_trip, sent_again, work};
-use crate::conformance::client::checklist::BACKOFF;
 use crate::conformance::client::link::{Link, push};
 use crate::conformance::client::log::ms;
+use crate::conformance::client::settings::BACKOFF;
 use crate::conformance::client::stage::{COMES, Stage};
 use crate::conformance::client::{Checked, Failure};
 

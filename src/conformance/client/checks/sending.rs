@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{SOON, ensure, report, work};
-use crate::conformance::client::checklist::ANSWER_TIMEOUT;
 use crate::conformance::client::link::{Link, message};
 use crate::conformance::client::log::ms;
+use crate::conformance::client::settings::ANSWER_TIMEOUT;
 use crate::conformance::client::stage::Stage;
 use crate::conformance::client::{Checked, frames};
 

@@ -8,9 +8,9 @@ use linkgate_proto::v1::{Command, Message, Redirect};
 use tokio::time::Instant;
 
 use super::{SOON, ensure, round_trip, sent_again, work};
-use crate::conformance::client::checklist::{ECHO, HEARTBEAT};
 use crate::conformance::client::link::{Link, message};
 use crate::conformance::client::log::ms;
+use crate::conformance::client::settings::{ECHO, HEARTBEAT};
 use crate::conformance::client::stage::{COMES, Knock, Stage};
 use crate::conformance::client::{Checked, Failure};
 

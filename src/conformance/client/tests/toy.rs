@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::bug::Bug;
 use super::wire::{Heard, Opened, Wire};
 use crate::conformance::client::Offer;
-use crate::conformance::client::checklist::{ANSWER_TIMEOUT, BACKOFF, HEARTBEAT};
 use crate::conformance::client::link::message;
+use crate::conformance::client::settings::{ANSWER_TIMEOUT, BACKOFF, HEARTBEAT};
 
 struct Entry {
     key: String,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use linkgate_filter::units::HumanDuration;
 
 use super::driver::{Failure, Run};
+use super::happened::{Entry, Said, Seen, Stated, What};
 use super::language::{Case, Kind};
 use super::seen::shortened;
 use super::sentences::sentence;
-use super::world::log::{Entry, Said, Seen, Stated, What};
 
 /// Columns of the left side.
 const LEFT: usize = 58;

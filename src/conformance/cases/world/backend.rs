@@ -32,9 +32,9 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 
 use super::log::Log;
-use crate::conformance::language::docs::{self, Effect};
-use crate::conformance::language::{Place, With, bytes};
-use crate::conformance::seen::bytes_value;
+use crate::conformance::cases::language::docs::{self, Effect};
+use crate::conformance::cases::language::{Place, With, bytes};
+use crate::conformance::cases::seen::bytes_value;
 
 /// What a connection holds of what its other end has not read, in bytes.
 const BUFFER: usize = 64 * 1024;

@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::conformance::language::{Expectation, Place, With};
-use crate::conformance::matching::matches;
+use crate::conformance::cases::happened::{Entry, Said, Seen, Stated, What};
+use crate::conformance::cases::language::{Expectation, Place, With};
+use crate::conformance::cases::matching::matches;
 
 /// The log of a case. Clones write into the same one.
 #[derive(Clone)]
@@ -30,61 +31,6 @@ pub struct Marks {
     pub own: String,
     /// How those of all cases begin.
     pub all: String,
-}
-
-/// Something that has happened.
-pub struct Entry {
-    /// When, from the start of the case on.
-    pub at: Duration,
-    /// What.
-    pub what: What,
-}
-
-/// What has happened.
-pub enum What {
-    /// Something that has to be stated.
-    Seen(Seen),
-    /// A filter has said something.
-    Said(Said),
-}
-
-/// Something that can be seen from outside.
-pub struct Seen {
-    /// Where.
-    pub at: Place,
-    /// What.
-    pub what: Value,
-    /// The same, otherwise: a message as the frame that it came in.
-    pub frame: Option<Value>,
-    /// Whoever waits for an answer.
-    pub answer: Option<oneshot::Sender<With>>,
-    /// Which step has stated it.
-    pub stated: Stated,
-}
-
-/// Whether a step has stated what was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stated {
-    /// None has.
-    No,
-    /// It need not be.
-    Allowed,
-    /// This one has, counted from 0.
-    By(usize),
-}
-
-/// What a filter has said.
-pub struct Said {
-    /// The business.
-    pub biz_id: Arc<str>,
-    /// The user; empty in a trunk.
-    pub user_id: Arc<str>,
-    /// The filter.
-    pub filter: Arc<str>,
-    /// In a line.
-    pub text: String,
-    /// The code of the fault, if it has refused something.
-    pub fault: Option<String>,
 }
 
 impl Log {

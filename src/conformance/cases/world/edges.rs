@@ -18,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::log::Log;
-use crate::conformance::language::docs::{Effect, FailsForm, Failure, Trouble, TroubleForm};
-use crate::conformance::language::{Place, With};
-use crate::conformance::seen::bytes_value;
+use crate::conformance::cases::language::docs::{Effect, FailsForm, Failure, Trouble, TroubleForm};
+use crate::conformance::cases::language::{Place, With};
+use crate::conformance::cases::seen::bytes_value;
 use crate::edges::Opener;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 

@@ -21,10 +21,11 @@ use tonic::transport::Channel;
 use self::backend::ScriptedBackends;
 use self::client::Client;
 use self::edges::ScriptedEdges;
-use self::log::{Log, Said};
+use self::log::Log;
 pub use self::there::There;
 use self::time::{Quiet, VirtualClock};
-use crate::conformance::language::Expectation;
+use crate::conformance::cases::happened::Said;
+use crate::conformance::cases::language::Expectation;
 use crate::network::{MemoryNetwork, Network};
 
 /// The world of a case.

@@ -7,12 +7,12 @@ use linkgate_filter::{Form, Identity};
 use super::tokens::{self, Whom};
 use super::{Driver, load};
 use crate::config::PipelineConfig;
-use crate::conformance::language::docs::{self, Connect};
-use crate::conformance::language::{Action, Sent};
-use crate::conformance::world::There;
-use crate::conformance::world::backend;
-use crate::conformance::world::client::{At, Client, Target};
-use crate::conformance::world::seal::Seals;
+use crate::conformance::cases::language::docs::{self, Connect};
+use crate::conformance::cases::language::{Action, Sent};
+use crate::conformance::cases::world::There;
+use crate::conformance::cases::world::backend;
+use crate::conformance::cases::world::client::{At, Client, Target};
+use crate::conformance::cases::world::seal::Seals;
 use crate::listener::config::{AuthConfig, FormChoice, ListenerConfig};
 
 impl Driver<'_> {

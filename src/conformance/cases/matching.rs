@@ -1,9 +1,9 @@
 //! Whether what was seen is what a step states.
 
+use super::happened::Seen;
 use super::language::{Expectation, Place};
 use super::seen::{difference, shortened};
 use super::sentences::sentence;
-use super::world::log::Seen;
 
 /// Whether it is.
 pub(super) fn matches(expectation: &Expectation, seen: &Seen) -> bool {

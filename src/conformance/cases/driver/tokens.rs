@@ -6,7 +6,7 @@ use linkgate_filter::Secret;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::conformance::language::docs::Connect;
+use crate::conformance::cases::language::docs::Connect;
 use crate::listener::config::{Algorithm, AuthConfig, JwtIssuer, ListenerConfig};
 
 const KEY: &str = "the key that linkgate test signs with";

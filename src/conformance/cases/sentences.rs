@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::happened::Seen;
 use super::language::{Place, flow};
-use super::world::log::Seen;
 
 /// The step that states what was seen, in one line.
 pub(super) fn sentence(seen: &Seen) -> String {

@@ -23,9 +23,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 use super::log::Log;
 use super::seal::Seals;
 use crate::client;
-use crate::conformance::language::docs::{self, Connect};
-use crate::conformance::language::{Place, Sent, bytes};
-use crate::conformance::seen::{bytes_value, message_value};
+use crate::conformance::cases::language::docs::{self, Connect};
+use crate::conformance::cases::language::{Place, Sent, bytes};
+use crate::conformance::cases::seen::{bytes_value, message_value};
 use crate::network::{Connection, MemoryNetwork};
 
 type Stream = WebSocketStream<MaybeTlsStream<Connection>>;

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::{Problems, deserialize};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::docs::{self, File};
 use super::sentence::{self, Sentence};
-use super::{Case, CaseFile, Expectation, Kind, Step, examples};
+use super::{Case, CaseFile, Expectation, Kind, Step, examples, text};
 use crate::config::Invalid;
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::documents::{self, Texts};
@@ -164,7 +163,7 @@ impl Reader<'_> {
         let kind = self.kind(tree, folder)?;
         Some(Step {
             span: tree.span,
-            text: sentence::shown(tree),
+            text: text::shown(tree),
             kind,
         })
     }
@@ -247,9 +246,4 @@ impl Reader<'_> {
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(name.replacen(".test.", ".", 1))
-}
-
-/// A value of YAML as one of JSON.
-pub(super) fn json(value: &serde_yaml::Value) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }

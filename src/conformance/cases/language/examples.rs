@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::read::json;
-use super::sentence::flow;
+use super::text::{flow, json};
 use crate::config::tree::{Node, Tree};
 
 type Row = BTreeMap<String, Value>;

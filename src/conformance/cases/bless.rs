@@ -3,9 +3,9 @@
 use linkgate_filter::Registry;
 
 use super::driver;
+use super::happened::{Stated, What};
 use super::language::{Case, CaseFile};
 use super::sentences::sentence;
-use super::world::log::{Stated, What};
 use crate::config::source::Span;
 
 /// The file's text with all that its new cases bring about stated in them, and how many there were; `None`: there are none.

@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{Driver, tokens};
-use crate::conformance::language::docs::{self, Source};
-use crate::conformance::language::{Place, bytes};
-use crate::conformance::seen::fault_value;
-use crate::conformance::world::backend::code_name;
-use crate::conformance::world::log::Log;
+use crate::conformance::cases::language::docs::{self, Source};
+use crate::conformance::cases::language::{Place, bytes};
+use crate::conformance::cases::seen::fault_value;
+use crate::conformance::cases::world::backend::code_name;
+use crate::conformance::cases::world::log::Log;
 use crate::network::MemoryNetwork;
 use crate::push::PushSource;
 

@@ -6,9 +6,11 @@
 
 pub mod docs;
 mod examples;
+mod failures;
 mod read;
 pub mod schema;
 mod sentence;
+mod text;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::config::source::Span;
 pub use read::read;
-pub(super) use sentence::{bytes, flow, unhex};
+pub(super) use text::{bytes, flow, unhex};
 
 /// The cases of one file.
 #[derive(Debug)]
