@@ -19,7 +19,7 @@ proxy_protocol: off
 auth:
   jwt:
     - { issuer: chat, biz_ids: [chat], algorithm: HS256, secret: "0123456789abcdef0123456789abcdef", user_claim: user_id, biz_claim: biz_id }
-websocket: { path: /ws, max_message: 64KiB }
+websocket: { path: /ws, max_message: 128KiB }
 timeouts: { handshake: 5s, idle: 60s, ping: 25s }
 admission: { max_links: 100000, per_ip: 100, links_per_second: { initial: 500, step: 500, every: 1s, max: 5000 } }
 "#;
