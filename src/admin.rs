@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::{Binding, Connection, Network, Socket};
+use crate::telemetry::limit::Every;
 
 /// Whether the node wants traffic, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,13 @@ impl axum::serve::Listener for Accepting {
             match self.0.accept().await {
                 Ok(accepted) => return accepted,
                 // Out of descriptors, most likely: trying again at once would only spin.
-                Err(_) => tokio::time::sleep(AdminServer::PAUSE).await,
+                Err(error) => {
+                    static LINE: Every = Every::new(Duration::from_secs(1));
+                    if let Some(held_back) = LINE.pass() {
+                        tracing::error!(%error, held_back, "the admin address cannot accept: trying again");
+                    }
+                    tokio::time::sleep(AdminServer::PAUSE).await;
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use linkgate_filter::Clock;
 use linkgate_filter::problem::Problems;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -142,16 +143,16 @@ impl Change {
 }
 
 impl Listener {
-    /// Prepares the config and binds the address.
+    /// Prepares the config and binds the address. On the system's network it needs a running tokio runtime.
     ///
     /// # Errors
     /// The config has problems, or the address cannot be bound.
     pub fn bind(
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
-        network: &Network,
+        (network, clock): (&Network, &Arc<dyn Clock>),
     ) -> Result<Self, ListenError> {
-        let door = prepare(config, metrics)?;
+        let door = prepare(config, metrics, clock)?;
         let binding = Binding {
             backlog: config.backlog,
             reuse_port: config.reuse_port,
@@ -174,8 +175,9 @@ impl Listener {
         socket: Arc<Socket>,
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, ListenError> {
-        let door = prepare(config, metrics)?;
+        let door = prepare(config, metrics, clock)?;
         Ok(Self::at(socket, door, config))
     }
 
@@ -239,8 +241,12 @@ impl Listener {
     }
 }
 
-fn prepare(config: &ListenerConfig, metrics: &ListenerMetrics) -> Result<Door, ListenError> {
-    Door::prepare(config, metrics).map_err(|problems| ListenError::Config {
+fn prepare(
+    config: &ListenerConfig,
+    metrics: &ListenerMetrics,
+    clock: &Arc<dyn Clock>,
+) -> Result<Door, ListenError> {
+    Door::prepare(config, metrics, clock).map_err(|problems| ListenError::Config {
         listener: config.name.clone(),
         problems,
     })

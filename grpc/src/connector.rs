@@ -21,7 +21,7 @@ pub trait Connector: Send + Sync + 'static {
 }
 
 /// A connector among the edges of a node.
-struct Brought(Arc<dyn Connector>);
+pub struct Brought(Arc<dyn Connector>);
 
 /// Brings a connector to all who call gRPC backends over these edges.
 #[must_use]
@@ -29,9 +29,9 @@ pub fn with_connector(edges: Edges, connector: &Arc<dyn Connector>) -> Edges {
     edges.with_other(Arc::new(Brought(Arc::clone(connector))))
 }
 
-/// The connector that a node has brought with its edges; where it has brought none, TCP and TLS.
-pub fn connector(edges: &Edges) -> Arc<dyn Connector> {
-    match edges.other::<Brought>() {
+/// The connector that a node has brought; where it has brought none, TCP and TLS.
+pub fn connector(brought: Option<Arc<Brought>>) -> Arc<dyn Connector> {
+    match brought {
         Some(brought) => Arc::clone(&brought.0),
         None => Arc::new(Network),
     }

@@ -23,7 +23,7 @@ use std::error::Error;
 pub use crate::address::{Address, Settings};
 pub use crate::breaker::{BreakerRules, is_trouble};
 pub use crate::connector::{
-    ConnectError, Connector, Network, connector, transport, with_connector,
+    Brought, ConnectError, Connector, Network, connector, transport, with_connector,
 };
 pub use crate::endpoint::{Directory, Endpoint, Lease};
 pub use crate::pool::{NoEndpoint, Pool};

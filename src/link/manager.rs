@@ -181,12 +181,13 @@ impl LinkManager {
         }
     }
 
-    /// Every link in the table, parked ones too.
+    /// Every link in the table, parked ones too, in the order in which they were opened.
     pub fn all(&self) -> Vec<Arc<LinkHandle>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
             all.extend(shard.lock().values().flatten().cloned());
         }
+        all.sort_unstable_by_key(|link| link.info().id);
         all
     }
 

@@ -139,11 +139,15 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin, P>(
         socket.poll_flush(cx).map(|_| ())
     });
     if tokio::time::timeout(patience, goodbye).await.is_ok() {
+        let mut parted = false;
         let until_lost = poll_fn(|cx| {
             loop {
+                if parted {
+                    return socket.poll_flush(cx).map(drop);
+                }
                 match ready!(socket.poll_read(cx).0) {
                     Read::Lost => return Poll::Ready(()),
-                    Read::Goodbye => return socket.poll_flush(cx).map(drop),
+                    Read::Goodbye => parted = true,
                     // The client waits for the end of what is written; an error shows again when the rest is read.
                     Read::Broken(_) => drop(socket.poll_flush(cx)),
                     _ => {}

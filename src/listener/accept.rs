@@ -65,7 +65,12 @@ mod tests {
     async fn past(error: io::Error, times: u32) -> (Duration, u64) {
         let config = "{ name: test, address: '127.0.0.1:0', auth: insecure_query }";
         let config = read(config).unwrap();
-        let door = Door::prepare(&config, &ListenerMetrics::default()).unwrap();
+        let door = Door::prepare(
+            &config,
+            &ListenerMetrics::default(),
+            &crate::listener::tests::clock(),
+        )
+        .unwrap();
         let (start, mut patience) = (Instant::now(), Patience::default());
         for _ in 0..times {
             patience.after(&error, &door).await;

@@ -5,6 +5,8 @@ mod jwt;
 mod keys;
 mod token;
 
+use std::time::SystemTime;
+
 use http::request::Request;
 use linkgate_filter::Identity;
 use linkgate_filter::problem::Problems;
@@ -41,12 +43,16 @@ impl Authenticator {
         }
     }
 
-    /// Who sends this request.
-    pub(super) fn authenticate(&self, request: &Request<()>) -> Result<Authenticated, Refusal> {
+    /// Who sends this request, now.
+    pub(super) fn authenticate(
+        &self,
+        request: &Request<()>,
+        now: SystemTime,
+    ) -> Result<Authenticated, Refusal> {
         match self {
             Self::Jwt(issuers) => {
                 let token = token::find(request).ok_or(Refusal::TokenMissing)?;
-                issuers.verify(&token)
+                issuers.verify(&token, now)
             }
             Self::InsecureQuery => {
                 let identity = query_identity(request).ok_or(Refusal::QueryIdentity)?;

@@ -1,9 +1,11 @@
 //! A listener's config, prepared: what a connection passes on its way to a link.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use linkgate_filter::Clock;
 use linkgate_filter::problem::Problems;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
@@ -30,7 +32,6 @@ const WRITE_BUFFER: usize = 8 * 1024;
 /// The largest frame header.
 const FRAME_HEADER: usize = 14;
 
-#[derive(Debug)]
 pub(super) struct Door {
     pub(super) name: Arc<str>,
     pub(super) counters: Counters,
@@ -51,6 +52,15 @@ pub(super) struct Door {
     handshakes: Arc<PerIp>,
     /// Refused connections that are seen off.
     pub(super) farewells: Arc<Quota>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What connections hold of a listener's limits, whatever its config is changed to.
@@ -58,12 +68,14 @@ struct Held {
     admission: Arc<Admission>,
     handshakes: Arc<PerIp>,
     farewells: Arc<Quota>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Door {
     pub(super) fn prepare(
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, Problems> {
         let counters = metrics.of(&config.name);
         let admission = Admission::new(&config.admission, counters.open_links.clone());
@@ -71,6 +83,7 @@ impl Door {
             admission: Arc::new(admission),
             handshakes: PerIp::new(Some(config.admission.handshakes_of_one())),
             farewells: Quota::new(config.admission.farewells()),
+            clock: Arc::clone(clock),
         };
         Self::build(config, counters, held)
     }
@@ -82,6 +95,7 @@ impl Door {
             admission: Arc::clone(&self.admission),
             handshakes: Arc::clone(&self.handshakes),
             farewells: Arc::clone(&self.farewells),
+            clock: Arc::clone(&self.clock),
         };
         let door = Self::build(config, counters, held)?;
         Ok(Self {
@@ -104,6 +118,7 @@ impl Door {
             admission,
             handshakes,
             farewells,
+            clock,
         } = held;
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
         Ok(Self {
@@ -124,6 +139,7 @@ impl Door {
             tls,
             handshakes,
             farewells,
+            clock,
         })
     }
 

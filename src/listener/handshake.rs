@@ -176,7 +176,7 @@ fn admit<H: Handler>(
     let seat = door
         .admission
         .seat((!door.trusted.contains(client)).then_some(client))?;
-    let authenticated = door.auth.authenticate(request)?;
+    let authenticated = door.auth.authenticate(request, door.clock.wall())?;
     let Offer { pipeline, links } = handler
         .find(&door.name, &authenticated.identity.biz_id)
         .ok_or(Refusal::BizUnknown)?;

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::*;
+use crate::clock::SystemClock;
 
 /// Serves the business `chat`, and hands each link to the test.
 struct Desk {
@@ -50,6 +51,10 @@ struct Site {
     running: JoinHandle<()>,
 }
 
+pub(super) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
 fn config(more: &str) -> ListenerConfig {
     let auth = if more.contains("auth:") {
         ""
@@ -65,8 +70,12 @@ const GOOD: &str = "/ws?biz_id=chat&user_id=ann";
 impl Site {
     /// With this YAML besides name, address and `insecure_query`.
     async fn open(more: &str) -> Self {
-        let listener =
-            Listener::bind(&config(more), &ListenerMetrics::default(), &Network::System).unwrap();
+        let listener = Listener::bind(
+            &config(more),
+            &ListenerMetrics::default(),
+            (&Network::System, &clock()),
+        )
+        .unwrap();
         let (sender, links) = mpsc::channel(64);
         let desk = Arc::new(Desk {
             links: sender,
@@ -243,17 +252,33 @@ async fn an_address_in_use_is_told_with_the_listener() {
     let site = Site::open("").await;
     let mut taken = config("");
     taken.address = site.address;
-    let error = Listener::bind(&taken, &ListenerMetrics::default(), &Network::System)
-        .unwrap_err()
-        .to_string();
+    let error = Listener::bind(
+        &taken,
+        &ListenerMetrics::default(),
+        (&Network::System, &clock()),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(
         error.contains("`test`") && error.contains(&site.address.to_string()),
         "{error}"
     );
     let mut shared = config("reuse_port: true");
-    let first = Listener::bind(&shared, &ListenerMetrics::default(), &Network::System).unwrap();
+    let first = Listener::bind(
+        &shared,
+        &ListenerMetrics::default(),
+        (&Network::System, &clock()),
+    )
+    .unwrap();
     shared.address = first.local_address().unwrap();
-    assert!(Listener::bind(&shared, &ListenerMetrics::default(), &Network::System).is_ok());
+    assert!(
+        Listener::bind(
+            &shared,
+            &ListenerMetrics::default(),
+            (&Network::System, &clock())
+        )
+        .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -261,7 +286,7 @@ async fn what_happens_is_counted() {
     let metrics = ListenerMetrics::default();
     let mut registry = prometheus_client::registry::Registry::default();
     metrics.register(&mut registry);
-    let door = Door::prepare(&config(""), &metrics).unwrap();
+    let door = Door::prepare(&config(""), &metrics, &clock()).unwrap();
     door.counters.accepted.inc();
     door.counters.refused(Refusal::Path).inc();
     let mut text = String::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use linkgate_filter::Clock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +62,7 @@ impl Listeners {
         &self,
         configs: &[ListenerConfig],
         metrics: &ListenerMetrics,
-        network: &Network,
+        outside: (&Network, &Arc<dyn Clock>),
     ) -> Result<Next, ListenError> {
         let step = |config: &ListenerConfig| {
             let step = match self.0.get(&config.name) {
@@ -69,7 +70,7 @@ impl Listeners {
                 Some(open) if open.config.address == config.address => {
                     Step::Changes(config.clone(), Box::new(open.control.prepare(config)?))
                 }
-                _ => Step::Opens(config.clone(), self.open(config, metrics, network)?),
+                _ => Step::Opens(config.clone(), self.open(config, metrics, outside)?),
             };
             Ok((config.name.clone(), step))
         };
@@ -81,14 +82,14 @@ impl Listeners {
         &self,
         config: &ListenerConfig,
         metrics: &ListenerMetrics,
-        network: &Network,
+        outside: (&Network, &Arc<dyn Clock>),
     ) -> Result<Listener, ListenError> {
         let has_it = |open: &&Open| open.config.address == config.address;
         match self.0.values().find(has_it) {
             Some(open) if config.address.port() != 0 => {
-                Listener::on(Arc::clone(&open.socket), config, metrics)
+                Listener::on(Arc::clone(&open.socket), config, metrics, outside.1)
             }
-            _ => Listener::bind(config, metrics, network),
+            _ => Listener::bind(config, metrics, outside),
         }
     }
 

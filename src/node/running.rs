@@ -76,9 +76,11 @@ impl Running {
             edges: edges.edges(),
             ..(*self.host).clone()
         });
-        let listeners =
-            self.listeners
-                .next(&config.listeners, &base.counted.listeners, &base.network)?;
+        let listeners = self.listeners.next(
+            &config.listeners,
+            &base.counted.listeners,
+            (&base.network, &self.host.clock),
+        )?;
         let around = Around {
             router: &base.router,
             generations: &base.generations,

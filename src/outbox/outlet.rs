@@ -36,7 +36,7 @@ impl<N: Notice> Outlet<N> {
         }
         let grpc = destination.grpc.as_ref()?;
         let backend = &backends.get(&grpc.backend)?.grpc;
-        let pool = Pool::new(backend, connector(edges), Arc::default());
+        let pool = Pool::new(backend, connector(edges.other()), Arc::default());
         let most = grpc.max_notices as usize;
         let calls = Calls::new(pool, *grpc.timeout, most);
         Some(Self::service(&grpc.backend, calls))

@@ -10,7 +10,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::close::CloseCode;
 use crate::core::{Core, Emission};
-use crate::edges::{Declared, EdgeName, Edges};
+use crate::edges::{Declared, EdgeName};
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
@@ -129,9 +129,9 @@ impl Open<'_> {
         self.meter.event(event)
     }
 
-    /// All edges of the node.
-    pub fn edges(&self) -> &Edges {
-        &self.host.edges
+    /// The edge of this type, if the node has brought one.
+    pub fn other<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.host.edges.other()
     }
 
     /// The store of this name; `None` if the node has none, which [`Prepare::store`] rules out.

@@ -128,7 +128,7 @@ impl GrpcUpstream {
     fn caller(&self, cx: &Open<'_>, shared: &Shared) -> Caller {
         let pool = Pool::new(
             &self.backend,
-            connector(cx.edges()),
+            connector(cx.other()),
             Arc::clone(&shared.directory),
         );
         Caller {

@@ -184,7 +184,6 @@ fn detail(code: Code) -> &'static str {
     }
 }
 
-/// The fault code: `grpc.` and the status code in lower case.
 /// The codes that the statuses of a backend become.
 pub(crate) const CODES: &[&str] = &[
     "grpc.cancelled",
@@ -205,6 +204,7 @@ pub(crate) const CODES: &[&str] = &[
     "grpc.unauthenticated",
 ];
 
+/// The fault code: `grpc.` and the status code in lower case.
 fn name(code: Code) -> Cow<'static, str> {
     Cow::Borrowed(match code {
         // OK without an answer that can be read.

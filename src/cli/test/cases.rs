@@ -19,7 +19,7 @@ use crate::config::diagnostics::count;
 use crate::config::standing::Watched;
 use crate::conformance::cases::bless::blessed;
 use crate::conformance::cases::coverage::{self, Coverage};
-use crate::conformance::cases::language::CaseFile;
+use crate::conformance::cases::language::{self, CaseFile};
 use crate::conformance::cases::suite::{self, Ran};
 use crate::conformance::cases::timeline;
 use crate::conformance::cases::world::There;
@@ -181,7 +181,7 @@ fn once(
 ) -> Result<(bool, Vec<CaseFile>), String> {
     let found = suite::find(&options.paths)?;
     let (mut files, mut invalid) = suite::read(&found);
-    if options.bless && bless(&files, registry)? {
+    if options.bless && bless(&files, options.only.as_deref(), registry)? {
         (files, invalid) = suite::read(&found);
     }
     show_invalid(&invalid);
@@ -229,15 +229,24 @@ fn show_invalid(invalid: &[Box<Invalid>]) {
 }
 
 /// Writes what happens into new cases. Whether there were any.
-fn bless(files: &[CaseFile], registry: &Registry) -> Result<bool, String> {
+fn bless(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Result<bool, String> {
     let mut any = false;
     for file in files {
         let path = file.path.display();
-        let blessed = blessed(file, registry).map_err(|why| format!("{path}: {why}"))?;
+        let blessed = blessed(file, only, registry).map_err(|why| format!("{path}: {why}"))?;
         let Some((text, cases)) = blessed else {
             continue;
         };
-        std::fs::write(&file.path, text).map_err(|error| format!("{path}: {error}"))?;
+        let write = |text: &str| {
+            std::fs::write(&file.path, text).map_err(|error| format!("{path}: {error}"))
+        };
+        write(&text)?;
+        if language::read(&file.path).is_err() {
+            write(&file.text)?;
+            return Err(format!(
+                "{path}: what happens there has to be written by hand: its names do not stand in a step"
+            ));
+        }
         drop(writeln!(
             io::stderr(),
             "{path}: written into {}; read it before you keep it",

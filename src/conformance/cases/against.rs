@@ -9,6 +9,9 @@ pub fn needs(case: &Case, backends: &[String], longest: Duration) -> Option<Stri
     if case.clients.values().any(|client| client.bare) {
         return Some("has a client whose bodies are sealed for its name".to_owned());
     }
+    if case.clients.values().any(|client| client.from.is_some()) {
+        return Some("has a client with an address of its own".to_owned());
+    }
     let mut waits = Duration::ZERO;
     for step in &case.steps {
         let why = match &step.kind {

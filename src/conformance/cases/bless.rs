@@ -12,8 +12,14 @@ use crate::config::source::Span;
 ///
 /// # Errors
 /// A case that cannot be written into, or does not get to its end.
-pub fn blessed(file: &CaseFile, registry: &Registry) -> Result<Option<(String, usize)>, String> {
-    let new: Vec<&Case> = file.cases.iter().filter(|case| case.is_new()).collect();
+pub fn blessed(
+    file: &CaseFile,
+    only: Option<&str>,
+    registry: &Registry,
+) -> Result<Option<(String, usize)>, String> {
+    let is_wanted = |case: &&Case| only.is_none_or(|only| case.name.contains(only));
+    let new = file.cases.iter().filter(|case| case.is_new());
+    let new: Vec<&Case> = new.filter(is_wanted).collect();
     let mut inserts = Vec::new();
     for case in &new {
         let wrong = |why: &str| format!("`{}`: {why}", case.name);

@@ -19,7 +19,7 @@ pub use self::counted::Branch;
 use self::counted::Counted;
 use self::facts::Facts;
 use super::happened::{Entry, What};
-use super::language::{Action, Case, CaseFile, Kind, Step};
+use super::language::{Action, Case, CaseFile, Kind, Place, Step};
 use super::world::time::Quiet;
 use super::world::{There, World};
 use crate::config::{self, Config, source::Origin};
@@ -140,10 +140,19 @@ fn origin(paths: &[PathBuf], file: &CaseFile, with_environment: bool) -> Origin 
         true => std::env::vars().collect(),
         false => BTreeMap::new(),
     };
-    variables.extend(file.variables.clone());
+    for (name, value) in &file.variables {
+        variables
+            .entry(name.clone())
+            .or_insert_with(|| value.clone());
+    }
+    // What a gateway elsewhere has been given counts, and not what cases have in its place.
+    let given = file.files.iter();
+    let given = given.filter(|(path, _)| !(with_environment && path.exists()));
     Origin {
         variables: Some(variables),
-        given: file.files.clone(),
+        given: given
+            .map(|(path, text)| (path.clone(), text.clone()))
+            .collect(),
         ..Origin::paths(paths)
     }
 }
@@ -197,6 +206,11 @@ impl<'a> Driver<'a> {
                 .push(self.world.log.entries(|entries| entries.len()));
             done.map_err(at)?;
         }
+        // What a client has not read is there all the same.
+        self.world
+            .clients
+            .values()
+            .for_each(|client| client.read(true));
         self.world.settled().await;
         self.answer_allowed().await;
         let at_end = |message| Failure {
@@ -254,11 +268,7 @@ impl<'a> Driver<'a> {
             }
             Kind::AnyOrder(expectations) => {
                 self.world.settled().await;
-                for expectation in expectations {
-                    for n in 1..=expectation.times {
-                        self.expect_any(number, &expectation.nth(n))?;
-                    }
-                }
+                self.expect_all(number, expectations).await?;
                 self.world.settled().await;
                 Ok(())
             }
@@ -283,10 +293,13 @@ fn told(entries: &[Entry]) -> BTreeMap<String, u64> {
         match value {
             Value::Array(items) => items.iter().for_each(|item| count(item, told)),
             Value::Object(fields) => {
-                if let Some(code) = fields.get("code").and_then(Value::as_str) {
-                    *told.entry(code.to_owned()).or_default() += 1;
+                for (name, value) in fields {
+                    let is_fault = name == "fault" || name == "reason";
+                    if let Some(code) = value["code"].as_str().filter(|_| is_fault) {
+                        *told.entry(code.to_owned()).or_default() += 1;
+                    }
+                    count(value, told);
                 }
-                fields.values().for_each(|value| count(value, told));
             }
             _ => {}
         }
@@ -297,6 +310,7 @@ fn told(entries: &[Entry]) -> BTreeMap<String, u64> {
             count(&seen.what, &mut told);
             // Reports on a topic are JSON in a body.
             let body = seen.what["body"].as_str();
+            let body = body.filter(|_| matches!(seen.at, Place::Record(_)));
             if let Some(body) = body.and_then(|body| serde_json::from_str(body).ok()) {
                 count(&body, &mut told);
             }

@@ -59,6 +59,4 @@ pub struct Said {
     pub filter: Arc<str>,
     /// In a line.
     pub text: String,
-    /// The code of the fault, if it has refused something.
-    pub fault: Option<String>,
 }

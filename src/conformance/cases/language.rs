@@ -13,12 +13,10 @@ mod sentence;
 mod text;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use crate::config::source::Span;
 pub use read::read;
@@ -165,7 +163,12 @@ pub struct Expectation {
 impl Expectation {
     /// What is seen the `n`th time.
     pub fn nth(&self, n: u32) -> Self {
+        let at = match &self.at {
+            Place::Ended(key) => Place::Ended(key.replace("<n>", &n.to_string())),
+            other => other.clone(),
+        };
         Self {
+            at,
             what: counted(&self.what, n.into()),
             ..self.clone()
         }
@@ -218,20 +221,6 @@ pub struct Answer {
     pub with: With,
 }
 
-impl Answer {
-    /// Gives it to the one who waits, when its time has come. Whoever has given up waiting hears nothing.
-    pub(super) fn give(self, waiting: oneshot::Sender<With>) {
-        if self.after.is_zero() {
-            let _ = waiting.send(self.with);
-            return;
-        }
-        tokio::spawn(async move {
-            tokio::time::sleep(self.after).await;
-            let _ = waiting.send(self.with);
-        });
-    }
-}
-
 /// An answer.
 #[derive(Clone, Debug, Default)]
 pub enum With {
@@ -244,9 +233,4 @@ pub enum With {
     Fails(docs::Fails),
     /// None, ever.
     Never,
-}
-
-/// The bytes of a file that something stands on.
-pub fn range(span: Span) -> Range<usize> {
-    span.start..span.end
 }

@@ -14,7 +14,11 @@ pub fn bytes_value(bytes: &[u8]) -> Value {
     if bytes.len() >= LONG && bytes.iter().all(|byte| *byte == b'x') {
         return json!({ "bytes": bytes.len() });
     }
-    let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && c != '\n');
+    let is_text = |text: &&str| {
+        !text
+            .chars()
+            .any(|c| c.is_control() && !"\n\t\r".contains(c))
+    };
     match std::str::from_utf8(bytes).ok().filter(is_text) {
         Some(text) => text.into(),
         None => {
@@ -139,6 +143,9 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Fields that hold bytes, which may be stated in any form.
+const BYTES: &[&str] = &["key", "body", "binary"];
+
 /// How the value of a field differs.
 fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
     let is = || {
@@ -148,19 +155,25 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
             shown(stated)
         ))
     };
+    let last = field.rsplit('.').next().unwrap_or(field);
+    if BYTES.contains(&last) || field.starts_with("headers.") {
+        return bytes_differ(stated, seen).map(|why| format!("`{field}` {why}"));
+    }
     match (field, stated) {
-        // A fault, an outcome, by its main part alone.
-        (_, Value::String(code)) if is_fault(field, seen) => (seen["code"].as_str() != Some(code))
-            .then(|| {
-                format!(
-                    "`{field}` is {}, not {code}",
-                    seen["code"].as_str().unwrap_or("none")
-                )
-            }),
-        ("outcomes", Value::Object(stated)) => outcomes_differ(stated, seen),
-        (_, Value::Object(form)) if form.len() == 1 && is_form(form) => {
-            form_differs(form, seen).map(|why| format!("`{field}` {why}"))
+        (_, stated) if is_empty(stated) => {
+            if is_empty(seen) {
+                None
+            } else {
+                is()
+            }
         }
+        // A fault, an outcome, by its main part alone.
+        (_, Value::String(code)) if is_fault(field, seen) => {
+            let seen = seen["code"].as_str();
+            (seen != Some(code))
+                .then(|| format!("`{field}` is {}, not {code}", seen.unwrap_or("none")))
+        }
+        ("outcomes", Value::Object(stated)) => outcomes_differ(stated, seen),
         (_, Value::Object(stated)) => {
             let mut fields = stated.iter();
             fields.find_map(|(name, stated)| {
@@ -168,18 +181,11 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
                 differs(&format!("{field}.{name}"), stated, seen)
             })
         }
-        (_, Value::Array(items)) => {
-            let seen = seen.as_array()?;
-            if items.len() != seen.len() {
-                return is();
-            }
-            let mut pairs = items.iter().zip(seen).enumerate();
-            pairs.find_map(|(i, (stated, seen))| differs(&format!("{field}[{i}]"), stated, seen))
-        }
-        // Numbers may be written as texts by JSON's mapping, and keys as numbers by people.
-        (_, stated) if scalar(stated) == scalar(seen) => None,
-        (_, stated) if is_empty(stated) && is_empty(seen) => None,
-        _ => is(),
+        // Numbers may be written as texts by JSON's mapping, and names as numbers by people.
+        (_, stated) => match (scalar(stated), scalar(seen)) {
+            (Some(stated), Some(seen)) if stated == seen => None,
+            _ => is(),
+        },
     }
 }
 
@@ -208,49 +214,59 @@ fn outcomes_differ(stated: &Map<String, Value>, seen: &Value) -> Option<String> 
     })
 }
 
-fn is_form(form: &Map<String, Value>) -> bool {
-    let forms = ["hex", "base64", "json", "contains", "bytes", "any"];
-    form.keys().all(|name| forms.contains(&name.as_str()))
-}
-
-fn form_differs(form: &Map<String, Value>, seen: &Value) -> Option<String> {
-    let (name, stated) = form.iter().next()?;
-    if name == "any" {
-        return None;
-    }
-    let bytes = value_bytes(seen);
-    let parsed = || {
-        bytes
-            .as_deref()
-            .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+/// How bytes differ from those that are stated, in whichever form.
+fn bytes_differ(stated: &Value, seen: &Value) -> Option<String> {
+    let bytes = value_bytes(seen).unwrap_or_default();
+    let is = || Some(format!("is {}, not {}", shown(seen), shown(stated)));
+    let Value::Object(form) = stated else {
+        return if scalar(stated).unwrap_or_default().into_bytes() == bytes {
+            None
+        } else {
+            is()
+        };
     };
+    let (name, value) = form.iter().next()?;
     let wanted = match name.as_str() {
-        "hex" => stated.as_str().and_then(unhex),
-        "base64" => stated.as_str().and_then(|text| STANDARD.decode(text).ok()),
-        "bytes" => stated
+        "any" => return None,
+        "hex" => value.as_str().and_then(unhex),
+        "base64" => value.as_str().and_then(|text| STANDARD.decode(text).ok()),
+        "bytes" => value
             .as_u64()
             .map(|n| vec![b'x'; usize::try_from(n).unwrap_or(0)]),
-        "json" => {
-            return match parsed() {
-                Some(value) if value == *stated => None,
-                Some(value) => Some(format!("is {value}, not {stated}")),
-                None => Some(format!("is no JSON: {}", shown(seen))),
+        name => {
+            let Ok(seen) = serde_json::from_slice::<Value>(&bytes) else {
+                return Some(format!("is no JSON: {}", shown(seen)));
             };
-        }
-        _ => {
-            return match parsed() {
-                Some(value) => differs("it", stated, &value),
-                None => Some(format!("is no JSON: {}", shown(seen))),
+            return match name {
+                "json" => (seen != *value).then(|| format!("is {seen}, not {value}")),
+                _ => lacks("it", value, &seen).map(|why| format!("lacks something: {why}")),
             };
         }
     };
-    (wanted != bytes).then(|| {
-        format!(
-            "is {}, not {}",
-            shown(seen),
-            shown(&Value::Object(form.clone()))
-        )
-    })
+    if wanted.as_ref() == Some(&bytes) {
+        None
+    } else {
+        is()
+    }
+}
+
+/// What JSON lacks of what is stated: fields of objects may be left out, all else is as it is.
+fn lacks(at: &str, stated: &Value, seen: &Value) -> Option<String> {
+    match (stated, seen) {
+        (Value::Object(stated), Value::Object(seen)) => stated.iter().find_map(|(name, stated)| {
+            let at = format!("{at}.{name}");
+            match seen.get(name) {
+                Some(seen) => lacks(&at, stated, seen),
+                None => Some(format!("there is no `{at}`")),
+            }
+        }),
+        (Value::Array(stated), Value::Array(seen)) if stated.len() == seen.len() => {
+            let mut pairs = stated.iter().zip(seen).enumerate();
+            pairs.find_map(|(n, (stated, seen))| lacks(&format!("{at}[{n}]"), stated, seen))
+        }
+        (stated, seen) if stated == seen => None,
+        (stated, seen) => Some(format!("`{at}` is {seen}, not {stated}")),
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -334,7 +350,25 @@ mod tests {
         );
         assert_eq!(
             message(&stated(part), &seen(br#"{"a":{"b":2}}"#)).unwrap(),
-            "`body` `it.a.b` is 2, not 1"
+            "`body` lacks something: `it.a.b` is 2, not 1"
         );
+    }
+
+    #[test]
+    fn nothing_matches_by_chance() {
+        let fault = json!({ "cmd": "X", "fault": { "code": "a.b" } });
+        assert!(message(&json!({ "cmd": "X", "fault": null }), &fault).is_some());
+        let body = |stated: Value, seen: &str| {
+            let seen = json!({ "cmd": "X", "body": seen });
+            message(
+                &json!({ "cmd": "X", "body": { "contains": stated } }),
+                &seen,
+            )
+        };
+        assert!(body(json!({ "a": null }), r#"{"a":{"b":5}}"#).is_some());
+        assert!(body(json!({ "a": [1, 2] }), r#"{"a":5}"#).is_some());
+        assert!(body(json!({ "any": 5 }), r#"{"b":1}"#).is_some());
+        assert!(body(json!({ "b": "5" }), r#"{"b":5}"#).is_some());
+        assert!(body(json!({ "b": [1] }), r#"{"a":2,"b":[1]}"#).is_none());
     }
 }

@@ -24,6 +24,7 @@ use self::edges::ScriptedEdges;
 use self::log::Log;
 pub use self::there::There;
 use self::time::{Quiet, VirtualClock};
+use crate::clock::SystemClock;
 use crate::conformance::cases::happened::Said;
 use crate::conformance::cases::language::Expectation;
 use crate::network::{MemoryNetwork, Network};
@@ -68,7 +69,10 @@ impl World {
     }
 
     fn of(log: Log, backends: ScriptedBackends, pace: Pace, there: Option<There>) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
+        let clock: Arc<dyn Clock> = match pace {
+            Pace::Virtual(_) => Arc::new(VirtualClock::start()),
+            Pace::Real => Arc::new(SystemClock),
+        };
         Self {
             edges: ScriptedEdges::new(&clock, &log, Arc::new(backends.clone())),
             log,
@@ -127,7 +131,7 @@ struct Watching(Log);
 
 impl Watch for Watching {
     fn saw(&self, link: &Arc<LinkInfo>, id: &Arc<str>, sight: Sight<'_>) {
-        let (text, fault) = match sight {
+        let text = match sight {
             Sight::Verdict {
                 direction,
                 command,
@@ -155,21 +159,21 @@ impl Watch for Watching {
                     parts => write!(text, " of {parts}"),
                 };
                 match verdict {
-                    Word::Next => (text + ": next", None),
-                    Word::Done => (text + ": done", None),
-                    Word::Waits => (text + ": waits", None),
+                    Word::Next => text + ": next",
+                    Word::Done => text + ": done",
+                    Word::Waits => text + ": waits",
                     Word::Refused(fault) => {
                         let _ = write!(text, ": refused, {}", fault.code);
-                        (text, Some(fault.code.clone()))
+                        text
                     }
                 }
             }
-            Sight::Settled(Outcome::Accepted(_)) => ("settled: accepted".to_owned(), None),
+            Sight::Settled(Outcome::Accepted(_)) => "settled: accepted".to_owned(),
             Sight::Settled(Outcome::Failed(fault)) => {
-                (format!("settled: failed, {}", fault.code), None)
+                format!("settled: failed, {}", fault.code)
             }
             Sight::Settled(Outcome::Unknown(fault)) => {
-                (format!("settled: unknown, {}", fault.code), None)
+                format!("settled: unknown, {}", fault.code)
             }
         };
         let identity = &link.identity;
@@ -178,7 +182,6 @@ impl Watch for Watching {
             user_id: Arc::clone(&identity.user_id),
             filter: Arc::clone(id),
             text,
-            fault: fault.map(|code| code.to_string()),
         });
     }
 }

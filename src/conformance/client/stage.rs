@@ -167,7 +167,11 @@ impl Stage {
             .map(|node| format!(" to node {node}"));
         let token = knock
             .token()
-            .map(|token| format!(" with the token {token}"));
+            .map(|token| match token.strip_prefix("token-") {
+                Some(number) if number.parse::<u64>().is_ok() => format!(" with the token {token}"),
+                // It may be a real one.
+                _ => " with a token that is not the kit's".to_owned(),
+            });
         let (node, token) = (node.unwrap_or_default(), token.unwrap_or_default());
         self.log
             .note(self.count, format!("<- connects{node}{token}"));

@@ -1,7 +1,7 @@
 //! Tokens: which issuer's, signed with which key, valid now and here, and whom they name.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::dangerous::insecure_decode_claims;
 use jsonwebtoken::errors::ErrorKind;
@@ -65,7 +65,8 @@ impl Issuers {
     }
 
     /// Checks a token, and reads whom it names.
-    pub(super) fn verify(&self, token: &str) -> Result<Authenticated, Refusal> {
+    pub(super) fn verify(&self, token: &str, now: SystemTime) -> Result<Authenticated, Refusal> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::TokenMalformed)?;
         // Critical parameters must be understood, and none is.
         if header.crit.is_some() {
@@ -79,8 +80,8 @@ impl Issuers {
             .iter()
             .filter(|issuer| issuer.speaks_as(iss.as_deref()))
         {
-            match issuer.check(token, &header) {
-                Ok(claims) => return issuer.authenticated(&claims),
+            match issuer.check(token, &header, now) {
+                Ok(claims) => return issuer.authenticated(&claims, now),
                 Err(why) => refusal = why,
             }
         }
@@ -153,11 +154,16 @@ impl Issuer {
     }
 
     /// The claims, if one of the keys signed them and they hold now and here.
-    fn check(&self, token: &str, header: &jsonwebtoken::Header) -> Result<Claims, Refusal> {
+    fn check(
+        &self,
+        token: &str,
+        header: &jsonwebtoken::Header,
+        now: Duration,
+    ) -> Result<Claims, Refusal> {
         let mut refusal = Refusal::TokenKey;
         for key in self.keys_for(header) {
             match jsonwebtoken::decode::<Claims>(token, &key.decoding, &key.validation) {
-                Ok(token) => return Ok(token.claims),
+                Ok(token) => return self.in_time(token.claims, now),
                 Err(error) => refusal = refusal_of(error.kind()),
             }
             if refusal != Refusal::TokenSignature {
@@ -165,6 +171,22 @@ impl Issuer {
             }
         }
         Err(refusal)
+    }
+
+    /// The claims, if they hold now, by the clock of the node.
+    fn in_time(&self, claims: Claims, now: Duration) -> Result<Claims, Refusal> {
+        let (now, leeway) = (now.as_secs_f64(), self.leeway.as_secs_f64());
+        let time = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(at) => at.as_f64().map(Some).ok_or(Refusal::TokenMalformed),
+        };
+        if time("exp")?.is_none_or(|exp| exp < now - leeway) {
+            return Err(Refusal::TokenExpired);
+        }
+        if time("nbf")?.is_some_and(|nbf| nbf > now + leeway) {
+            return Err(Refusal::TokenNotYetValid);
+        }
+        Ok(claims)
     }
 
     /// The keys of the token's algorithm and `kid`; without any of that `kid`, those that have none.
@@ -181,7 +203,7 @@ impl Issuer {
         })
     }
 
-    fn authenticated(&self, claims: &Claims) -> Result<Authenticated, Refusal> {
+    fn authenticated(&self, claims: &Claims, now: Duration) -> Result<Authenticated, Refusal> {
         let only = self
             .biz_ids
             .iter()
@@ -200,7 +222,7 @@ impl Issuer {
             None => identity,
         };
         let expires_at = match self.on_expiry {
-            OnExpiry::Close => self.expires_at(claims),
+            OnExpiry::Close => self.expires_at(claims, now),
             OnExpiry::Keep => None,
         };
         Ok(Authenticated {
@@ -210,22 +232,18 @@ impl Issuer {
     }
 
     /// On the runtime's clock. `None` where that is so far away that it is as good as never.
-    fn expires_at(&self, claims: &Claims) -> Option<Instant> {
+    fn expires_at(&self, claims: &Claims, now: Duration) -> Option<Instant> {
         let exp = claims.get("exp").and_then(Value::as_f64)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "seconds since 1970 are exact in a float"
-        )]
-        let now = jsonwebtoken::get_current_timestamp() as f64;
-        let left = Duration::try_from_secs_f64((exp - now).max(0.0)).ok()?;
+        let left = Duration::try_from_secs_f64((exp - now.as_secs_f64()).max(0.0)).ok()?;
         (left < NEVER).then(|| Instant::now() + left + self.leeway)
     }
 }
 
 /// `exp`, `nbf`, `aud` and `iss`, as this issuer's tokens must have them.
 fn set_checks(validation: &mut jsonwebtoken::Validation, config: &JwtIssuer) {
-    validation.leeway = config.leeway.as_secs();
-    validation.validate_nbf = true;
+    // Time is looked at with the clock of the node.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
     validation.set_issuer(&[&config.issuer]);
     let mut required = vec!["exp"];
     if !config.accept_without_iss {
@@ -241,8 +259,6 @@ fn set_checks(validation: &mut jsonwebtoken::Validation, config: &JwtIssuer) {
 fn refusal_of(error: &ErrorKind) -> Refusal {
     match error {
         ErrorKind::InvalidSignature => Refusal::TokenSignature,
-        ErrorKind::ExpiredSignature => Refusal::TokenExpired,
-        ErrorKind::ImmatureSignature => Refusal::TokenNotYetValid,
         ErrorKind::InvalidAudience => Refusal::TokenAudience,
         ErrorKind::InvalidIssuer => Refusal::TokenIssuer,
         ErrorKind::InvalidAlgorithm => Refusal::TokenKey,

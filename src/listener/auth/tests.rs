@@ -5,7 +5,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::listener::config::tests::read;
+use linkgate_filter::Clock;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -60,7 +62,7 @@ fn request(uri: &str, headers: &[(http::HeaderName, String)]) -> Request<()> {
 
 fn check(auth: &Authenticator, token: &str) -> Result<Identity, Refusal> {
     let request = request("/ws", &[(AUTHORIZATION, format!("Bearer {token}"))]);
-    auth.authenticate(&request)
+    auth.authenticate(&request, SystemClock.wall())
         .map(|authenticated| authenticated.identity)
 }
 
@@ -90,7 +92,10 @@ fn a_token_comes_in_one_of_three_places() {
             &[(AUTHORIZATION, "Basic YTpi".to_owned())],
         ),
     ] {
-        assert!(auth.authenticate(&request).is_ok(), "{request:?}");
+        assert!(
+            auth.authenticate(&request, SystemClock.wall()).is_ok(),
+            "{request:?}"
+        );
     }
     for request in [
         request("/ws", &[]),
@@ -98,7 +103,7 @@ fn a_token_comes_in_one_of_three_places() {
         request("/ws", &[(AUTHORIZATION, "Bearer ".to_owned())]),
     ] {
         assert_eq!(
-            auth.authenticate(&request),
+            auth.authenticate(&request, SystemClock.wall()),
             Err(Refusal::TokenMissing),
             "{request:?}"
         );
@@ -109,7 +114,10 @@ fn a_token_comes_in_one_of_three_places() {
 fn the_first_token_counts_even_where_a_later_one_is_better() {
     let uri = format!("/ws?token={}", hmac_token(&json!({})));
     let request = request(&uri, &[(AUTHORIZATION, "Bearer garbage".to_owned())]);
-    assert_eq!(hmac().authenticate(&request), Err(Refusal::TokenMalformed));
+    assert_eq!(
+        hmac().authenticate(&request, SystemClock.wall()),
+        Err(Refusal::TokenMalformed)
+    );
 }
 
 #[test]
@@ -214,7 +222,10 @@ fn garbage_is_malformed() {
 /// By the query, which carries what a header cannot.
 fn check_query(auth: &Authenticator, token: &str) -> Result<Authenticated, Refusal> {
     let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-    auth.authenticate(&request(&format!("/ws?token={token}"), &[]))
+    auth.authenticate(
+        &request(&format!("/ws?token={token}"), &[]),
+        SystemClock.wall(),
+    )
 }
 
 #[test]
@@ -333,7 +344,7 @@ async fn an_expiring_token_says_when_unless_the_link_may_stay() {
 fn insecure_query_believes_the_query() {
     let auth = prepare("insecure_query");
     let who = |query: &str| {
-        auth.authenticate(&request(&format!("/ws?{query}"), &[]))
+        auth.authenticate(&request(&format!("/ws?{query}"), &[]), SystemClock.wall())
             .map(|a| a.identity)
     };
     assert_eq!(

@@ -81,7 +81,7 @@ async fn a_business_has_the_limit_of_its_pipeline() {
 #[tokio::test(start_paused = true)]
 async fn new_links_have_a_pace_that_bad_requests_do_not_use_up() {
     let paced = "admission: { links_per_second: { initial: 2, step: 1, max: 3 } }";
-    let door = Door::prepare(&config(paced), &ListenerMetrics::default()).unwrap();
+    let door = Door::prepare(&config(paced), &ListenerMetrics::default(), &clock()).unwrap();
     let (links, _links) = mpsc::channel(1);
     let desk = Desk {
         links,

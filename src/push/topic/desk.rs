@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use linkgate_filter::Fault;
 use linkgate_filter::broker::{Arrival, Broker, Record};
+use linkgate_filter::{Effect, Fault};
 
 use super::Businesses;
 use super::landed::Landed;
@@ -277,7 +277,8 @@ impl Desk {
                 (Stage::Ended(outcome), OnExpired::Park)
                     if outcome.status == Status::Expired && !over =>
                 {
-                    history.sent = true;
+                    let reason = outcome.reason.as_ref();
+                    history.sent |= reason.is_some_and(|reason| reason.effect == Effect::Unknown);
                     left.push(user);
                 }
                 (Stage::Ended(outcome), policy) => {

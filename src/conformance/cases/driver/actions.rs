@@ -7,8 +7,8 @@ use linkgate_filter::{Form, Identity};
 use super::tokens::{self, Whom};
 use super::{Driver, load};
 use crate::config::PipelineConfig;
+use crate::conformance::cases::language::Action;
 use crate::conformance::cases::language::docs::{self, Connect};
-use crate::conformance::cases::language::{Action, Sent};
 use crate::conformance::cases::world::There;
 use crate::conformance::cases::world::backend;
 use crate::conformance::cases::world::client::{At, Client, Target};
@@ -21,13 +21,13 @@ impl Driver<'_> {
             Action::Connect(name, connect) => self.connect(name, connect).await?,
             Action::Send(name, sent) => {
                 for sent in sent {
-                    self.send(name, sent).await?;
+                    self.client(name)?.send(sent)?;
                 }
             }
             Action::Disconnect(name) => {
                 self.world.clients.remove(name);
             }
-            Action::Close(name, code) => self.client(name)?.close(*code).await,
+            Action::Close(name, code) => self.client(name)?.close(*code),
             Action::Read(name, reads) => self.client(name)?.read(*reads),
             Action::Backend(name, is_there) => {
                 self.known("backend", name, self.facts.backends.iter())?;
@@ -77,16 +77,19 @@ impl Driver<'_> {
         })
     }
 
-    async fn send(&mut self, name: &str, sent: &Sent) -> Result<(), String> {
-        self.client(name)?.send(sent).await
-    }
-
     async fn connect(&mut self, name: &str, connect: &Connect) -> Result<(), String> {
         let doc = self.case.clients.get(name).cloned().unwrap_or_default();
         let target = self.target(name, &doc, connect)?;
         // Who connects anew has let go of the link before.
         self.world.clients.remove(name);
-        let client = Client::connect(name, target, connect, &self.world.log).await?;
+        let connecting = Client::connect(name, target, connect, &self.world.log);
+        let client = tokio::select! {
+            biased;
+            client = connecting => client?,
+            () = self.world.settled(), if !self.world.is_real() => {
+                return Err("the gateway lets this handshake wait".to_owned());
+            }
+        };
         if let Some(client) = client {
             self.world.clients.insert(name.to_owned(), client);
         }
@@ -143,7 +146,7 @@ impl Driver<'_> {
             at: self.at(&listener.name)?,
             token: there
                 .and_then(|there| there.token.clone())
-                .or_else(|| tokens::token(listener, &whom, connect)),
+                .or_else(|| tokens::token(listener, &whom, connect, self.world.clock.wall())),
             path: path.clone(),
             asks_for,
             form,
@@ -216,6 +219,9 @@ impl Driver<'_> {
 
     fn change(&mut self, paths: &[std::path::PathBuf], is_good: bool) -> Result<(), String> {
         let node = self.node.as_ref().ok_or("the node does not run any more")?;
+        if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+            return Err(format!("there is no {}", missing.display()));
+        }
         let changed = load(paths, self.file, &self.registry).and_then(|config| {
             let facts = super::Facts::of(&config);
             self.world.backends.learn(&config.backends);

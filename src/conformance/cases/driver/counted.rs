@@ -28,10 +28,13 @@ pub(super) struct Counted {
     /// How many of both are the configuration's under test.
     under_test: (usize, usize),
     /// The faults that the last step of the kind has looked at.
-    faults: BTreeMap<(String, String), u64>,
+    faults: Faults,
     /// The metrics likewise.
     metrics: BTreeMap<String, f64>,
 }
+
+/// How often each fault was counted, by `bizID/filter` and code.
+type Faults = BTreeMap<(String, String), u64>;
 
 struct Filter {
     biz_id: String,
@@ -117,9 +120,19 @@ impl Counted {
             let filters = self.filters.iter();
             let filters = filters.filter(|filter| filter.biz_id == *biz_id && filter.id == *id);
             let own: u64 = filters.map(|filter| of_meter(&filter.meter, name)).sum();
+            let raises = |filter: &&Filter| {
+                filter.biz_id == *biz_id && filter.raises.contains(&name.as_str())
+            };
+            let is_alone = self.filters[..of_filters].iter().filter(raises).count() == 1;
+            let settled = if is_alone || id == "pipeline" {
+                settled
+            } else {
+                0
+            };
             *count = match id.as_str() {
                 "pipeline" => settled,
-                // A fault that comes with an outcome is counted by the pipeline alone.
+                // A fault that comes with an outcome is counted by the pipeline alone; whose it is, is known where one
+                // filter alone raises it.
                 _ if name.contains('.') => {
                     own.max(settled).max(told.get(name).copied().unwrap_or(0))
                 }
@@ -135,27 +148,37 @@ impl Counted {
         counts.into_iter().map(branch).collect()
     }
 
-    /// All faults so far, by who counted them.
-    fn all_faults(&self) -> BTreeMap<(String, String), u64> {
-        let mut all = BTreeMap::new();
-        let filters = self
-            .filters
-            .iter()
-            .map(|filter| (filter.id.as_str(), &filter.meter));
-        let pipelines = self.pipelines.iter().map(|(_, meter)| ("pipeline", meter));
-        for (id, meter) in filters.chain(pipelines) {
+    /// All faults so far, by the business and the filter that counted them, and their codes.
+    fn all_faults(&self) -> Faults {
+        let mut all = Faults::new();
+        let filters = self.filters.iter();
+        let filters = filters.map(|filter| (&filter.biz_id, filter.id.as_str(), &filter.meter));
+        let pipelines = self.pipelines.iter();
+        let pipelines = pipelines.map(|(biz_id, meter)| (biz_id, "pipeline", meter));
+        for (biz_id, id, meter) in filters.chain(pipelines) {
             for (code, count) in meter.faults() {
-                *all.entry((id.to_owned(), code)).or_default() += count;
+                *all.entry((format!("{biz_id}/{id}"), code)).or_default() += count;
             }
         }
         all
     }
 
-    /// A fault that was counted and is not among the named.
+    /// Faults since a step has last stated all of them.
+    fn new_faults(&self) -> Faults {
+        let mut new = self.all_faults();
+        for (fault, known) in &self.faults {
+            if let Some(count) = new.get_mut(fault) {
+                *count -= known;
+            }
+        }
+        new.retain(|_, count| *count > 0);
+        new
+    }
+
+    /// A fault that was counted since, and is not among the named.
     pub(super) fn unnamed_fault(&self, named: &BTreeSet<String>) -> Option<(String, String)> {
-        let mut all = self.all_faults().into_iter();
-        let (fault, _) = all.find(|((_, code), count)| *count > 0 && !named.contains(code))?;
-        Some(fault)
+        let mut new = self.new_faults().into_keys();
+        new.find(|(_, code)| !named.contains(code))
     }
 
     /// Filters have counted these faults since this was last asked, and no others.
@@ -163,19 +186,20 @@ impl Counted {
         &mut self,
         stated: &BTreeMap<String, BTreeMap<String, u64>>,
     ) -> Result<(), String> {
-        let all = self.all_faults();
-        let before = std::mem::replace(&mut self.faults, all.clone());
-        let mut new: BTreeMap<(String, String), u64> = all
-            .into_iter()
-            .map(|(fault, count)| {
-                let known = before.get(&fault).copied().unwrap_or(0);
-                (fault, count - known)
-            })
-            .filter(|(_, count)| *count > 0)
-            .collect();
+        let mut new = self.new_faults();
         for (filter, codes) in stated {
+            let is_it = |place: &str| place == filter || place.ends_with(&format!("/{filter}"));
+            let filters = self.filters.iter();
+            let mut known = filters.map(|known| format!("{}/{}", known.biz_id, known.id));
+            if filter != "pipeline" && !known.any(|known| is_it(&known)) {
+                return Err(format!("there is no filter `{filter}`"));
+            }
             for (code, count) in codes {
-                let seen = new.remove(&(filter.clone(), code.clone())).unwrap_or(0);
+                let counted = new
+                    .iter()
+                    .filter(|((place, known), _)| is_it(place) && known == code);
+                let seen: u64 = counted.map(|(_, count)| count).sum();
+                new.retain(|(place, known), _| !(is_it(place) && known == code));
                 if seen != *count {
                     return Err(format!(
                         "`{filter}` has counted `{code}` {seen} times, not {count}"
@@ -184,13 +208,20 @@ impl Counted {
             }
         }
         // What filters have counted, the pipeline may have counted again.
-        let mut left = new.into_iter();
-        match left.find(|((filter, _), _)| filter != "pipeline") {
-            None => Ok(()),
-            Some(((filter, code), count)) => Err(format!(
+        let mut left = new.iter();
+        if let Some(((filter, code), count)) =
+            left.find(|((place, _), _)| !place.ends_with("/pipeline"))
+        {
+            return Err(format!(
                 "`{filter}` has counted `{code}` {count} times, which is not stated"
-            )),
+            ));
         }
+        // What only the pipeline has counted is still to be named.
+        let stated_codes: BTreeSet<_> = stated.values().flat_map(BTreeMap::keys).collect();
+        let mut all = self.all_faults();
+        all.retain(|(place, code), _| !place.ends_with("/pipeline") || stated_codes.contains(code));
+        self.faults.extend(all);
+        Ok(())
     }
 
     /// Metrics have changed by so much since this was last asked.
@@ -206,13 +237,13 @@ impl Counted {
                 let values = of.iter().filter(|(known, _)| covers(series, known));
                 values.map(|(_, value)| value).sum::<f64>()
             };
+            let name = split(series).0;
+            if !now.keys().any(|known| split(known).0 == name) {
+                return Err(format!("there is no metric `{name}`"));
+            }
             let seen = sum(&now) - sum(&before);
             if (seen - change).abs() > 1e-9 {
-                let known = now.keys().any(|known| covers(series, known));
-                return Err(match known {
-                    true => format!("`{series}` has changed by {seen}, not {change}"),
-                    false => format!("there is no metric `{series}`"),
-                });
+                return Err(format!("`{series}` has changed by {seen}, not {change}"));
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::conformance::cases::happened::{Entry, Seen, Stated, What};
 use crate::conformance::cases::language::{Expectation, Kind, Place, With};
 use crate::conformance::cases::matching::{differs, is_one_place, matches, told_of};
 use crate::conformance::cases::seen;
+use crate::conformance::cases::world::log::give;
 
 impl Driver<'_> {
     /// Answers what the case allows and no step has stated, until nothing more comes of it.
@@ -85,30 +86,81 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Something at its place is what the step states, whether others came before it or not.
-    pub(super) fn expect_any(
+    /// The next things at their places are what the steps state, in whichever order, as soon as they are there. What one of
+    /// them brings about may be another.
+    pub(super) async fn expect_all(
         &self,
         number: usize,
-        expectation: &Expectation,
+        expectations: &[Expectation],
     ) -> Result<(), String> {
-        let answered = self.world.log.entries(|entries| {
-            let here = |seen: &&mut Seen| is_one_place(expectation, seen);
-            let mut why = None;
-            for seen in unstated(entries).filter(here) {
-                match differs(expectation, seen) {
-                    None => {
-                        seen.stated = Stated::By(number);
-                        return Ok(seen.answer.take());
-                    }
-                    Some(difference) => why = why.or(Some(difference)),
+        let each = expectations.iter();
+        let each = each.flat_map(|one| (1..=one.times).map(|n| one.nth(n)));
+        let mut left: Vec<Expectation> = each.collect();
+        let mut until = Instant::now() + self.world.patience();
+        while !left.is_empty() {
+            match self.expect_some(number, &mut left)? {
+                true => {
+                    self.world.settled().await;
+                    until = Instant::now() + self.world.patience();
+                }
+                false if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                false => {
+                    let what = left.iter().map(|one| seen::shown(&one.what));
+                    let what = what.collect::<Vec<_>>().join("\n  - ");
+                    return Err(format!("this has not happened:\n  - {what}"));
                 }
             }
-            let what = seen::shown(&expectation.what);
-            let why = why.unwrap_or_else(|| "nothing of the kind has happened".to_owned());
-            Err(format!("{what}: {why}"))
-        });
-        self.answer(expectation, answered?);
+        }
         Ok(())
+    }
+
+    /// States what is there of it, and takes it off the list. Whether there was anything.
+    fn expect_some(&self, number: usize, left: &mut Vec<Expectation>) -> Result<bool, String> {
+        let allow = &self.case.allow;
+        let (pairs, answers) = self.world.log.entries(|entries| {
+            // The next at each place, as many as are still waited for there.
+            let mut taken: Vec<&Expectation> = Vec::new();
+            let mut there = Vec::new();
+            for seen in unstated(entries) {
+                let here = left.iter().filter(|one| is_one_place(one, seen));
+                let room = here.clone().count();
+                let used = taken.iter().filter(|one| is_one_place(one, seen)).count();
+                let Some(first) = here.clone().next().filter(|_| used < room) else {
+                    continue;
+                };
+                let fits: Vec<usize> = (0..left.len())
+                    .filter(|n| matches(&left[*n], seen))
+                    .collect();
+                if fits.is_empty() {
+                    let why = here.clone().find_map(|one| differs(one, seen));
+                    if is_allowed(allow, seen) {
+                        continue;
+                    }
+                    return Err(why.unwrap_or_else(|| told_of(seen)));
+                }
+                taken.push(first);
+                there.push((seen, fits));
+            }
+            let fits: Vec<&[usize]> = there.iter().map(|(_, fits)| fits.as_slice()).collect();
+            let pairs = assigned(&fits, left.len())
+                .ok_or_else(|| "two things that have happened are stated once".to_owned())?;
+            let answers = there.iter_mut().map(|(seen, _)| {
+                seen.stated = Stated::By(number);
+                seen.answer.take()
+            });
+            Ok((pairs, answers.collect::<Vec<_>>()))
+        })?;
+        for (expectation, waiting) in pairs.iter().zip(answers) {
+            self.answer(&left[*expectation], waiting);
+        }
+        let mut done = pairs.clone();
+        done.sort_unstable();
+        for expectation in done.iter().rev() {
+            left.remove(*expectation);
+        }
+        Ok(!pairs.is_empty())
     }
 
     fn answer(
@@ -117,7 +169,7 @@ impl Driver<'_> {
         waiting: Option<tokio::sync::oneshot::Sender<With>>,
     ) {
         let Some(waiting) = waiting else { return };
-        expectation.answer.clone().give(waiting);
+        give(expectation.answer.clone(), waiting);
     }
 
     /// Everything that has happened so far has been stated, or is allowed.
@@ -148,7 +200,8 @@ impl Driver<'_> {
                 Kind::Expectation(expectation) => texts(&expectation.what, &mut named),
                 Kind::AnyOrder(all) => all.iter().for_each(|one| texts(&one.what, &mut named)),
                 Kind::Faults(faults) => {
-                    named.extend(faults.values().flat_map(|codes| codes.keys().cloned()));
+                    let codes = faults.values().flatten().filter(|(_, count)| **count > 0);
+                    named.extend(codes.map(|(code, _)| code.clone()));
                 }
                 Kind::Action(_) | Kind::Nothing | Kind::Metrics(_) => {}
             }
@@ -213,11 +266,56 @@ fn unstated(entries: &mut [Entry]) -> impl Iterator<Item = &mut Seen> {
     entries.filter(|seen| seen.stated == Stated::No)
 }
 
-/// Whether the case allows it; then it counts as such.
+/// Whether the case allows it; then it counts as such, and whoever asks is answered as the case says.
 fn is_allowed(allow: &[Expectation], seen: &mut Seen) -> bool {
-    let is_so = allow.iter().any(|allowed| matches(allowed, seen));
-    if is_so {
-        seen.stated = Stated::Allowed;
+    let Some(allowed) = allow.iter().find(|allowed| matches(allowed, seen)) else {
+        return false;
+    };
+    seen.stated = Stated::Allowed;
+    if let Some(waiting) = seen.answer.take() {
+        give(allowed.answer.clone(), waiting);
     }
-    is_so
+    true
+}
+
+/// One of those that fit for each, and none twice.
+fn assigned(fits: &[&[usize]], count: usize) -> Option<Vec<usize>> {
+    /// Finds one for `at`, moving those that are placed if need be.
+    fn place(
+        at: usize,
+        fits: &[&[usize]],
+        owner: &mut [Option<usize>],
+        tried: &mut [bool],
+    ) -> bool {
+        for &one in fits[at] {
+            if std::mem::replace(&mut tried[one], true) {
+                continue;
+            }
+            if owner[one].is_none_or(|other| place(other, fits, owner, tried)) {
+                owner[one] = Some(at);
+                return true;
+            }
+        }
+        false
+    }
+    let mut owner = vec![None; count];
+    let all = (0..fits.len()).all(|at| place(at, fits, &mut owner, &mut vec![false; count]));
+    let of = |at| owner.iter().position(|owner| *owner == Some(at));
+    if all {
+        (0..fits.len()).map(of).collect()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_many_makes_room_for_what_fits_one() {
+        assert_eq!(assigned(&[&[0, 1], &[0]], 2), Some(vec![1, 0]));
+        assert_eq!(assigned(&[&[0], &[0]], 2), None);
+        assert_eq!(assigned(&[], 2), Some(vec![]));
+    }
 }

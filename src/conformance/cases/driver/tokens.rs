@@ -1,7 +1,9 @@
 //! Who clients and callers are, where a configuration asks for proof: the case runner signs with a key of its own. All
 //! else about tokens is as configured: issuer, audience, claims, businesses, time.
 
-use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
 use linkgate_filter::Secret;
 use serde_json::{Map, Value};
 
@@ -11,7 +13,7 @@ use crate::listener::config::{Algorithm, AuthConfig, JwtIssuer, ListenerConfig};
 
 const KEY: &str = "the key that linkgate test signs with";
 const PUSH_TOKEN: &str = "the token that linkgate test pushes with";
-const DAY: u64 = 86_400;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Puts the runner's keys in place of those that it does not have, and ends TLS before the node.
 pub(super) fn own_keys(config: &mut Config) {
@@ -51,6 +53,7 @@ pub(super) fn token(
     listener: &ListenerConfig,
     whom: &Whom<'_>,
     connect: &Connect,
+    now: SystemTime,
 ) -> Option<String> {
     if let Some(token) = &connect.token {
         return Some(token.clone());
@@ -71,8 +74,9 @@ pub(super) fn token(
     if let Some(audience) = issuer.audience.first() {
         claim("aud", audience.as_str().into());
     }
-    let good_for = connect.token_for.map_or(DAY, |time| time.as_secs());
-    claim("exp", (get_current_timestamp() + good_for).into());
+    let good_for = connect.token_for.map_or(DAY, Into::into);
+    let until = (now + good_for).duration_since(UNIX_EPOCH);
+    claim("exp", until.unwrap_or_default().as_secs_f64().into());
     let key = EncodingKey::from_secret(issuer.secret.as_ref()?.expose().as_bytes());
     let algorithm = match issuer.algorithm? {
         Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,

@@ -193,8 +193,12 @@ impl Reader<'_> {
                 Kind::Expectation(expectation) => Some(expectation),
                 _ => None,
             });
-            let Some(parts) = parts.collect() else {
-                let problem = Diagnostic::at(value.span, "only what is seen can be in any order");
+            let parts: Option<Vec<Expectation>> = parts.collect();
+            let Some(parts) = parts.filter(|parts| !parts.is_empty()) else {
+                let problem = Diagnostic::at(
+                    value.span,
+                    "only what is seen can be in any order, and something has to be",
+                );
                 self.diagnostics
                     .push(problem.hint("move what is done before it"));
                 return None;

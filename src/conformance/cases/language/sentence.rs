@@ -186,11 +186,11 @@ impl Sentence<'_> {
                 )?
             }
             ["receives", "reports"] => {
-                self.check::<Option<Vec<docs::SeenReport>>>()?;
+                self.check_unless_empty::<Vec<docs::SeenReport>>()?;
                 self.seen(Place::Reports(name), json!({ "reports": self.json() }))?
             }
             ["receives", "presence"] => {
-                self.check::<Option<Vec<docs::SeenPresence>>>()?;
+                self.check_unless_empty::<Vec<docs::SeenPresence>>()?;
                 self.seen(Place::Presence(name), json!({ "events": self.json() }))?
             }
             ["goes", "away"] => Kind::Action(Action::Backend(name, false)),
@@ -221,13 +221,28 @@ impl Sentence<'_> {
         );
         let is_record = matches!(at, Place::Record(_));
         let (mut answer, mut times) = (Answer::default(), 1);
+        let mut answered: Option<&str> = None;
         for (name, tree) in self.options {
             let value = tree.value();
             let option = |problems| Wrong::Option((*name).to_owned(), problems);
             match *name {
+                "answers" | "fails" | "never answers" | "never confirms" if answered.is_some() => {
+                    let other = answered.unwrap_or_default();
+                    let message = format!("`{name}` stands beside `{other}`");
+                    return Err(Wrong::Words(message, "write one of them".to_owned()));
+                }
                 "answers" if is_asked => {
                     let answers: OneOrMany<docs::Answer> = deserialize(&value).map_err(option)?;
-                    answer.with = With::Said(answers.all());
+                    let answers = answers.all();
+                    let is_item = |one: &docs::Answer| one.fails.is_some() || one.missing;
+                    if !matches!(at, Place::Batch(_))
+                        && (answers.len() > 1 || answers.iter().any(is_item))
+                    {
+                        let message = "only to a batch a backend answers item by item".to_owned();
+                        let hint = "write `answers: { body: ... }`, or `fails: STATUS` beside it";
+                        return Err(Wrong::Words(message, hint.to_owned()));
+                    }
+                    answer.with = With::Said(answers);
                 }
                 "fails" if is_asked || is_record => {
                     let fails: docs::Fails = deserialize(&value).map_err(option)?;
@@ -242,6 +257,9 @@ impl Sentence<'_> {
                     answer.after = *after;
                 }
                 name => return Err(self.stray(name)),
+            }
+            if !matches!(*name, "times" | "after") {
+                answered = Some(name);
             }
         }
         Ok(Kind::Expectation(Expectation {
@@ -286,6 +304,13 @@ impl Sentence<'_> {
 
     fn check<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
         self.value::<T>().map(drop)
+    }
+
+    fn check_unless_empty<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
+        match self.value.is_null() {
+            true => Ok(()),
+            false => self.check::<T>(),
+        }
     }
 
     fn json(&self) -> Value {

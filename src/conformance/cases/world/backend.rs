@@ -164,10 +164,14 @@ impl Connector for ScriptedBackends {
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         let mut inner = self.0.lock();
-        // Addresses that are kept for examples, one for each name.
-        let number = u8::try_from(inner.resolved.len() % 250 + 1).unwrap_or(1);
-        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, number));
-        inner.resolved.insert(address, format!("{host}:{port}"));
+        let name = format!("{host}:{port}");
+        let known = inner.resolved.iter().find(|(_, known)| **known == name);
+        let address = known.map(|(address, _)| *address).unwrap_or_else(|| {
+            // Addresses that are kept for examples, one for each name.
+            let number = u8::try_from(inner.resolved.len() % 250 + 1).unwrap_or(1);
+            IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))
+        });
+        inner.resolved.insert(address, name);
         Box::pin(async move { Ok(vec![SocketAddr::new(address, port)]) })
     }
 }

@@ -12,7 +12,7 @@ use linkgate_filter::Form;
 use linkgate_proto::v1;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -82,7 +82,9 @@ impl At {
 
 /// A connected client. Dropping it cuts the connection.
 pub struct Client {
-    writer: SplitSink<Stream, Frame>,
+    /// What is to be written: the client does not wait for a gateway that does not read, as time would pass.
+    frames: mpsc::UnboundedSender<Frame>,
+    writer: JoinHandle<()>,
     reader: JoinHandle<()>,
     reads: watch::Sender<bool>,
     form: Form,
@@ -91,6 +93,7 @@ pub struct Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        self.writer.abort();
         self.reader.abort();
     }
 }
@@ -136,8 +139,10 @@ impl Client {
             seals: Arc::clone(&seals),
             may_read,
         };
+        let (frames, to_write) = mpsc::unbounded_channel();
         Ok(Some(Self {
-            writer,
+            frames,
+            writer: tokio::spawn(write(writer, to_write)),
             reader: tokio::spawn(reading.run(reader)),
             reads,
             form: target.form,
@@ -149,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn send(&mut self, sent: &Sent) -> Result<(), String> {
+    pub fn send(&mut self, sent: &Sent) -> Result<(), String> {
         let times = match sent {
             Sent::Message(message) => message.times,
             Sent::Text(_) | Sent::Binary(_) => None,
@@ -161,9 +166,8 @@ impl Client {
                 Sent::Binary(bytes) => Frame::Binary(bytes.clone().into()),
             };
             // A link that is closed takes nothing more: what the client gets says so.
-            let _ = self.writer.feed(frame).await;
+            let _ = self.frames.send(frame);
         }
-        let _ = self.writer.flush().await;
         Ok(())
     }
 
@@ -190,12 +194,21 @@ impl Client {
     }
 
     /// Says goodbye.
-    pub async fn close(&mut self, code: u16) {
+    pub fn close(&self, code: u16) {
         let frame = CloseFrame {
             code: CloseCode::from(code),
             reason: "".into(),
         };
-        let _ = self.writer.send(Frame::Close(Some(frame))).await;
+        let _ = self.frames.send(Frame::Close(Some(frame)));
+    }
+}
+
+/// Writes what there is, and flushes when there is no more.
+async fn write(mut writer: SplitSink<Stream, Frame>, mut frames: mpsc::UnboundedReceiver<Frame>) {
+    while let Some(frame) = frames.recv().await {
+        if writer.feed(frame).await.is_err() || frames.is_empty() && writer.flush().await.is_err() {
+            return;
+        }
     }
 }
 

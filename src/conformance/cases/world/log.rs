@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::conformance::cases::happened::{Entry, Said, Seen, Stated, What};
-use crate::conformance::cases::language::{Expectation, Place, With};
+use crate::conformance::cases::language::{Answer, Expectation, Place, With};
 use crate::conformance::cases::matching::matches;
 
 /// The log of a case. Clones write into the same one.
@@ -127,7 +127,7 @@ impl Log {
         else {
             return false;
         };
-        allowed.answer.clone().give(answer);
+        give(allowed.answer.clone(), answer);
         true
     }
 
@@ -152,6 +152,18 @@ impl Log {
         let at = self.now();
         self.entries.lock().push(Entry { at, what });
     }
+}
+
+/// Gives an answer to the one who waits, when its time has come. Whoever has given up waiting hears nothing.
+pub fn give(answer: Answer, waiting: oneshot::Sender<With>) {
+    if answer.after.is_zero() {
+        let _ = waiting.send(answer.with);
+        return;
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(answer.after).await;
+        let _ = waiting.send(answer.with);
+    });
 }
 
 fn unmark(value: &mut Value, mark: &str) {

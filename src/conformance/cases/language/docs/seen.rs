@@ -45,6 +45,24 @@ impl Default for SeenBody {
     }
 }
 
+/// `true`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "bool")]
+#[schemars(with = "bool")]
+pub struct Yes;
+
+impl TryFrom<bool> for Yes {
+    type Error = &'static str;
+
+    fn try_from(yes: bool) -> Result<Self, Self::Error> {
+        if yes {
+            Ok(Self)
+        } else {
+            Err("write `any: true`, or what it is")
+        }
+    }
+}
+
 /// How bytes are looked at.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +84,7 @@ pub enum SeenBodyForm {
     Bytes(usize),
     /// Whatever they are.
     #[serde(rename = "any")]
-    Any(bool),
+    Any(Yes),
 }
 
 /// A fault: its code, or more of it. What is not written is not looked at.
@@ -234,11 +252,11 @@ pub struct SeenRecord {
     pub topic: String,
     /// Its key.
     #[serde(default)]
-    pub key: String,
+    pub key: SeenBody,
     /// Its payload.
     #[serde(default)]
     pub body: SeenBody,
     /// Headers it has.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, SeenBody>,
 }
