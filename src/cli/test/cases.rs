@@ -14,13 +14,12 @@ use tokio::net::TcpListener;
 
 use crate::cli::text;
 use crate::client::Target;
-use crate::config::Invalid;
 use crate::config::diagnostics::count;
 use crate::config::standing::Watched;
-use crate::conformance::cases::bless::blessed;
+use crate::conformance::cases::bless::{Blessed, blessed};
 use crate::conformance::cases::coverage::{self, Coverage};
 use crate::conformance::cases::language::{self, CaseFile};
-use crate::conformance::cases::suite::{self, Ran};
+use crate::conformance::cases::suite::{self, Ran, Unreadable};
 use crate::conformance::cases::timeline;
 use crate::conformance::cases::world::There;
 use crate::conformance::report::{Format, Outcome, Report, Suite, Verdict};
@@ -92,7 +91,6 @@ pub(super) async fn against(options: Options, format: Format, registry: &Registr
 
 async fn there(options: &Options, format: Format, registry: &Registry) -> Result<bool, String> {
     let (files, invalid) = suite::read(&suite::find(&options.paths)?);
-    show_invalid(&invalid);
     let url = options.against.as_deref().unwrap_or_default();
     let there = There::new(url, options.token.clone());
     for (name, address) in &options.backend {
@@ -110,7 +108,7 @@ async fn there(options: &Options, format: Format, registry: &Registry) -> Result
         .collect();
     let around = (&there, played.as_slice(), *options.longest);
     let ran = suite::run_against(&files, options.only.as_deref(), registry, around).await;
-    let report = report(&files, &ran);
+    let report = report(&files, &invalid, &ran);
     show(&report, format, "")?;
     let tally = report.tally();
     if tally.passed + tally.failed == 0 {
@@ -135,7 +133,11 @@ pub(super) async fn watch(options: Options, format: Format, registry: &Registry)
     const AT_THE_LATEST: Duration = Duration::from_secs(10);
     let mut watcher = Watcher::new();
     loop {
-        let watched = match once(&options, format, registry) {
+        // Cases have runtimes of their own, which cannot be started within this one.
+        let run = || once(&options, format, registry);
+        let ran = std::thread::scope(|scope| scope.spawn(run).join());
+        let ran = ran.unwrap_or_else(|_| Err("the cases could not be run".to_owned()));
+        let watched = match ran {
             Ok((_, files)) => watched(&options, &files),
             Err(why) => {
                 text::complain(why);
@@ -184,7 +186,6 @@ fn once(
     if options.bless && bless(&files, options.only.as_deref(), registry)? {
         (files, invalid) = suite::read(&found);
     }
-    show_invalid(&invalid);
     let ran = suite::run(&files, options.only.as_deref(), registry);
     if ran.is_empty() && invalid.is_empty() {
         return Err(match &options.only {
@@ -192,19 +193,21 @@ fn once(
             None => "there are no cases".to_owned(),
         });
     }
-    let report = report(&files, &ran);
-    let mut is_good = invalid.is_empty() && report.tally().failed == 0;
+    let mut report = report(&files, &invalid, &ran);
     let mut told = String::new();
     if options.coverage {
         let all = coverage::coverage(&files, &ran);
-        let least = options.least.unwrap_or(0.0);
-        is_good &= all
-            .iter()
-            .all(|one| one.percent() >= least && one.wrong.is_empty());
         told = all.iter().map(show_coverage).collect();
+        let least = options.least.unwrap_or(0.0);
+        let poor = all.iter().filter_map(|one| too_little(one, least));
+        let results: Vec<_> = poor.collect();
+        if !results.is_empty() {
+            let name = "coverage".to_owned();
+            report.suites.push(Suite { name, results });
+        }
     }
     show(&report, format, &told)?;
-    Ok((is_good, files))
+    Ok((report.tally().failed == 0, files))
 }
 
 /// Prints the report, and what is told beside it.
@@ -220,44 +223,43 @@ fn show(report: &Report, format: Format, beside: &str) -> Result<(), String> {
     written.map_err(|error| format!("the report cannot be written: {error}"))
 }
 
-fn show_invalid(invalid: &[Box<Invalid>]) {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    for invalid in invalid {
-        // Nobody is left to tell if this fails.
-        drop(write!(io::stderr(), "{}", invalid.render(colour)));
-    }
-}
-
 /// Writes what happens into new cases. Whether there were any.
 fn bless(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Result<bool, String> {
     let mut any = false;
     for file in files {
         let path = file.path.display();
-        let blessed = blessed(file, only, registry).map_err(|why| format!("{path}: {why}"))?;
-        let Some((text, cases)) = blessed else {
+        let say = |what: String| drop(writeln!(io::stderr(), "{path}: {what}"));
+        let Some(Blessed { text, cases, left }) = blessed(file, only, registry) else {
             continue;
         };
+        left.into_iter().for_each(say);
+        if cases == 0 {
+            continue;
+        }
         let write = |text: &str| {
             std::fs::write(&file.path, text).map_err(|error| format!("{path}: {error}"))
         };
         write(&text)?;
         if language::read(&file.path).is_err() {
             write(&file.text)?;
-            return Err(format!(
-                "{path}: what happens there has to be written by hand: its names do not stand in a step"
-            ));
+            say("a name in it does not stand in a step: write by hand what happens".to_owned());
+            continue;
         }
-        drop(writeln!(
-            io::stderr(),
-            "{path}: written into {}; read it before you keep it",
-            count(cases, "new case")
-        ));
+        let cases = count(cases, "new case");
+        say(format!("written into {cases}; read it before you keep it"));
         any = true;
     }
     Ok(any)
 }
 
-fn report(files: &[CaseFile], ran: &[Ran]) -> Report {
+fn report(files: &[CaseFile], invalid: &[Unreadable], ran: &[Ran]) -> Report {
+    let unreadable = invalid.iter().map(|(path, invalid)| {
+        let outcome = failed("it can be read", invalid.render(false));
+        Suite {
+            name: path.display().to_string(),
+            results: vec![outcome],
+        }
+    });
     let suites = files.iter().enumerate().map(|(number, file)| Suite {
         name: file.path.display().to_string(),
         results: ran
@@ -268,7 +270,20 @@ fn report(files: &[CaseFile], ran: &[Ran]) -> Report {
     });
     Report {
         by: vec![("linkgate".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
-        suites: suites.filter(|suite| !suite.results.is_empty()).collect(),
+        suites: suites
+            .filter(|suite| !suite.results.is_empty())
+            .chain(unreadable)
+            .collect(),
+    }
+}
+
+/// Something beside the cases that is not as it has to be.
+fn failed(name: &str, why: String) -> Outcome {
+    Outcome {
+        name: name.to_owned(),
+        about: String::new(),
+        time: Duration::ZERO,
+        verdict: Verdict::Failed(why),
     }
 }
 
@@ -282,9 +297,9 @@ fn outcome(file: &CaseFile, ran: &Ran) -> Outcome {
             let before = &file.text[..span.start.min(file.text.len())];
             let line = before.matches('\n').count() + 1;
             Verdict::Failed(format!(
-                "{}:{line}\n{}\n\n{}",
+                "{}\nat {}:{line}\n\n{}",
+                failure.message.trim_end(),
                 file.path.display(),
-                failure.message,
                 timeline::render(case, &ran.run, failure)
             ))
         }
@@ -301,6 +316,24 @@ fn outcome(file: &CaseFile, ran: &Ran) -> Outcome {
         time: ran.took,
         verdict,
     }
+}
+
+/// What is wrong with the coverage of a configuration, if anything is.
+fn too_little(coverage: &Coverage, least: f64) -> Option<Outcome> {
+    let percent = coverage.percent();
+    let mut wrong = coverage.wrong.clone();
+    if percent < least {
+        wrong.insert(
+            0,
+            format!("{percent:.1} % is less than the {least} % asked for"),
+        );
+    }
+    let config = coverage
+        .config
+        .iter()
+        .map(|path| path.display().to_string());
+    let config = config.collect::<Vec<_>>().join(", ");
+    (!wrong.is_empty()).then(|| failed(&config, wrong.join("\n")))
 }
 
 fn show_coverage(coverage: &Coverage) -> String {

@@ -37,7 +37,7 @@ pub fn needs(case: &Case, backends: &[String], longest: Duration) -> Option<Stri
 
 fn of_action(action: &Action) -> Option<String> {
     let why = match action {
-        Action::Connect(_, connect) if connect.token_for.is_some() => "has a token of its own",
+        Action::Connect(_, connect, _) if connect.token_for.is_some() => "has a token of its own",
         Action::Connect(..)
         | Action::Send(..)
         | Action::Disconnect(_)

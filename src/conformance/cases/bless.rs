@@ -8,49 +8,67 @@ use super::language::{Case, CaseFile};
 use super::sentences::sentence;
 use crate::config::source::Span;
 
-/// The file's text with all that its new cases bring about stated in them, and how many there were; `None`: there are none.
-///
-/// # Errors
-/// A case that cannot be written into, or does not get to its end.
-pub fn blessed(
-    file: &CaseFile,
-    only: Option<&str>,
-    registry: &Registry,
-) -> Result<Option<(String, usize)>, String> {
+/// A file with all that its new cases bring about stated in them.
+pub struct Blessed {
+    /// Its text.
+    pub text: String,
+    /// How many cases were written into.
+    pub cases: usize,
+    /// Why others were not.
+    pub left: Vec<String>,
+}
+
+/// States what the new cases of a file bring about; `None`: there are none.
+pub fn blessed(file: &CaseFile, only: Option<&str>, registry: &Registry) -> Option<Blessed> {
     let is_wanted = |case: &&Case| only.is_none_or(|only| case.name.contains(only));
     let new = file.cases.iter().filter(|case| case.is_new());
     let new: Vec<&Case> = new.filter(is_wanted).collect();
-    let mut inserts = Vec::new();
+    let (mut inserts, mut left) = (Vec::new(), Vec::new());
+    let mut cases = 0;
     for case in &new {
-        let wrong = |why: &str| format!("`{}`: {why}", case.name);
         let rows = new.iter().filter(|other| other.span == case.span).count();
-        if rows > 1 {
-            return Err(wrong("a case with examples has to be written by hand"));
+        let lines = match rows {
+            1 => stated(file, case, registry),
+            _ => Err("a case with examples has to be written by hand".to_owned()),
+        };
+        match lines {
+            Ok(lines) => {
+                cases += 1;
+                inserts.extend(lines);
+            }
+            Err(why) => left.push(format!("`{}`: {why}", case.name)),
         }
-        let run = driver::observe(file, case, registry);
-        if let Some(failure) = &run.failure {
-            return Err(wrong(&failure.message));
-        }
-        for (number, step) in case.steps.iter().enumerate() {
-            let indent = indent(&file.text, step.span)
-                .ok_or_else(|| wrong("write its steps one below the other, each behind `- `"))?;
-            let stated = run.entries.iter().filter_map(|entry| match &entry.what {
-                What::Seen(seen) if seen.stated == Stated::By(number) => Some(seen),
-                _ => None,
-            });
-            let lines = stated.map(|seen| format!("\n{indent}- {}", sentence(seen)));
-            inserts.push((end(&file.text, step.span), lines.collect::<String>()));
-        }
-    }
-    if new.is_empty() {
-        return Ok(None);
     }
     let mut text = file.text.clone();
     inserts.sort_by_key(|(at, _)| *at);
     for (at, lines) in inserts.iter().rev() {
         text.insert_str(*at, lines);
     }
-    Ok(Some((text, new.len())))
+    (!new.is_empty()).then_some(Blessed { text, cases, left })
+}
+
+/// The lines to be written into a case, each with its place in the text.
+fn stated(
+    file: &CaseFile,
+    case: &Case,
+    registry: &Registry,
+) -> Result<Vec<(usize, String)>, String> {
+    let run = driver::observe(file, case, registry);
+    if let Some(failure) = run.failure {
+        return Err(failure.message);
+    }
+    let mut inserts = Vec::new();
+    for (number, step) in case.steps.iter().enumerate() {
+        let indent = indent(&file.text, step.span)
+            .ok_or("write its steps one below the other, each behind `- `")?;
+        let stated = run.entries.iter().filter_map(|entry| match &entry.what {
+            What::Seen(seen) if seen.stated == Stated::By(number) => Some(seen),
+            _ => None,
+        });
+        let lines = stated.map(|seen| format!("\n{indent}- {}", sentence(seen)));
+        inserts.push((end(&file.text, step.span), lines.collect::<String>()));
+    }
+    Ok(inserts)
 }
 
 /// What stands before the dash of a step; `None` where it has no line of its own.

@@ -51,7 +51,7 @@ pub struct Failure {
 
 impl Run {
     /// One that has not begun.
-    fn broken(message: String) -> Self {
+    pub(super) fn broken(message: String) -> Self {
         Self {
             failure: Some(Failure {
                 step: None,
@@ -126,6 +126,21 @@ pub async fn run_against(file: &CaseFile, case: &Case, registry: &Registry, ther
         ..Driver::new(file, case, registry, world)
     };
     driver.run().await
+}
+
+/// Why the configuration of a file cannot be used, if so.
+pub(super) fn check(file: &CaseFile, registry: &Registry) -> Option<String> {
+    if let Some(missing) = file.config.iter().find(|path| !path.exists()) {
+        return Some(format!(
+            "this file is about {}, which is not there\n  name the configuration: `config: PATH`, from the folder of this file on",
+            missing.display()
+        ));
+    }
+    let why = load(&file.config, file, registry).err()?;
+    Some(format!(
+        "the configuration cannot be used; in cases, `variables` says what `${{NAME}}` stands for, and `files` what \
+         `${{file:PATH}}` does\n{why}"
+    ))
 }
 
 fn load(paths: &[PathBuf], file: &CaseFile, registry: &Registry) -> Result<Config, String> {

@@ -108,8 +108,8 @@ pub enum Kind {
 /// Something that is done.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A client connects.
-    Connect(String, docs::Connect),
+    /// A client connects; or again, whatever has become of its connection.
+    Connect(String, docs::Connect, bool),
     /// A client sends messages or frames, each so often.
     Send(String, Vec<Sent>),
     /// A client is gone without a word.

@@ -119,17 +119,23 @@ fn fields_differ(fields: &[&str], stated: &Value, seen: &Value) -> Option<String
     let (Some(stated), Some(seen)) = (stated.as_object(), seen.as_object()) else {
         return differs("it", stated, seen);
     };
-    let unstated = fields.iter().filter(|field| !stated.contains_key(**field));
-    for field in unstated {
-        if let Some(value) = seen.get(*field)
-            && !is_empty(value)
-        {
-            return Some(format!("`{field}` is not stated: it is {}", shown(value)));
-        }
-    }
-    stated.iter().find_map(|(field, stated)| {
+    // The fields that say what it is come first.
+    let main = fields
+        .iter()
+        .filter_map(|field| stated.get_key_value(*field));
+    let rest = stated
+        .iter()
+        .filter(|(field, _)| !fields.contains(&field.as_str()));
+    let differs = main.chain(rest).find_map(|(field, stated)| {
         let seen = seen.get(field).unwrap_or(&Value::Null);
         differs(field, stated, seen)
+    });
+    differs.or_else(|| {
+        let mut unstated = fields.iter().filter(|field| !stated.contains_key(**field));
+        unstated.find_map(|field| {
+            let value = seen.get(*field).filter(|value| !is_empty(value))?;
+            Some(format!("`{field}` is not stated: it is {}", shown(value)))
+        })
     })
 }
 

@@ -1,6 +1,6 @@
 //! All cases below some paths, run side by side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -67,7 +67,9 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
             found.insert(cases_of(path)?);
         }
     }
-    Ok(found.into_iter().collect())
+    let mut real = BTreeSet::new();
+    let is_new = |path: &PathBuf| real.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
+    Ok(found.into_iter().filter(is_new).collect())
 }
 
 /// The case file that a path means: itself, or the one beside a configuration.
@@ -101,28 +103,50 @@ fn look_through(directory: &Path, found: &mut BTreeSet<PathBuf>) -> std::io::Res
         }
         if path.is_dir() {
             look_through(&path, found)?;
-        } else if is_case_file(&path) {
+        } else if is_case_file(&path) && path.is_file() {
             found.insert(path);
         }
     }
     Ok(())
 }
 
+/// A file that cannot be read, and why not.
+pub type Unreadable = (PathBuf, Box<Invalid>);
+
 /// Reads the files; those with problems, and those without.
-pub fn read(files: &[PathBuf]) -> (Vec<CaseFile>, Vec<Box<Invalid>>) {
+pub fn read(files: &[PathBuf]) -> (Vec<CaseFile>, Vec<Unreadable>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for file in files {
         match language::read(file) {
             Ok(file) => good.push(file),
-            Err(invalid) => bad.push(invalid),
+            Err(invalid) => bad.push((file.clone(), invalid)),
         }
     }
     (good, bad)
 }
 
+/// The files whose configurations cannot be used, with the first case of each, and why.
+fn unfit(
+    files: &[CaseFile],
+    all: &[Number],
+    registry: &Registry,
+) -> BTreeMap<usize, (usize, String)> {
+    let mut unfit = BTreeMap::new();
+    let mut checked = BTreeSet::new();
+    for &(file, case) in all {
+        if checked.insert(file)
+            && let Some(why) = driver::check(&files[file], registry)
+        {
+            unfit.insert(file, (case, why));
+        }
+    }
+    unfit
+}
+
 /// Runs the cases whose names have `only` in them, on as many threads as there are processors.
 pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<Ran> {
     let all = wanted(files, only);
+    let unfit = unfit(files, &all, registry);
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     #[expect(
         clippy::disallowed_methods,
@@ -132,12 +156,22 @@ pub fn run(files: &[CaseFile], only: Option<&str>, registry: &Registry) -> Vec<R
     let work = || {
         while let Some(&(file, case)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
             let started = now();
-            let run = driver::run(&files[file], &files[file].cases[case], registry);
+            let (run, skipped) = match unfit.get(&file) {
+                None => (
+                    driver::run(&files[file], &files[file].cases[case], registry),
+                    None,
+                ),
+                Some((first, why)) if *first == case => (Run::broken(why.clone()), None),
+                Some(_) => (
+                    Run::default(),
+                    Some("its configuration cannot be used".to_owned()),
+                ),
+            };
             done.lock().push(Ran {
                 file,
                 case,
                 run,
-                skipped: None,
+                skipped,
                 took: started.elapsed(),
             });
         }

@@ -39,17 +39,16 @@ pub fn render(case: &Case, run: &Run, failure: &Failure) -> String {
         };
         right.extend(happened(&run.entries, from..to));
         from = to;
+        cut(&mut right);
         let mark = if number == last { "x " } else { "  " };
         let text = shortened(&step.text, LONGEST);
         row(&mut shown, &wrapped(mark, &text, LEFT), &right);
     }
     if failure.step.is_none() {
         let end = ["x the end of the case".to_owned()];
-        row(
-            &mut shown,
-            &end,
-            &happened(&run.entries, from..run.entries.len()),
-        );
+        let mut right = happened(&run.entries, from..run.entries.len());
+        cut(&mut right);
+        row(&mut shown, &end, &right);
     }
     shown
 }
@@ -62,6 +61,16 @@ fn row(shown: &mut String, left: &[String], right: &[String]) {
         let line = format!("{left}{padding} | {right}");
         // Writing to a text cannot fail.
         let _ = writeln!(shown, "{}", line.trim_end());
+    }
+}
+
+/// Leaves the first and the last of many lines.
+fn cut(lines: &mut Vec<String>) {
+    const MOST: usize = 60;
+    if lines.len() > MOST {
+        let more = lines.len() - MOST;
+        let between = format!("         ... {more} lines ...");
+        lines.splice(MOST / 2..lines.len() - MOST / 2, [between]);
     }
 }
 

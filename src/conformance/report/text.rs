@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::{Report, Verdict};
 
+/// Columns of a name.
+const WIDEST: usize = 120;
+
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
@@ -28,9 +31,10 @@ pub(super) fn render(report: &Report, colour: bool) -> String {
         let wide = suite
             .results
             .iter()
-            .map(|o| o.name.len())
+            .map(|o| o.name.chars().count())
             .max()
-            .unwrap_or(0);
+            .unwrap_or(0)
+            .min(WIDEST);
         for (at, outcome) in suite.results.iter().enumerate() {
             let last = at + 1 == suite.results.len();
             let (branch, below) = if last {
@@ -48,7 +52,8 @@ pub(super) fn render(report: &Report, colour: bool) -> String {
             let time = paint(DIM, &format!("{:.2}s", outcome.time.as_secs_f64()));
             let line = format!(
                 "{branch} {word} {:wide$}  {time}  {}",
-                outcome.name, outcome.about
+                printable(&outcome.name.replace('\n', " ")),
+                outcome.about
             );
             let _ = writeln!(out, "{}", line.trim_end());
             for line in outcome.verdict.text().lines() {

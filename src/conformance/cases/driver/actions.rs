@@ -18,13 +18,14 @@ use crate::listener::config::{AuthConfig, FormChoice, ListenerConfig};
 impl Driver<'_> {
     pub(super) async fn act(&mut self, action: &Action) -> Result<(), String> {
         match action {
-            Action::Connect(name, connect) => self.connect(name, connect).await?,
+            Action::Connect(name, connect, again) => self.connect(name, connect, *again).await?,
             Action::Send(name, sent) => {
                 for sent in sent {
                     self.client(name)?.send(sent)?;
                 }
             }
             Action::Disconnect(name) => {
+                self.client(name)?;
                 self.world.clients.remove(name);
             }
             Action::Close(name, code) => self.client(name)?.close(*code),
@@ -53,7 +54,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn known<'n>(
+    pub(super) fn known<'n>(
         &self,
         kind: &str,
         name: &str,
@@ -77,7 +78,12 @@ impl Driver<'_> {
         })
     }
 
-    async fn connect(&mut self, name: &str, connect: &Connect) -> Result<(), String> {
+    async fn connect(&mut self, name: &str, connect: &Connect, again: bool) -> Result<(), String> {
+        if !again && self.world.clients.get(name).is_some_and(Client::is_open) {
+            return Err(format!(
+                "`{name}` is connected already\n  write `- {name} reconnects`, or have another client with its `user_id`"
+            ));
+        }
         let doc = self.case.clients.get(name).cloned().unwrap_or_default();
         let target = self.target(name, &doc, connect)?;
         // Who connects anew has let go of the link before.

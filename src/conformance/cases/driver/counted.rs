@@ -45,6 +45,12 @@ struct Filter {
     meter: Arc<Meter>,
 }
 
+impl Filter {
+    fn place(&self) -> String {
+        format!("{}/{}", self.biz_id, self.id)
+    }
+}
+
 /// Faults of the chain itself that a case can bring about in any pipeline.
 const OF_CHAIN: &[&str] = &["link.overloaded", "link.closing"];
 
@@ -151,13 +157,32 @@ impl Counted {
     /// All faults so far, by the business and the filter that counted them, and their codes.
     fn all_faults(&self) -> Faults {
         let mut all = Faults::new();
-        let filters = self.filters.iter();
-        let filters = filters.map(|filter| (&filter.biz_id, filter.id.as_str(), &filter.meter));
-        let pipelines = self.pipelines.iter();
-        let pipelines = pipelines.map(|(biz_id, meter)| (biz_id, "pipeline", meter));
-        for (biz_id, id, meter) in filters.chain(pipelines) {
+        for filter in &self.filters {
+            for (code, count) in filter.meter.faults() {
+                *all.entry((filter.place(), code)).or_default() += count;
+            }
+        }
+        for (biz_id, meter) in &self.pipelines {
             for (code, count) in meter.faults() {
-                *all.entry((format!("{biz_id}/{id}"), code)).or_default() += count;
+                // A fault that comes with an outcome is counted by the pipeline alone, and so are those of the chain.
+                let own = self
+                    .filters
+                    .iter()
+                    .filter(|filter| filter.biz_id == *biz_id);
+                let raises = own.filter(|filter| filter.raises.contains(&code.as_str()));
+                let places: BTreeSet<String> = raises.map(Filter::place).collect();
+                let place = match places.len() {
+                    1 => places.into_iter().next().unwrap_or_default(),
+                    _ => format!("{biz_id}/pipeline"),
+                };
+                let is_counted = all.iter().any(|((known, of), count)| {
+                    *of == code && *count > 0 && known.starts_with(&format!("{biz_id}/"))
+                });
+                if place.ends_with("/pipeline") && is_counted {
+                    continue;
+                }
+                let known = all.entry((place, code)).or_default();
+                *known = (*known).max(count);
             }
         }
         all
@@ -207,20 +232,12 @@ impl Counted {
                 }
             }
         }
-        // What filters have counted, the pipeline may have counted again.
-        let mut left = new.iter();
-        if let Some(((filter, code), count)) =
-            left.find(|((place, _), _)| !place.ends_with("/pipeline"))
-        {
+        if let Some(((filter, code), count)) = new.iter().next() {
             return Err(format!(
                 "`{filter}` has counted `{code}` {count} times, which is not stated"
             ));
         }
-        // What only the pipeline has counted is still to be named.
-        let stated_codes: BTreeSet<_> = stated.values().flat_map(BTreeMap::keys).collect();
-        let mut all = self.all_faults();
-        all.retain(|(place, code), _| !place.ends_with("/pipeline") || stated_codes.contains(code));
-        self.faults.extend(all);
+        self.faults = self.all_faults();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use linkgate_filter::units::HumanDuration;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ impl Driver<'_> {
     /// Answers yes to all that the step has caused, until nothing more comes of it.
     pub(super) async fn observed(&mut self, number: usize) {
         loop {
-            let answered = self.world.log.entries(|entries| {
+            let answered = self.world.log.unstated(|entries| {
                 let mut any = false;
                 for seen in unstated(entries) {
                     seen.stated = Stated::By(number);
@@ -48,6 +49,7 @@ impl Driver<'_> {
         number: usize,
         expectation: &Expectation,
     ) -> Result<(), String> {
+        self.is_known(&expectation.at)?;
         let until = Instant::now() + self.world.patience();
         loop {
             match self.expect(number, expectation) {
@@ -59,17 +61,29 @@ impl Driver<'_> {
         }
     }
 
+    /// Whether anything can ever be seen there.
+    fn is_known(&self, place: &Place) -> Result<(), String> {
+        match place {
+            Place::Call(name)
+            | Place::Batch(name)
+            | Place::Reports(name)
+            | Place::Presence(name) => self.known("backend", name, self.facts.backends.iter()),
+            Place::Record(name) => self.known("broker", name, self.facts.brokers.iter()),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is anything at its place that no step has stated.
     fn is_there(&self, expectation: &Expectation) -> bool {
         self.world
             .log
-            .entries(|entries| unstated(entries).any(|seen| is_one_place(expectation, seen)))
+            .unstated(|entries| unstated(entries).any(|seen| is_one_place(expectation, seen)))
     }
 
     /// The next thing at its place is what the step states.
     fn expect(&self, number: usize, expectation: &Expectation) -> Result<(), String> {
         let allow = &self.case.allow;
-        let answered = self.world.log.entries(|entries| {
+        let answered = self.world.log.unstated(|entries| {
             let here = |seen: &&mut Seen| is_one_place(expectation, seen);
             for seen in unstated(entries).filter(here) {
                 let Some(why) = differs(expectation, seen) else {
@@ -80,7 +94,7 @@ impl Driver<'_> {
                     return Err(why);
                 }
             }
-            Err(nothing_seen(expectation, entries))
+            Err(nothing_seen(expectation, entries, self.world.log.now()))
         });
         self.answer(expectation, answered?);
         Ok(())
@@ -96,6 +110,9 @@ impl Driver<'_> {
         let each = expectations.iter();
         let each = each.flat_map(|one| (1..=one.times).map(|n| one.nth(n)));
         let mut left: Vec<Expectation> = each.collect();
+        for expectation in &left {
+            self.is_known(&expectation.at)?;
+        }
         let mut until = Instant::now() + self.world.patience();
         while !left.is_empty() {
             match self.expect_some(number, &mut left)? {
@@ -119,7 +136,7 @@ impl Driver<'_> {
     /// States what is there of it, and takes it off the list. Whether there was anything.
     fn expect_some(&self, number: usize, left: &mut Vec<Expectation>) -> Result<bool, String> {
         let allow = &self.case.allow;
-        let (pairs, answers) = self.world.log.entries(|entries| {
+        let (pairs, answers) = self.world.log.unstated(|entries| {
             // The next at each place, as many as are still waited for there.
             let mut taken: Vec<&Expectation> = Vec::new();
             let mut there = Vec::new();
@@ -174,7 +191,7 @@ impl Driver<'_> {
 
     /// Everything that has happened so far has been stated, or is allowed.
     pub(super) fn all_stated(&self) -> Result<(), String> {
-        self.world.log.entries(|entries| {
+        self.world.log.unstated(|entries| {
             let mut missing = Vec::new();
             for seen in unstated(entries) {
                 if !is_allowed(&self.case.allow, seen) {
@@ -186,7 +203,7 @@ impl Driver<'_> {
             }
             Err(format!(
                 "this has happened, and no step states it:\n  - {}",
-                missing.join("\n  - ")
+                listed(missing)
             ))
         })
     }
@@ -234,10 +251,12 @@ fn texts(value: &Value, into: &mut BTreeSet<String>) {
 }
 
 /// That a step waits for what has not happened, and what has happened in its stead.
-fn nothing_seen(expectation: &Expectation, entries: &mut [Entry]) -> String {
+fn nothing_seen(expectation: &Expectation, entries: &mut [Entry], now: Duration) -> String {
+    let ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let by = HumanDuration::from(Duration::from_millis(ms));
     let nothing = match &expectation.at {
         Place::Message(name) | Place::Frame(name) => format!("`{name}` has received nothing more"),
-        Place::Closed(name) => format!("the link of `{name}` has not ended"),
+        Place::Closed(name) => format!("the link of `{name}` has not ended by {by}"),
         Place::Refused(name) => format!("`{name}` has not been refused"),
         Place::Call(name) | Place::Batch(name) | Place::Reports(name) | Place::Presence(name) => {
             format!("the backend `{name}` has received nothing of the kind")
@@ -250,9 +269,20 @@ fn nothing_seen(expectation: &Expectation, entries: &mut [Entry]) -> String {
         true => nothing,
         false => format!(
             "{nothing}; this has happened, and is to be stated first:\n  - {}",
-            others.join("\n  - ")
+            listed(others)
         ),
     }
+}
+
+/// A line for each, of not too many.
+fn listed(mut lines: Vec<String>) -> String {
+    const MOST: usize = 20;
+    if lines.len() > MOST {
+        let more = lines.len() - MOST;
+        lines.truncate(MOST);
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n  - ")
 }
 
 /// What nothing has stated yet, in order.

@@ -1,6 +1,6 @@
 //! From the text of a case file to its cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use linkgate_filter::problem::{Problems, deserialize};
@@ -12,6 +12,7 @@ use super::{Case, CaseFile, Expectation, Kind, Step, examples, text};
 use crate::config::Invalid;
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::documents::{self, Texts};
+use crate::config::source::Sources;
 use crate::config::tree::{Node, Tree};
 
 /// Reads the cases at `path`.
@@ -32,6 +33,11 @@ pub fn read(path: &Path) -> Result<CaseFile, Box<Invalid>> {
             diagnostics: &mut diagnostics,
         }
         .file();
+    } else if trees.is_empty() && diagnostics.len() <= 1 && is_empty(&sources) {
+        // What is said of it so far is said to authors of configurations.
+        diagnostics = Diagnostics::default();
+        let problem = Diagnostic::file(path, "there is nothing in this file");
+        diagnostics.push(problem.hint("begin it with `cases:`"));
     } else if diagnostics.is_empty() {
         let problem = Diagnostic::file(path, "a case file is one document");
         diagnostics.push(problem.hint("begin it with `cases:`, and remove `---`"));
@@ -47,6 +53,12 @@ pub fn read(path: &Path) -> Result<CaseFile, Box<Invalid>> {
             sources,
         })),
     }
+}
+
+/// Whether there is nothing but comments.
+fn is_empty(sources: &Sources) -> bool {
+    let mut lines = sources.iter().flat_map(|source| source.text.lines());
+    lines.all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
 struct Reader<'a> {
@@ -104,6 +116,7 @@ impl Reader<'_> {
         let Some(case) = self.part::<docs::Case>(tree) else {
             return Vec::new();
         };
+        self.check_case(tree, &case);
         let rows = match case.examples.is_empty() {
             true => vec![BTreeMap::new()],
             false => case.examples,
@@ -140,6 +153,32 @@ impl Reader<'_> {
             }
         }
         cases
+    }
+
+    fn check_case(&mut self, tree: &Tree, case: &docs::Case) {
+        let at = |key: &str| tree.get(key).unwrap_or(tree).span;
+        if case.steps.is_empty() {
+            let problem = Diagnostic::at(at("steps"), "this case has no steps");
+            self.diagnostics
+                .push(problem.hint("begin with `- ann connects`"));
+        }
+        if tree.get("examples").is_some() && case.examples.is_empty() {
+            let problem = Diagnostic::at(
+                at("examples"),
+                "there is no row, so this case would never run",
+            );
+            self.diagnostics
+                .push(problem.hint("write one, or remove `examples`"));
+        }
+        let columns: BTreeSet<&String> = case.examples.iter().flat_map(BTreeMap::keys).collect();
+        let rows = tree.get("examples").map_or(&[][..], Tree::items);
+        for (row, written) in case.examples.iter().zip(rows) {
+            if let Some(missing) = columns.iter().find(|column| !row.contains_key(**column)) {
+                let problem = Diagnostic::at(written.span, format!("this row has no `{missing}`"));
+                self.diagnostics
+                    .push(problem.hint("all rows have the same names"));
+            }
+        }
     }
 
     fn allow(&mut self, tree: &Tree) -> Vec<Expectation> {
@@ -187,6 +226,12 @@ impl Reader<'_> {
             Node::List(_) => ("", &none, Vec::new()),
         };
         if words == "in any order" {
+            if !matches!(value.node, Node::List(_)) {
+                let problem =
+                    Diagnostic::at(tree.span, "`in any order` has a list of steps below it");
+                self.diagnostics.push(problem.hint("begin each with `- `"));
+                return None;
+            }
             let parts = value.items().iter();
             let parts: Vec<_> = parts.filter_map(|tree| self.kind(tree, folder)).collect();
             let parts = parts.into_iter().map(|kind| match kind {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use linkgate_filter::problem::{Path as Place_, Problems, deserialize, nearest};
 use linkgate_filter::units::HumanDuration;
+use linkgate_proto::v1;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -12,6 +13,11 @@ use super::docs::{self, OneOrMany};
 use super::text::{self, bytes};
 use super::{Action, Answer, Expectation, Kind, Place, Sent, With, failures};
 use crate::config::tree::Tree;
+
+/// How often something can be done or seen in a step.
+const MOST_TIMES: u32 = 100_000;
+/// How much time can pass in one.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// A step, taken apart.
 pub(super) struct Sentence<'a> {
@@ -87,7 +93,12 @@ impl Sentence<'_> {
     pub(super) fn read(&self) -> Result<Kind, Wrong> {
         let words: Vec<&str> = self.words.split_whitespace().collect();
         let kind = match *words.as_slice() {
-            ["push"] => Kind::Action(Action::Push(self.value()?)),
+            ["push"] => {
+                let push: docs::Push = self.value()?;
+                bytes(&push.body).map_err(|why| self.wrong(&why))?;
+                self.check_times(push.times)?;
+                Kind::Action(Action::Push(push))
+            }
             ["push", key, "ends"] => {
                 self.check::<std::collections::BTreeMap<String, Value>>()?;
                 self.seen(Place::Ended(key.into()), json!({ "outcomes": self.json() }))?
@@ -96,7 +107,15 @@ impl Sentence<'_> {
                 self.check::<docs::SeenFault>()?;
                 self.seen(Place::Ended(key.into()), json!({ "fault": self.json() }))?
             }
-            ["time", "passes"] => Kind::Action(Action::Pass(self.time()?)),
+            ["time", "passes"] => {
+                let time = self.time()?;
+                if time > LONGEST {
+                    return Err(
+                        self.wrong("more than 30d pass in no step: every ping in it is sent")
+                    );
+                }
+                Kind::Action(Action::Pass(time))
+            }
             ["config", "changes", "to"] => Kind::Action(Action::Config(self.paths()?, true)),
             ["config", "is", "refused"] => Kind::Action(Action::Config(self.paths()?, false)),
             ["node", "stops"] => Kind::Action(Action::Stop(self.time()?)),
@@ -110,6 +129,13 @@ impl Sentence<'_> {
             [name, ref what @ ..] => self.client(name, what)?,
             [] => return Err(self.unknown()),
         };
+        if takes_no_value(&words) && !self.value.is_null() {
+            let message = format!("`{}` takes no value", self.words);
+            return Err(Wrong::Words(
+                message,
+                format!("write `- {}` alone", self.words),
+            ));
+        }
         if let Kind::Action(_) | Kind::Nothing | Kind::Faults(_) | Kind::Metrics(_) = kind
             && let Some((name, _)) = self.options.first()
         {
@@ -118,12 +144,56 @@ impl Sentence<'_> {
         Ok(kind)
     }
 
+    fn check_message(&self, message: &docs::Message) -> Result<(), Wrong> {
+        if let Some(cmd) = &message.cmd {
+            self.check_command(cmd)?;
+        }
+        for part in [&message.key, &message.body] {
+            bytes(part).map_err(|why| self.wrong(&why))?;
+        }
+        self.check_times(message.times)
+    }
+
+    /// A number is sent as it is, as clients of other versions do.
+    fn check_command(&self, cmd: &str) -> Result<(), Wrong> {
+        if cmd.parse::<i32>().is_ok() || v1::Command::from_str_name(cmd).is_some() {
+            return Ok(());
+        }
+        let known = (1..=8).filter_map(|n| v1::Command::try_from(n).ok());
+        let known: Vec<&str> = known.map(|command| command.as_str_name()).collect();
+        let mut problems = Problems::new();
+        let problem = problems.at("cmd", format!("there is no command `{cmd}`"));
+        problem.hint(match nearest(cmd, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it is one of {}", known.join(", ")),
+        });
+        Err(problems.into())
+    }
+
+    fn check_times(&self, times: Option<u32>) -> Result<(), Wrong> {
+        match times {
+            Some(0) => Err(self.wrong("0 times is never")),
+            Some(times) if times > MOST_TIMES => {
+                Err(self.wrong(&format!("{times} times is more than {MOST_TIMES}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn client(&self, name: &str, what: &[&str]) -> Result<Kind, Wrong> {
         let name = name.to_owned();
         Ok(match what {
-            ["connects" | "reconnects"] => Kind::Action(Action::Connect(name, self.or_default()?)),
+            ["connects"] => Kind::Action(Action::Connect(name, self.or_default()?, false)),
+            ["reconnects"] => Kind::Action(Action::Connect(name, self.or_default()?, true)),
             ["sends"] => {
-                let sent = self.list()?.into_iter().map(Sent::Message);
+                let messages: Vec<docs::Message> = self.list()?;
+                if self.value.is_null() || messages.is_empty() {
+                    return Err(self.wrong("there is no message: write `{ key: ..., body: ... }`"));
+                }
+                for message in &messages {
+                    self.check_message(message)?;
+                }
+                let sent = messages.into_iter().map(Sent::Message);
                 Kind::Action(Action::Send(name, sent.collect()))
             }
             ["sends", "text"] => Kind::Action(Action::Send(name, vec![Sent::Text(self.value()?)])),
@@ -148,7 +218,8 @@ impl Sentence<'_> {
             ["stops", "reading"] => Kind::Action(Action::Read(name, false)),
             ["reads", "again"] => Kind::Action(Action::Read(name, true)),
             ["receives"] => {
-                self.check::<docs::SeenMessage>()?;
+                let message: docs::SeenMessage = self.value()?;
+                self.check_command(&message.cmd)?;
                 self.seen(Place::Message(name), self.json())?
             }
             ["receives", "text"] => {
@@ -249,9 +320,16 @@ impl Sentence<'_> {
                     failures::check(&fails.form().with, is_record).map_err(option)?;
                     answer.with = With::Fails(fails);
                 }
-                "never answers" if is_asked => answer.with = With::Never,
-                "never confirms" if is_record => answer.with = With::Never,
-                "times" => times = deserialize(&value).map_err(option)?,
+                "never answers" if is_asked && value.is_null() => answer.with = With::Never,
+                "never confirms" if is_record && value.is_null() => answer.with = With::Never,
+                "never answers" | "never confirms" if is_asked || is_record => {
+                    let message = format!("`{name}` takes no value");
+                    return Err(Wrong::Words(message, format!("write `{name}:` alone")));
+                }
+                "times" => {
+                    times = deserialize(&value).map_err(option)?;
+                    self.check_times(Some(times))?;
+                }
                 "after" if is_asked || is_record => {
                     let after: HumanDuration = deserialize(&value).map_err(option)?;
                     answer.after = *after;
@@ -346,6 +424,18 @@ impl Sentence<'_> {
         };
         Wrong::Words(format!("`{}` is no step", self.words), hint)
     }
+}
+
+fn takes_no_value(words: &[&str]) -> bool {
+    matches!(
+        words,
+        ["nothing", "happens"]
+            | [_, "disconnects"]
+            | [_, "stops", "reading"]
+            | [_, "reads", "again"]
+            | ["broker" | "store", _, "recovers"]
+            | ["backend", _, "goes" | "comes", "away" | "back"]
+    )
 }
 
 fn over() -> docs::Trouble {

@@ -6,17 +6,25 @@ use serde_json::Value;
 use super::docs;
 use crate::config::tree::{Node, Tree};
 
+/// Bytes of a body.
+const MOST_BYTES: usize = 16 << 20;
+
 /// The bytes that are written.
 pub(in crate::conformance::cases) fn bytes(body: &docs::Body) -> Result<Vec<u8>, String> {
     use docs::BodyForm::{Base64, Bytes, Hex, Json};
     match body {
         docs::Body::Text(text) => Ok(text.clone().into_bytes()),
         docs::Body::Number(number) => Ok(number.to_string().into_bytes()),
-        docs::Body::Other(Hex(text)) => unhex(text).ok_or_else(|| "this is no hexadecimal".into()),
+        docs::Body::Other(Hex(text)) => {
+            unhex(text).ok_or_else(|| "these are no pairs of hexadecimal digits".into())
+        }
         docs::Body::Other(Base64(text)) => base64::engine::general_purpose::STANDARD
             .decode(text)
             .map_err(|error| format!("this is no base64: {error}")),
         docs::Body::Other(Json(value)) => Ok(value.to_string().into_bytes()),
+        docs::Body::Other(Bytes(count)) if *count > MOST_BYTES => {
+            Err(format!("{count} bytes are more than {MOST_BYTES}"))
+        }
         docs::Body::Other(Bytes(count)) => Ok(vec![b'x'; *count]),
     }
 }

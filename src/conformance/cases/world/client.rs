@@ -12,6 +12,7 @@ use linkgate_filter::Form;
 use linkgate_proto::v1;
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -27,6 +28,9 @@ use crate::conformance::cases::language::docs::{self, Connect};
 use crate::conformance::cases::language::{Place, Sent, bytes};
 use crate::conformance::cases::seen::{bytes_value, message_value};
 use crate::network::{Connection, MemoryNetwork};
+
+/// Frames that a gateway has not read.
+const MOST_WAITING: usize = 1 << 20;
 
 type Stream = WebSocketStream<MaybeTlsStream<Connection>>;
 
@@ -83,7 +87,7 @@ impl At {
 /// A connected client. Dropping it cuts the connection.
 pub struct Client {
     /// What is to be written: the client does not wait for a gateway that does not read, as time would pass.
-    frames: mpsc::UnboundedSender<Frame>,
+    frames: mpsc::Sender<Frame>,
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
     reads: watch::Sender<bool>,
@@ -139,7 +143,7 @@ impl Client {
             seals: Arc::clone(&seals),
             may_read,
         };
-        let (frames, to_write) = mpsc::unbounded_channel();
+        let (frames, to_write) = mpsc::channel(MOST_WAITING);
         Ok(Some(Self {
             frames,
             writer: tokio::spawn(write(writer, to_write)),
@@ -148,6 +152,11 @@ impl Client {
             form: target.form,
             seals,
         }))
+    }
+
+    /// Whether its connection has not ended.
+    pub fn is_open(&self) -> bool {
+        !self.reader.is_finished()
     }
 
     /// Sends a message or a frame, as often as it says.
@@ -166,7 +175,11 @@ impl Client {
                 Sent::Binary(bytes) => Frame::Binary(bytes.clone().into()),
             };
             // A link that is closed takes nothing more: what the client gets says so.
-            let _ = self.frames.send(frame);
+            if let Err(TrySendError::Full(_)) = self.frames.try_send(frame) {
+                return Err(format!(
+                    "{MOST_WAITING} frames wait for the gateway to read them"
+                ));
+            }
         }
         Ok(())
     }
@@ -199,12 +212,12 @@ impl Client {
             code: CloseCode::from(code),
             reason: "".into(),
         };
-        let _ = self.frames.send(Frame::Close(Some(frame)));
+        let _ = self.frames.try_send(Frame::Close(Some(frame)));
     }
 }
 
 /// Writes what there is, and flushes when there is no more.
-async fn write(mut writer: SplitSink<Stream, Frame>, mut frames: mpsc::UnboundedReceiver<Frame>) {
+async fn write(mut writer: SplitSink<Stream, Frame>, mut frames: mpsc::Receiver<Frame>) {
     while let Some(frame) = frames.recv().await {
         if writer.feed(frame).await.is_err() || frames.is_empty() && writer.flush().await.is_err() {
             return;

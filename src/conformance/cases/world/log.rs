@@ -1,7 +1,7 @@
 //! What happens in a case, in the order in which it happens: all parts of the world write it down here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +20,8 @@ pub struct Log {
     entries: Arc<Mutex<Vec<Entry>>>,
     /// What may happen without being stated.
     allow: Arc<[Expectation]>,
+    /// All before it have been stated.
+    first: Arc<AtomicUsize>,
     at_once: Arc<AtomicBool>,
     /// Whom what is seen is about, where cases share a gateway.
     marks: Option<Arc<Marks>>,
@@ -38,6 +40,7 @@ impl Log {
     pub fn begin(allow: &[Expectation]) -> Self {
         Self {
             marks: None,
+            first: Arc::default(),
             at_once: Arc::default(),
             allow: allow.into(),
             start: Instant::now(),
@@ -134,6 +137,21 @@ impl Log {
     /// Writes down what a filter has said.
     pub fn say(&self, said: Said) {
         self.write(What::Said(said));
+    }
+
+    /// Looks at what has happened from the first on that no step has stated.
+    pub fn unstated<T>(&self, look: impl FnOnce(&mut [Entry]) -> T) -> T {
+        let mut entries = self.entries.lock();
+        let is_done = |entry: &Entry| match &entry.what {
+            What::Seen(seen) => seen.stated != Stated::No,
+            What::Said(_) => true,
+        };
+        let mut first = self.first.load(Ordering::Relaxed).min(entries.len());
+        while entries.get(first).is_some_and(is_done) {
+            first += 1;
+        }
+        self.first.store(first, Ordering::Relaxed);
+        look(&mut entries[first..])
     }
 
     /// Looks at all that has happened.
