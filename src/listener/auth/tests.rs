@@ -4,6 +4,8 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
 
+use std::time::Duration;
+
 use super::*;
 use crate::clock::SystemClock;
 use crate::listener::config::tests::read;
@@ -217,6 +219,18 @@ fn garbage_is_malformed() {
             "{token}"
         );
     }
+}
+
+#[test]
+fn time_is_that_of_the_node() {
+    let token = hmac_token(&json!({}));
+    let request = request("/ws", &[(AUTHORIZATION, format!("Bearer {token}"))]);
+    let at = |after: u64| {
+        let now = SystemClock.wall() + Duration::from_secs(after);
+        hmac().authenticate(&request, now).map(|_| ())
+    };
+    assert_eq!(at(500), Ok(()));
+    assert_eq!(at(700), Err(Refusal::TokenExpired));
 }
 
 /// By the query, which carries what a header cannot.
