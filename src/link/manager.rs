@@ -171,12 +171,16 @@ impl LinkManager {
     pub fn watch(&self, watch: Option<Watch>) {
         let is_new = watch.is_some();
         *self.watch.write() = watch;
-        for shard in self.shards.iter().filter(|_| is_new) {
-            let shard = shard.lock();
-            for links in shard.values() {
-                for link in links.iter().filter(|link| !link.is_parked()) {
-                    self.tell(link, true, links);
-                }
+        if !is_new {
+            return;
+        }
+        for link in self.all() {
+            let key = key(&link.info().identity);
+            let shard = self.shard(&key).lock();
+            let links = shard.get(&key).map_or(&[][..], Vec::as_slice);
+            let is_there = links.iter().any(|other| Arc::ptr_eq(other, &link));
+            if is_there && !link.is_parked() {
+                self.tell(&link, true, links);
             }
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct Options {
     #[arg(long)]
     coverage: bool,
     /// Fail below this coverage, in percent
-    #[arg(long, value_name = "PERCENT", requires = "coverage")]
+    #[arg(long, value_name = "PERCENT", value_parser = percentage, requires = "coverage")]
     least: Option<f64>,
     /// Write what happens into new cases: those whose steps only do something
     #[arg(long)]
@@ -115,6 +115,15 @@ async fn there(options: &Options, format: Format, registry: &Registry) -> Result
         return Err("no case could be run against a gateway elsewhere".to_owned());
     }
     Ok(invalid.is_empty() && tally.failed == 0)
+}
+
+/// From 0 to 100.
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "write a percentage such as 90".to_owned())
 }
 
 /// `NAME=ADDRESS`.

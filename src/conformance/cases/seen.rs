@@ -163,6 +163,9 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
     };
     let last = field.rsplit('.').next().unwrap_or(field);
     if BYTES.contains(&last) || field.starts_with("headers.") {
+        if field.starts_with("headers.") && seen.is_null() {
+            return Some(format!("there is no `{field}`"));
+        }
         return bytes_differ(stated, seen).map(|why| format!("`{field}` {why}"));
     }
     match (field, stated) {
@@ -180,6 +183,7 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
                 .then(|| format!("`{field}` is {}, not {code}", seen.unwrap_or("none")))
         }
         ("outcomes", Value::Object(stated)) => outcomes_differ(stated, seen),
+        (_, Value::Object(_)) if seen.is_null() => is(),
         (_, Value::Object(stated)) => {
             let mut fields = stated.iter();
             fields.find_map(|(name, stated)| {
@@ -190,6 +194,8 @@ fn differs(field: &str, stated: &Value, seen: &Value) -> Option<String> {
         // Numbers may be written as texts by JSON's mapping, and names as numbers by people.
         (_, stated) => match (scalar(stated), scalar(seen)) {
             (Some(stated), Some(seen)) if stated == seen => None,
+            // JSON's mapping leaves out what is 0.
+            (Some(stated), None) if seen.is_null() && (stated == "0" || stated == "false") => None,
             _ => is(),
         },
     }
@@ -207,7 +213,9 @@ fn outcomes_differ(stated: &Map<String, Value>, seen: &Value) -> Option<String> 
         return Some(format!("the outcome of `{user}` is not stated"));
     }
     stated.iter().find_map(|(user, stated)| {
-        let seen = seen.get(user).unwrap_or(&Value::Null);
+        let Some(seen) = seen.get(user) else {
+            return Some(format!("there is no outcome for `{user}`"));
+        };
         match stated {
             Value::String(status) => {
                 let was = seen["status"].as_str().unwrap_or("none");

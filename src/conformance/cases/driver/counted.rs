@@ -211,16 +211,35 @@ impl Counted {
         &mut self,
         stated: &BTreeMap<String, BTreeMap<String, u64>>,
     ) -> Result<(), String> {
-        let mut new = self.new_faults();
+        let all = self.new_faults();
+        let mut new = all.clone();
         for (filter, codes) in stated {
             let is_it = |place: &str| place == filter || place.ends_with(&format!("/{filter}"));
-            let filters = self.filters.iter();
-            let mut known = filters.map(|known| format!("{}/{}", known.biz_id, known.id));
-            if filter != "pipeline" && !known.any(|known| is_it(&known)) {
-                return Err(format!("there is no filter `{filter}`"));
+            let filters = self.filters.iter().map(Filter::place);
+            let pipelines = self.pipelines.iter();
+            let pipelines = pipelines.map(|(biz_id, _)| format!("{biz_id}/pipeline"));
+            let places: BTreeSet<String> = filters
+                .chain(pipelines)
+                .filter(|place| is_it(place))
+                .collect();
+            match places.len() {
+                0 => return Err(format!("there is no filter `{filter}`")),
+                1 => {}
+                _ => {
+                    let places: Vec<_> = places.into_iter().collect();
+                    return Err(format!(
+                        "`{filter}` is one of {}: write which",
+                        places.join(", ")
+                    ));
+                }
             }
             for (code, count) in codes {
-                let counted = new
+                if *count == 0 {
+                    return Err(format!(
+                        "what is not counted is not written: leave `{code}: 0` out"
+                    ));
+                }
+                let counted = all
                     .iter()
                     .filter(|((place, known), _)| is_it(place) && known == code);
                 let seen: u64 = counted.map(|(_, count)| count).sum();
@@ -259,7 +278,8 @@ impl Counted {
                 return Err(format!("there is no metric `{name}`"));
             }
             let seen = sum(&now) - sum(&before);
-            if (seen - change).abs() > 1e-9 {
+            let is_so = (seen - change).abs() <= 1e-9;
+            if !is_so {
                 return Err(format!("`{series}` has changed by {seen}, not {change}"));
             }
         }

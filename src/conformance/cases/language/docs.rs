@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use self::seen::{
     SeenBody, SeenBodyForm, SeenCall, SeenClose, SeenCloseForm, SeenFault, SeenFaultForm,
-    SeenMessage, SeenPresence, SeenRecord, SeenRefusal, SeenRefusalForm, SeenReport,
+    SeenMessage, SeenOutcome, SeenPresence, SeenRecord, SeenRefusal, SeenRefusalForm, SeenReport,
 };
 
 /// One or several.

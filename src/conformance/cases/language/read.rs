@@ -186,7 +186,14 @@ impl Reader<'_> {
         let mut allowed = Vec::new();
         for tree in steps {
             match self.step(tree, Path::new("")).map(|step| step.kind) {
-                Some(Kind::Expectation(expectation)) => allowed.push(expectation),
+                Some(Kind::Expectation(expectation)) if expectation.times == 1 => {
+                    allowed.push(expectation);
+                }
+                Some(Kind::Expectation(_)) => {
+                    let problem =
+                        Diagnostic::at(tree.span, "what is allowed may come any number of times");
+                    self.diagnostics.push(problem.hint("remove `times`"));
+                }
                 Some(_) => {
                     let problem = Diagnostic::at(tree.span, "only what is seen can be allowed");
                     self.diagnostics
@@ -220,12 +227,24 @@ impl Reader<'_> {
             Node::Leaf { .. } => (tree.text().unwrap_or_default(), &none, Vec::new()),
             Node::Map(_) => {
                 let mut entries = tree.entries();
-                let (words, value) = entries.next()?;
+                let Some((words, value)) = entries.next() else {
+                    let problem = Diagnostic::at(tree.span, "this step says nothing");
+                    self.diagnostics
+                        .push(problem.hint("remove it, or write such as `- ann connects`"));
+                    return None;
+                };
                 (words, value, entries.collect())
             }
             Node::List(_) => ("", &none, Vec::new()),
         };
         if words == "in any order" {
+            if let Some((option, _)) = options.first() {
+                let message = format!("`{option}` says nothing beside `in any order`");
+                let problem = Diagnostic::at(tree.span, message);
+                self.diagnostics
+                    .push(problem.hint("it is a step of its own"));
+                return None;
+            }
             if !matches!(value.node, Node::List(_)) {
                 let problem =
                     Diagnostic::at(tree.span, "`in any order` has a list of steps below it");

@@ -93,7 +93,7 @@ fn step(generator: &mut SchemaGenerator) -> Value {
         "broker NAME gets" => docs::Record,
         "store NAME fails" => docs::Trouble,
         "push" => docs::Push,
-        "push NAME ends" => std::collections::BTreeMap<String, Value>,
+        "push NAME ends" => std::collections::BTreeMap<String, docs::SeenOutcome>,
         "push NAME fails" => docs::SeenFault,
         "time passes" => linkgate_filter::units::HumanDuration,
         "config changes to" => docs::OneOrMany<String>,

@@ -1,5 +1,6 @@
 //! The sentences of steps.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ impl Sentence<'_> {
                 Kind::Action(Action::Push(push))
             }
             ["push", key, "ends"] => {
-                self.check::<std::collections::BTreeMap<String, Value>>()?;
+                self.check::<BTreeMap<String, docs::SeenOutcome>>()?;
                 self.seen(Place::Ended(key.into()), json!({ "outcomes": self.json() }))?
             }
             ["push", key, "fails"] => {
@@ -203,7 +204,11 @@ impl Sentence<'_> {
                 Kind::Action(Action::Send(name, vec![Sent::Binary(bytes)]))
             }
             ["acknowledges"] => {
-                let sent = self.list()?.into_iter().map(|key| {
+                let keys: Vec<String> = self.list()?;
+                if keys.is_empty() {
+                    return Err(self.wrong("there is no key"));
+                }
+                let sent = keys.into_iter().map(|key| {
                     Sent::Message(docs::Message {
                         cmd: Some("DOWNSTREAM_ACK".to_owned()),
                         key: docs::Body::Text(key),
@@ -250,7 +255,9 @@ impl Sentence<'_> {
                 self.seen(Place::Call(name), self.json())?
             }
             ["receives", "batch"] => {
-                self.check::<Vec<docs::SeenCall>>()?;
+                for item in self.value::<Vec<docs::SeenCall>>()? {
+                    self.check_times(item.times)?;
+                }
                 self.seen(
                     Place::Batch(name),
                     json!({ "items": repeated(&self.json()) }),
@@ -290,6 +297,7 @@ impl Sentence<'_> {
             at,
             Place::Call(_) | Place::Batch(_) | Place::Reports(_) | Place::Presence(_)
         );
+        let is_called = matches!(at, Place::Call(_) | Place::Batch(_));
         let is_record = matches!(at, Place::Record(_));
         let (mut answer, mut times) = (Answer::default(), 1);
         let mut answered: Option<&str> = None;
@@ -302,7 +310,7 @@ impl Sentence<'_> {
                     let message = format!("`{name}` stands beside `{other}`");
                     return Err(Wrong::Words(message, "write one of them".to_owned()));
                 }
-                "answers" if is_asked => {
+                "answers" if is_called => {
                     let answers: OneOrMany<docs::Answer> = deserialize(&value).map_err(option)?;
                     let answers = answers.all();
                     let is_item = |one: &docs::Answer| one.fails.is_some() || one.missing;
@@ -339,6 +347,9 @@ impl Sentence<'_> {
             if !matches!(*name, "times" | "after") {
                 answered = Some(name);
             }
+        }
+        if matches!(answer.with, With::Never) && !answer.after.is_zero() {
+            return Err(self.stray("after"));
         }
         Ok(Kind::Expectation(Expectation {
             at,

@@ -123,6 +123,46 @@ pub struct SeenFaultForm {
     pub detail: Option<String>,
 }
 
+/// What became of a push for a user: the status, or more.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected DELIVERED, SENT, OFFLINE, EXPIRED or REJECTED, or `{ status: REJECTED, reason: CODE }`"
+)]
+pub enum SeenOutcome {
+    /// The status.
+    Status(SeenStatus),
+    /// More.
+    Other(SeenOutcomeForm),
+}
+
+/// What became of a push for a user.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenOutcomeForm {
+    /// The status.
+    pub status: SeenStatus,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<SeenFault>,
+}
+
+/// How a push ended for a user.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SeenStatus {
+    /// The client acknowledged it.
+    Delivered,
+    /// It was sent, and no acknowledgement was asked for.
+    Sent,
+    /// The user is not connected.
+    Offline,
+    /// Its time was over.
+    Expired,
+    /// It was not taken.
+    Rejected,
+}
+
 /// The end of a link: the code, or more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(
