@@ -72,7 +72,7 @@ pub struct Case {
     /// Clients of this case, as in the file's `clients`.
     #[serde(default)]
     pub clients: BTreeMap<String, Client>,
-    /// What may happen without being stated.
+    /// What may happen without being stated, beside what the file allows; `[]`: nothing, whatever the file allows.
     #[serde(default)]
     pub allow: Vec<Value>,
     /// Rows of values: the case runs once for each, with `<NAME>` filled in wherever it stands.

@@ -131,7 +131,9 @@ impl Reader<'_> {
             };
             let mut all_clients = clients.clone();
             all_clients.extend(case.clients);
-            let mut allow = allow.to_vec();
+            let own = filled.get("allow");
+            let nothing = own.is_some_and(|own| own.items().is_empty());
+            let mut allow = if nothing { Vec::new() } else { allow.to_vec() };
             allow.extend(self.allow(&filled));
             let steps = filled.get("steps").map_or(&[][..], Tree::items);
             let before = self.diagnostics.len();
