@@ -1,6 +1,8 @@
 //! Edges: where linkgate touches an outside system, by the names that the configuration gives them. What they can do is
 //! said by small traits ([`Store`], [`Broker`]); the core brings them, each with an in-memory twin.
 
+mod failure;
+
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,8 +10,9 @@ use std::sync::Arc;
 
 use crate::backend::Backends;
 use crate::broker::Broker;
-use crate::fault::{Effect, Fault};
 use crate::store::Store;
+
+pub use self::failure::{EdgeError, EdgeFailure};
 
 /// What a configuration declares outside its pipelines, for filters to name.
 #[derive(Clone, Debug, Default)]
@@ -110,72 +113,5 @@ impl fmt::Debug for Edges {
             .field("stores", &self.stores.keys())
             .field("brokers", &self.brokers.keys())
             .finish()
-    }
-}
-
-/// In what way an edge failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EdgeFailure {
-    /// The system could not be reached.
-    Unreachable,
-    /// The system did not answer in time.
-    TimedOut,
-    /// The system has no room for more.
-    Full,
-    /// The system answered that it will not do this, now or later: no permission, too large.
-    Refused,
-}
-
-impl EdgeFailure {
-    /// The last part of a fault's code: `unreachable`, `timed_out`, `full`, `refused`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::TimedOut => "timed_out",
-            Self::Full => "full",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What went wrong at an edge. The detail is for the log of the one who runs the gateway: it holds no secret, and no
-/// client hears it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {detail}", failure.name())]
-pub struct EdgeError {
-    /// In what way.
-    pub failure: EdgeFailure,
-    /// Whether what was asked for may have happened all the same.
-    pub effect: Effect,
-    /// What the system or its library says.
-    pub detail: String,
-}
-
-impl EdgeError {
-    /// A failure that certainly had no effect.
-    pub fn new(failure: EdgeFailure, detail: impl Into<String>) -> Self {
-        Self {
-            failure,
-            effect: Effect::None,
-            detail: detail.into(),
-        }
-    }
-
-    /// What was asked for may have happened.
-    #[must_use]
-    pub fn effect_unknown(mut self) -> Self {
-        self.effect = Effect::Unknown;
-        self
-    }
-
-    /// The fault that a client hears of, `room.failure`: the gateway's, and retryable unless the system refused.
-    pub fn fault(&self, room: &str) -> Fault {
-        let mut fault = Fault::gateway(format!("{room}.{}", self.failure.name()));
-        fault.effect = self.effect;
-        if self.failure == EdgeFailure::Refused {
-            fault
-        } else {
-            fault.retryable()
-        }
     }
 }

@@ -4,9 +4,9 @@
 //! types of what stands behind the sentences are the reference ([`docs`]), and give the JSON Schema ([`schema`]).
 //! What may not enter: how a step is carried out.
 
+mod checks;
 pub mod docs;
 mod examples;
-mod failures;
 mod read;
 pub mod schema;
 mod sentence;

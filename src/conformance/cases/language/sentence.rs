@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use linkgate_filter::problem::{Path as Place_, Problems, deserialize, nearest};
 use linkgate_filter::units::HumanDuration;
-use linkgate_proto::v1;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::docs::{self, OneOrMany};
 use super::text::{self, bytes};
-use super::{Action, Answer, Expectation, Kind, Place, Sent, With, failures};
+use super::{Action, Answer, Expectation, Kind, Place, Sent, With, checks};
 use crate::config::tree::Tree;
 
-/// How often something can be done or seen in a step.
-const MOST_TIMES: u32 = 100_000;
 /// How much time can pass in one.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
@@ -96,8 +93,8 @@ impl Sentence<'_> {
         let kind = match *words.as_slice() {
             ["push"] => {
                 let push: docs::Push = self.value()?;
-                bytes(&push.body).map_err(|why| self.wrong(&why))?;
-                self.check_times(push.times)?;
+                checks::body(&push.body)?;
+                checks::times(push.times)?;
                 Kind::Action(Action::Push(push))
             }
             ["push", key, "ends"] => {
@@ -145,42 +142,6 @@ impl Sentence<'_> {
         Ok(kind)
     }
 
-    fn check_message(&self, message: &docs::Message) -> Result<(), Wrong> {
-        if let Some(cmd) = &message.cmd {
-            self.check_command(cmd)?;
-        }
-        for part in [&message.key, &message.body] {
-            bytes(part).map_err(|why| self.wrong(&why))?;
-        }
-        self.check_times(message.times)
-    }
-
-    /// A number is sent as it is, as clients of other versions do.
-    fn check_command(&self, cmd: &str) -> Result<(), Wrong> {
-        if cmd.parse::<i32>().is_ok() || v1::Command::from_str_name(cmd).is_some() {
-            return Ok(());
-        }
-        let known = (1..=8).filter_map(|n| v1::Command::try_from(n).ok());
-        let known: Vec<&str> = known.map(|command| command.as_str_name()).collect();
-        let mut problems = Problems::new();
-        let problem = problems.at("cmd", format!("there is no command `{cmd}`"));
-        problem.hint(match nearest(cmd, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it is one of {}", known.join(", ")),
-        });
-        Err(problems.into())
-    }
-
-    fn check_times(&self, times: Option<u32>) -> Result<(), Wrong> {
-        match times {
-            Some(0) => Err(self.wrong("0 times is never")),
-            Some(times) if times > MOST_TIMES => {
-                Err(self.wrong(&format!("{times} times is more than {MOST_TIMES}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn client(&self, name: &str, what: &[&str]) -> Result<Kind, Wrong> {
         let name = name.to_owned();
         Ok(match what {
@@ -192,7 +153,7 @@ impl Sentence<'_> {
                     return Err(self.wrong("there is no message: write `{ key: ..., body: ... }`"));
                 }
                 for message in &messages {
-                    self.check_message(message)?;
+                    checks::message(message)?;
                 }
                 let sent = messages.into_iter().map(Sent::Message);
                 Kind::Action(Action::Send(name, sent.collect()))
@@ -224,7 +185,7 @@ impl Sentence<'_> {
             ["reads", "again"] => Kind::Action(Action::Read(name, true)),
             ["receives"] => {
                 let message: docs::SeenMessage = self.value()?;
-                self.check_command(&message.cmd)?;
+                checks::command(&message.cmd)?;
                 self.seen(Place::Message(name), self.json())?
             }
             ["receives", "text"] => {
@@ -256,7 +217,7 @@ impl Sentence<'_> {
             }
             ["receives", "batch"] => {
                 for item in self.value::<Vec<docs::SeenCall>>()? {
-                    self.check_times(item.times)?;
+                    checks::times(item.times)?;
                 }
                 self.seen(
                     Place::Batch(name),
@@ -325,7 +286,7 @@ impl Sentence<'_> {
                 }
                 "fails" if is_asked || is_record => {
                     let fails: docs::Fails = deserialize(&value).map_err(option)?;
-                    failures::check(&fails.form().with, is_record).map_err(option)?;
+                    checks::failure(&fails.form().with, is_record).map_err(option)?;
                     answer.with = With::Fails(fails);
                 }
                 "never answers" if is_asked && value.is_null() => answer.with = With::Never,
@@ -336,7 +297,7 @@ impl Sentence<'_> {
                 }
                 "times" => {
                     times = deserialize(&value).map_err(option)?;
-                    self.check_times(Some(times))?;
+                    checks::times(Some(times)).map_err(option)?;
                 }
                 "after" if is_asked || is_record => {
                     let after: HumanDuration = deserialize(&value).map_err(option)?;
