@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod against;
 mod batches;
 mod client_kit;
 mod compression;
