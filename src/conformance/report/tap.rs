@@ -21,7 +21,7 @@ pub(super) fn render(report: &Report) -> String {
         let (ok, directive) = match outcome.verdict {
             Verdict::Passed => ("ok", String::new()),
             Verdict::Failed(_) => ("not ok", String::new()),
-            // A point that is not ok and does not count.
+            // TAP's own word for a point that is not ok and fails nothing; no note of ours.
             Verdict::Warned(_) => ("not ok", format!(" # TODO {first}")),
             Verdict::Skipped(_) => ("ok", format!(" # SKIP {first}")),
         };
