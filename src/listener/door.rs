@@ -176,10 +176,10 @@ impl Door {
     pub(super) async fn secured(&self, stream: Connection) -> Result<Stream, Refusal> {
         let tls = match (&self.tls, &stream) {
             (Some(tls), Connection::System(_)) => Arc::clone(tls),
-            _ => return Ok(Stream::Plain(stream)),
+            _ => return Ok(Stream::Left(stream)),
         };
         match TlsAcceptor::from(tls).accept(stream).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(stream) => Ok(Stream::Right(Box::new(stream))),
             Err(_) => Err(Refusal::Tls),
         }
     }
