@@ -172,7 +172,7 @@ pub enum BodyForm {
     /// In standard base64.
     #[serde(rename = "base64")]
     Base64(String),
-    /// A value as JSON, without spaces.
+    /// A value as JSON: sent without spaces, seen however it is written.
     #[serde(rename = "json")]
     Json(Value),
     /// So many bytes `x`.

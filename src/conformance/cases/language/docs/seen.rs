@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Body;
+
 /// A message that a client gets. What is not written is empty; of `fault`, `code` has to be written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,17 +33,15 @@ pub struct SeenMessage {
     expecting = "expected a text, or one of `{ hex: ... }`, `{ base64: ... }`, `{ json: ... }`, `{ contains: ... }`, `{ bytes: 100 }` and `{ any: true }`"
 )]
 pub enum SeenBody {
-    /// UTF-8.
-    Text(String),
-    /// Its digits.
-    Number(serde_json::Number),
-    /// Another form.
+    /// These bytes.
+    These(Body),
+    /// What is in them.
     Other(SeenBodyForm),
 }
 
 impl Default for SeenBody {
     fn default() -> Self {
-        Self::Text(String::new())
+        Self::These(Body::default())
     }
 }
 
@@ -63,25 +63,13 @@ impl TryFrom<bool> for Yes {
     }
 }
 
-/// How bytes are looked at.
+/// What may be said of bytes without writing them down.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub enum SeenBodyForm {
-    /// These, in hexadecimal digits.
-    #[serde(rename = "hex")]
-    Hex(String),
-    /// These, in standard base64.
-    #[serde(rename = "base64")]
-    Base64(String),
-    /// This value in JSON, however it is written.
-    #[serde(rename = "json")]
-    Json(Value),
     /// JSON that has at least these fields.
     #[serde(rename = "contains")]
     Contains(Value),
-    /// So many bytes `x`.
-    #[serde(rename = "bytes")]
-    Bytes(usize),
     /// Whatever they are.
     #[serde(rename = "any")]
     Any(Yes),
