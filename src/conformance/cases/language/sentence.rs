@@ -1,16 +1,18 @@
 //! The sentences of steps.
 
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use linkgate_filter::problem::{Path as Place_, Problems, deserialize, nearest};
 use linkgate_filter::units::HumanDuration;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::value::{repeated, shorthand};
 use super::docs::{self, OneOrMany};
-use super::text::{self, bytes};
+use super::text::bytes;
 use super::{Action, Answer, Expectation, Kind, Place, Sent, With, checks};
 use crate::config::tree::Tree;
 
@@ -320,53 +322,6 @@ impl Sentence<'_> {
         }))
     }
 
-    fn value<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
-        Ok(deserialize(self.value)?)
-    }
-
-    /// One, or a list of them.
-    fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Wrong> {
-        match self.value.is_sequence() {
-            true => self.value(),
-            false => Ok(vec![self.value()?]),
-        }
-    }
-
-    fn or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Wrong> {
-        self.or(T::default())
-    }
-
-    fn or<T: DeserializeOwned>(&self, default: T) -> Result<T, Wrong> {
-        match self.value.is_null() {
-            true => Ok(default),
-            false => self.value(),
-        }
-    }
-
-    fn time(&self) -> Result<Duration, Wrong> {
-        self.value::<HumanDuration>().map(Into::into)
-    }
-
-    fn paths(&self) -> Result<Vec<std::path::PathBuf>, Wrong> {
-        let paths: Vec<String> = self.list()?;
-        Ok(paths.iter().map(|path| self.folder.join(path)).collect())
-    }
-
-    fn check<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
-        self.value::<T>().map(drop)
-    }
-
-    fn check_unless_empty<T: DeserializeOwned>(&self) -> Result<(), Wrong> {
-        match self.value.is_null() {
-            true => Ok(()),
-            false => self.check::<T>(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        text::json(self.value)
-    }
-
     fn wrong(&self, why: &str) -> Wrong {
         let mut problems = Problems::new();
         problems.at(Place_::root(), why);
@@ -415,26 +370,4 @@ fn over() -> docs::Trouble {
         over: true,
         ..docs::TroubleForm::default()
     })
-}
-
-/// The items of a list, each as often as it says.
-fn repeated(items: &Value) -> Value {
-    let items = items.as_array().into_iter().flatten();
-    let all = items.flat_map(|item| {
-        let mut item = item.clone();
-        let times = item
-            .as_object_mut()
-            .and_then(|fields| fields.remove("times"));
-        let times = times.and_then(|times| times.as_u64()).unwrap_or(1);
-        (1..=times).map(move |n| super::counted(&item, n))
-    });
-    all.collect()
-}
-
-/// A value that may stand for its main field.
-fn shorthand(value: Value, field: &str) -> Value {
-    match value {
-        Value::Object(_) => value,
-        other => json!({ field: other }),
-    }
 }
