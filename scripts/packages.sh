@@ -23,6 +23,8 @@ need_build() {
     need g++ c++ "compiles the C++ parts of the Kafka library"
     need make make "builds the Kafka library"
     need protobuf-compiler protoc "generates the calls of the etcd client"
+    # Only recommended by the compiler, and recommendations are not installed.
+    need libprotobuf-dev /usr/include/google/protobuf/descriptor.proto "the types that those calls use"
     need pkg-config pkg-config "finds the TLS library for Kafka"
     need libssl-dev /usr/include/openssl/ssl.h "TLS for the Kafka library"
 }
