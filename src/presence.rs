@@ -36,6 +36,7 @@ pub struct PresenceMetrics {
     waiting: Gauge,
     dropped: Counter,
     failed_writes: Counter,
+    refused_writes: Counter,
 }
 
 impl PresenceMetrics {
@@ -60,6 +61,11 @@ impl PresenceMetrics {
             "presence_writes_failed",
             "Events that were not confirmed; they are sent again",
             self.failed_writes.clone(),
+        );
+        registry.register(
+            "presence_writes_refused",
+            "Events that the broker refused for good; they are dropped",
+            self.refused_writes.clone(),
         );
     }
 }
@@ -99,7 +105,11 @@ impl Presence {
         });
         let presence = Self {
             outlet,
-            writer: Writer::new(Arc::clone(clock), metrics.failed_writes.clone()),
+            writer: Writer::new(
+                Arc::clone(clock),
+                metrics.failed_writes.clone(),
+                metrics.refused_writes.clone(),
+            ),
             events,
             metrics: metrics.clone(),
         };

@@ -1,4 +1,4 @@
-//! Sends what has to be confirmed, for as long as it takes.
+//! Sends what has to be confirmed, until it is, or refused for good.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,11 +46,13 @@ impl Letter {
     }
 }
 
-/// Sends letters until they are confirmed. Who does not confirm is waited for, with pauses that grow to 5 s.
+/// Sends letters until they are confirmed. Who does not confirm is waited for, with pauses that grow to 5 s. A letter that is
+/// refused for good, and so is what is sent in its place, is counted, logged, and not sent again.
 #[derive(Clone)]
 pub struct Writer {
     clock: Arc<dyn Clock>,
     failed: Counter,
+    refused: Counter,
     /// Letters that failed together are not sent again together: one that is never taken would hold up the others.
     jitter: Arc<Mutex<fastrand::Rng>>,
 }
@@ -59,32 +61,38 @@ impl Writer {
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
     const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-    /// `failed` counts the letters that were not confirmed and are sent again.
-    pub fn new(clock: Arc<dyn Clock>, failed: Counter) -> Self {
+    /// `failed` counts the letters that were not confirmed and are sent again, `refused` those that nobody will have.
+    pub fn new(clock: Arc<dyn Clock>, failed: Counter, refused: Counter) -> Self {
         Self {
             clock,
             failed,
+            refused,
             jitter: Arc::new(Mutex::new(fastrand::Rng::with_seed(0))),
         }
     }
 
-    /// Ends once all letters are confirmed.
+    /// Ends once all letters are confirmed or refused.
     pub async fn write(self, letters: Vec<Letter>) {
         join_all(letters.into_iter().map(|letter| self.deliver(letter))).await;
     }
 
-    async fn deliver(&self, mut letter: Letter) {
+    async fn deliver(&self, letter: Letter) {
         let mut pause = Self::FIRST_PAUSE;
         loop {
             let Err(error) = (letter.send)().await else {
                 return;
             };
+            if error.failure == EdgeFailure::Refused {
+                if letter.instead.is_empty() {
+                    self.refused.inc();
+                    return log_refused(&letter.to, &error);
+                }
+                self.failed.inc();
+                log(&letter.to, &error);
+                return Box::pin(self.clone().write(letter.instead)).await;
+            }
             self.failed.inc();
             log(&letter.to, &error);
-            if error.failure == EdgeFailure::Refused && !letter.instead.is_empty() {
-                let instead = std::mem::take(&mut letter.instead);
-                return Box::pin(self.clone().write(instead)).await;
-            }
             let share = 0.5 + self.jitter.lock().f64() / 2.0;
             let until = self.clock.now() + pause.mul_f64(share);
             self.clock.sleep_until(until).await;
@@ -100,7 +108,19 @@ fn log(to: &str, error: &EdgeError) {
             to,
             %error,
             held_back,
-            "what a backend is to be told could not be sent; it is tried again"
+            "what a backend is to be told could not be sent; it is tried again, or another way"
+        );
+    }
+}
+
+fn log_refused(to: &str, error: &EdgeError) {
+    static REFUSED: Every = Every::new(Duration::from_secs(1));
+    if let Some(held_back) = REFUSED.pass() {
+        tracing::error!(
+            to,
+            %error,
+            held_back,
+            "what a backend is to be told is refused for good; it is dropped"
         );
     }
 }

@@ -98,7 +98,11 @@ impl World {
         let pool = Pool::new(&backend, connector, Arc::new(Directory::default()));
         Self {
             outlet: Outlet::service("backend", Calls::new(pool, TIMEOUT, 3)),
-            writer: Writer::new(Arc::new(SystemClock), Counter::default()),
+            writer: Writer::new(
+                Arc::new(SystemClock),
+                Counter::default(),
+                Counter::default(),
+            ),
             calls,
             told: Arc::default(),
         }

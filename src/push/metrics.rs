@@ -21,6 +21,7 @@ pub struct PushMetrics {
     dead: Counter,
     reported: Counter,
     pub(super) failed_writes: Counter,
+    pub(super) refused_writes: Counter,
     pub(super) held: Gauge,
 }
 
@@ -127,8 +128,13 @@ impl PushMetrics {
         );
         registry.register(
             "push_writes_failed",
-            "Reports, parked pushes and dead letters that were not confirmed; they are sent again",
+            "Reports, parked pushes and dead letters that were not confirmed; they are sent again, or their reason alone",
             self.failed_writes.clone(),
+        );
+        registry.register(
+            "push_writes_refused",
+            "Reports, parked pushes and dead letters that the broker refused for good; they are dropped",
+            self.refused_writes.clone(),
         );
     }
 }

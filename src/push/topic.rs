@@ -137,6 +137,7 @@ fn desk(
         writer: Writer::new(
             Arc::clone(router.clock()),
             router.metrics().failed_writes.clone(),
+            router.metrics().refused_writes.clone(),
         ),
         router,
         businesses,

@@ -16,7 +16,7 @@
 //! | the broker took no records for `wait_for_room` | `mq.full` | none | yes |
 //! | no confirmation within the broker's own timeout | `mq.timed_out` | none if the record certainly was not stored, else unknown | yes |
 //! | the broker could not be reached, or failed | `mq.unreachable` | likewise | yes |
-//! | the broker refuses it: too large, no permission | `mq.refused` | none | no |
+//! | the broker refuses it for good: it is too large | `mq.refused` | none | no |
 //!
 //! While the broker takes no records, messages wait here in order, and the links behind them.
 //!

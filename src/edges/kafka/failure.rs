@@ -11,25 +11,130 @@ pub(super) fn error(error: &KafkaError) -> EdgeError {
     EdgeError::new(failure, error.to_string())
 }
 
+/// [`EdgeFailure::Refused`] is for what no waiting heals, and nobody but who wrote the record, or the configuration: whoever
+/// is told so gives the record up. What an operator of the brokers can heal, such as a missing permission, is for now.
 fn failure(code: RDKafkaErrorCode) -> EdgeFailure {
     use RDKafkaErrorCode as Code;
     match code {
-        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut => {
-            EdgeFailure::TimedOut
-        }
+        Code::MessageTimedOut
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::TimedOutQueue => EdgeFailure::TimedOut,
         Code::QueueFull => EdgeFailure::Full,
+        // The record, by itself: too large, or of a form that the topic does not take, such as one without a key where
+        // it is compacted.
         Code::MessageSizeTooLarge
         | Code::InvalidMessage
         | Code::InvalidMessageSize
-        | Code::InvalidTopic
-        | Code::InvalidRecord
-        | Code::InvalidArgument
-        | Code::PolicyViolation
-        | Code::UnsupportedForMessageFormat
         | Code::MessageBatchTooLarge
-        | Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::ClusterAuthorizationFailed => EdgeFailure::Refused,
+        | Code::InvalidRecord
+        | Code::UnsupportedForMessageFormat
+        | Code::PolicyViolation
+        // What the configuration says.
+        | Code::InvalidTopic
+        | Code::InvalidArgument
+        | Code::InvalidConfig
+        | Code::InvalidGroupId => EdgeFailure::Refused,
         _ => EdgeFailure::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes back from producing and consuming, and whether waiting can heal it.
+    #[test]
+    fn what_an_operator_can_heal_is_for_now_and_what_the_record_is_for_good() {
+        use RDKafkaErrorCode as Code;
+        let table = [
+            (
+                EdgeFailure::Refused,
+                vec![
+                    Code::MessageSizeTooLarge,
+                    Code::MessageBatchTooLarge,
+                    Code::InvalidMessage,
+                    Code::InvalidMessageSize,
+                    Code::InvalidRecord,
+                    Code::UnsupportedForMessageFormat,
+                    Code::PolicyViolation,
+                    Code::InvalidTopic,
+                    Code::InvalidArgument,
+                ],
+            ),
+            (
+                EdgeFailure::TimedOut,
+                vec![
+                    Code::MessageTimedOut,
+                    Code::OperationTimedOut,
+                    Code::RequestTimedOut,
+                    Code::TimedOutQueue,
+                ],
+            ),
+            (EdgeFailure::Full, vec![Code::QueueFull]),
+            (
+                EdgeFailure::Unreachable,
+                vec![
+                    // A grant, a topic, a password that is still to be made.
+                    Code::TopicAuthorizationFailed,
+                    Code::GroupAuthorizationFailed,
+                    Code::ClusterAuthorizationFailed,
+                    Code::SaslAuthenticationFailed,
+                    Code::Authentication,
+                    Code::UnknownTopic,
+                    Code::UnknownTopicOrPartition,
+                    Code::UnknownTopicId,
+                    Code::UnknownPartition,
+                    // Brokers that are away, too few, busy, or changing over.
+                    Code::BrokerTransportFailure,
+                    Code::AllBrokersDown,
+                    Code::Resolve,
+                    Code::SSL,
+                    Code::LeaderNotAvailable,
+                    Code::NotLeaderForPartition,
+                    Code::ReplicaNotAvailable,
+                    Code::BrokerNotAvailable,
+                    Code::NetworkException,
+                    Code::NotEnoughReplicas,
+                    Code::NotEnoughReplicasAfterAppend,
+                    Code::ISRInsufficient,
+                    Code::KafkaStorageError,
+                    Code::LogDirNotFound,
+                    Code::ThrottlingQuotaExceeded,
+                    Code::CoordinatorLoadInProgress,
+                    Code::CoordinatorNotAvailable,
+                    Code::NotCoordinator,
+                    Code::FencedLeaderEpoch,
+                    Code::UnknownLeaderEpoch,
+                    // A clock that is wrong.
+                    Code::InvalidTimestamp,
+                    // The producer, or another record of its batch: this one may go with the next.
+                    Code::InvalidDifferentRecord,
+                    Code::OutOfOrderSequenceNumber,
+                    Code::UnknownProducerId,
+                    Code::InvalidProducerEpoch,
+                    Code::InvalidProducerIdMapping,
+                    Code::Fatal,
+                    Code::PurgeQueue,
+                    Code::PurgeInflight,
+                    // The group, or where it stands.
+                    Code::OffsetOutOfRange,
+                    Code::AutoOffsetReset,
+                    Code::LogTruncation,
+                    Code::PollExceeded,
+                    Code::RebalanceInProgress,
+                    Code::UnknownMemberId,
+                    Code::IllegalGeneration,
+                    Code::FencedInstanceId,
+                    Code::GroupMaxSizeReached,
+                    Code::Unknown,
+                ],
+            ),
+        ];
+        for (expected, codes) in table {
+            for code in codes {
+                assert_eq!(failure(code), expected, "{code:?}");
+            }
+        }
     }
 }

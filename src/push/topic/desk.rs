@@ -129,6 +129,10 @@ impl Desk {
 
     fn dead_letter(&self, record: Record) -> Letter {
         self.router.metrics().dead();
+        self.put_aside(record)
+    }
+
+    fn put_aside(&self, record: Record) -> Letter {
         let reason = record::reason_alone(&record);
         let instead = vec![Letter::record(&self.broker, reason)];
         Letter::record(&self.broker, record).or(instead)
@@ -317,9 +321,18 @@ impl Desk {
             fault.detail("the broker does not take the push to park it")
         };
         // Should the broker never take it, the receivers are not left without a word.
-        let refused = left.iter().cloned();
-        let refused = refused.map(|user| (user, ReceiverOutcome::rejected(rejected())));
-        let instead = self.reports(push, history, refused.collect());
+        let instead = match &self.reporter {
+            Some(_) => {
+                let refused = left.iter().cloned();
+                let refused = refused.map(|user| (user, ReceiverOutcome::rejected(rejected())));
+                self.reports(push, history, refused.collect())
+            }
+            None => {
+                let dead = &self.settings.dead_letter;
+                let record = record::push(dead, push, left.clone(), history);
+                vec![self.put_aside(record::with_reason(record, &rejected()))]
+            }
+        };
         let not_before = self.router.clock().wall() + self.settings.retry_after;
         let history = History {
             parked: history.parked + 1,

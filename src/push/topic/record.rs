@@ -130,11 +130,14 @@ pub(super) fn with_reason(mut record: Record, reason: &Fault) -> Record {
     record
 }
 
-/// The reason alone, for a record that is too large to be put aside whole. What is left is short, whatever was written.
+/// The reason alone, for a record that is refused whole: it is too large, or has no key where the topic wants one. What is
+/// left is short, whatever was written, and its key is where the record was.
 pub(super) fn reason_alone(record: &Record) -> Record {
     let ours = |header: &&(String, Bytes)| [ID, REASON, DETAIL].contains(&header.0.as_str());
+    let id = record.headers.iter().find(|(name, _)| name == ID);
     Record {
         topic: record.topic.clone(),
+        key: id.map(|(_, id)| id.clone()).unwrap_or_default(),
         headers: record.headers.iter().filter(ours).cloned().collect(),
         ..Record::default()
     }

@@ -184,21 +184,23 @@ impl Member {
                 .iter()
                 .map(|partition| (partition.clone(), self.number));
             group.owners.extend(own);
-            let (begin, topics) = (self.begin, &inner.topics);
-            let next = |partition: &Partition| {
+            let topics = &inner.topics;
+            for partition in &free {
                 let end = || {
                     let number = usize::try_from(partition.number).ok();
                     let logs = topics.get(&partition.topic);
                     let log = number.and_then(|number| logs?.get(number));
                     log.map_or(0, |log| log.first + log.records.len() as i64)
                 };
-                group.done.get(partition).copied().unwrap_or(match begin {
-                    Begin::Oldest => 0,
-                    Begin::Newest => end(),
-                })
-            };
-            let next = |partition: &Partition| (partition.clone(), next(partition));
-            self.next.extend(free.iter().map(next));
+                let next = match (group.done.get(partition), self.begin) {
+                    (Some(done), _) => *done,
+                    (None, Begin::Oldest) => 0,
+                    (None, Begin::Newest) => {
+                        *group.done.entry(partition.clone()).or_insert_with(end)
+                    }
+                };
+                self.next.insert(partition.clone(), next);
+            }
             return Poll::Ready(Event::Assigned(free));
         }
         let next = self.read(inner);

@@ -11,7 +11,8 @@ pub enum EdgeFailure {
     TimedOut,
     /// The system has no room for more.
     Full,
-    /// The system answered that it will not do this, now or later: no permission, too large.
+    /// The system answered that it will not do this, now or later, as when it is too large. Not a permission that is
+    /// missing: it may be granted.
     Refused,
 }
 

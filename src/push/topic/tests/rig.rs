@@ -1,6 +1,6 @@
 //! A topic with one partition, its broker, and the links it pushes to.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,8 +34,27 @@ pub(super) struct Rig {
     metrics: PushMetrics,
     fails: Arc<AtomicBool>,
     most: Arc<AtomicUsize>,
+    wants_keys: Arc<AtomicBool>,
+    moods: Moods,
+    /// Whether `push.reports` is set.
+    pub(super) reporting: bool,
     events: Events,
 }
+
+/// What the broker does with records for a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mood {
+    #[default]
+    Takes,
+    /// It does not answer.
+    Away,
+    /// It wants a permission that may be granted.
+    Denies,
+    /// It will not have them, now or later.
+    Refuses,
+}
+
+type Moods = Arc<Mutex<HashMap<String, Mood>>>;
 
 /// What happens to a member of the group beside what its broker says.
 type Events = Arc<Mutex<VecDeque<Event>>>;
@@ -74,6 +93,9 @@ impl Rig {
             metrics: PushMetrics::default(),
             fails: Arc::default(),
             most: Arc::new(AtomicUsize::new(usize::MAX)),
+            wants_keys: Arc::default(),
+            moods: Arc::default(),
+            reporting: true,
             events: Arc::default(),
         }
     }
@@ -103,6 +125,20 @@ impl Rig {
         self.most.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether the broker takes records without a key, as compacted topics do not.
+    pub(super) fn broker_takes_keyless(&self, takes: bool) {
+        self.wants_keys.store(!takes, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused_writes(&self) -> u64 {
+        self.metrics.refused_writes.get()
+    }
+
+    /// What the broker does from now on with records for a topic.
+    pub(super) fn mood(&self, topic: &str, mood: Mood) {
+        self.moods.lock().insert(topic.to_owned(), mood);
+    }
+
     /// A node that reads the topic.
     pub(super) fn read(&self) -> Reader {
         let links = Arc::clone(&self.links) as _;
@@ -112,6 +148,8 @@ impl Rig {
             broker: Arc::clone(&self.broker),
             fails: Arc::clone(&self.fails),
             most: Arc::clone(&self.most),
+            wants_keys: Arc::clone(&self.wants_keys),
+            moods: Arc::clone(&self.moods),
             events: Arc::clone(&self.events),
         });
         let reporter = Reporter::new(
@@ -124,7 +162,7 @@ impl Rig {
             self.routing,
             (&edges, "node"),
             (router, Arc::new(|biz_id| biz_id == "chat")),
-            Some(reporter),
+            self.reporting.then_some(reporter),
         );
         let stop = CancellationToken::new();
         let task = tokio::spawn(topic.unwrap().serve(stop.clone()));
@@ -170,11 +208,16 @@ impl Rig {
 
     /// Up to where the group is done.
     pub(super) fn done(&self) -> Option<i64> {
+        self.done_of("pushes")
+    }
+
+    /// Up to where the group is done with a topic.
+    pub(super) fn done_of(&self, topic: &str) -> Option<i64> {
         let group = match self.routing {
             Routing::Directory => "g",
             Routing::Broadcast => "g-node",
         };
-        self.broker.progress(group, "pushes").get(&0).copied()
+        self.broker.progress(group, topic).get(&0).copied()
     }
 
     pub(super) fn held(&self) -> i64 {
@@ -226,6 +269,8 @@ struct Failing {
     broker: Arc<MemoryBroker>,
     fails: Arc<AtomicBool>,
     most: Arc<AtomicUsize>,
+    wants_keys: Arc<AtomicBool>,
+    moods: Moods,
     events: Events,
 }
 
@@ -233,6 +278,18 @@ impl Broker for Failing {
     fn send(&self, record: Record) -> Result<Delivery, Full> {
         if self.fails.load(Ordering::Relaxed) {
             let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
+            return Ok(Box::pin(ready(Err(error))));
+        }
+        let mood = self.moods.lock().get(&record.topic).copied();
+        let error = match mood.unwrap_or_default() {
+            Mood::Takes => None,
+            Mood::Away => Some(EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown()),
+            Mood::Denies => Some(EdgeError::new(EdgeFailure::Unreachable, "not allowed")),
+            Mood::Refuses => Some(EdgeError::new(EdgeFailure::Refused, "no key")),
+        };
+        let lacks_key = record.key.is_empty() && self.wants_keys.load(Ordering::Relaxed);
+        let refused = || EdgeError::new(EdgeFailure::Refused, "no key");
+        if let Some(error) = error.or_else(|| lacks_key.then(refused)) {
             return Ok(Box::pin(ready(Err(error))));
         }
         let headers = record.headers.iter();
