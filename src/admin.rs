@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::{Binding, Connection, Network, Socket};
+use crate::readiness::Reasons;
 use crate::telemetry::limit::Every;
 
 /// Whether the node wants traffic, and if not, why.
@@ -34,6 +35,7 @@ pub enum Readiness {
 /// What the admin address shows.
 pub struct Admin {
     readiness: RwLock<Readiness>,
+    reasons: Reasons,
     metrics: Registry,
 }
 
@@ -42,6 +44,7 @@ impl Admin {
     pub fn new(metrics: Registry) -> Self {
         Self {
             readiness: RwLock::new(Readiness::Starting),
+            reasons: Reasons::default(),
             metrics,
         }
     }
@@ -54,6 +57,11 @@ impl Admin {
         let mut body = String::new();
         text::encode(&mut body, &self.metrics)?;
         Ok(body)
+    }
+
+    /// What may speak against traffic to a node that serves.
+    pub fn reasons(&self) -> &Reasons {
+        &self.reasons
     }
 
     /// Says whether the node wants traffic from now on.
@@ -128,12 +136,23 @@ impl axum::serve::Listener for Accepting {
     }
 }
 
-async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    match *admin.readiness.read() {
-        Readiness::Ready => (StatusCode::OK, "ready\n"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+/// A first line for programs, and a line for each reason that holds.
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    let held = admin.reasons.held();
+    let (status, first) = match *admin.readiness.read() {
+        Readiness::Ready if held.required.is_empty() => (StatusCode::OK, "ready"),
+        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    };
+    let mut body = format!("{first}\n");
+    for why in &held.required {
+        body += &format!("{why}\n");
     }
+    for why in &held.ignored {
+        body += &format!("ignored: {why}\n");
+    }
+    (status, body)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod pipeline;
 pub mod presence;
 pub mod push;
+pub mod readiness;
 pub mod reload;
 pub mod telemetry;
 pub mod wire;

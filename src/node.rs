@@ -40,6 +40,7 @@ use crate::network::Network;
 use crate::pipeline::{Generation, Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
+use crate::readiness::Reasons;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,7 @@ struct Base {
     router: Router,
     counted: Counted,
     network: Network,
+    reasons: Reasons,
     /// Tasks that accept: listeners and push sources.
     accepting: TaskTracker,
     stop_accepting: CancellationToken,
@@ -183,6 +185,7 @@ impl Node {
             router,
             counted,
             network,
+            reasons: admin.reasons().clone(),
             accepting: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
             background: TaskTracker::new(),

@@ -22,7 +22,7 @@ mod topic;
 
 pub use self::config::{
     GrpcCaller, GrpcSource, GrpcTls, HttpSource, OnExpired, PushConfig, PushLimits, PushSource,
-    Routing, TopicSource,
+    Ready, Routing, TopicSource,
 };
 pub use self::grpc::{GrpcControl, GrpcPush, GrpcPushError};
 pub use self::http::{HttpPush, HttpSlot};

@@ -14,9 +14,10 @@ use crate::network::Network;
 use crate::outbox::{Destination, Outlet};
 use crate::pipeline::Generations;
 use crate::push::{
-    GrpcControl, GrpcPush, GrpcSource, HttpPush, HttpSlot, PushConfig, Reporter, Router, Routing,
-    TopicPush, TopicSource,
+    GrpcControl, GrpcPush, GrpcSource, HttpPush, HttpSlot, PushConfig, Ready, Reporter, Router,
+    Routing, TopicPush, TopicSource,
 };
+use crate::readiness::{Reason, Reasons};
 
 /// The sources that are open.
 #[derive(Default)]
@@ -36,6 +37,8 @@ struct Calls {
 
 struct Topic {
     made_of: TopicOf,
+    /// Holds while it cannot be read.
+    unreadable: Arc<Reason>,
     stop: CancellationToken,
 }
 
@@ -56,6 +59,7 @@ pub(super) struct Around<'a> {
     pub(super) backends: &'a Backends,
     pub(super) node: &'a str,
     pub(super) network: &'a Network,
+    pub(super) reasons: &'a Reasons,
 }
 
 /// Everything that can fail of a change is done. Numbers are those of sources that stay.
@@ -71,16 +75,21 @@ enum NextCalls {
     Opens(GrpcSource, GrpcControl, Box<GrpcPush>),
 }
 
-enum NextTopic {
+struct NextTopic {
+    is_required: bool,
+    way: TopicWay,
+}
+
+enum TopicWay {
     Stays(usize),
-    Opens(Box<(TopicOf, TopicPush)>),
+    Opens(Box<(TopicOf, Arc<Reason>, TopicPush)>),
 }
 
 impl Next {
     /// Whether anything is different from what is open, but who may call.
     pub(super) fn is_change(&self, open: &Pushes) -> bool {
         let calls_stay = |calls: &NextCalls| matches!(calls, NextCalls::Stays(..));
-        let topic_stays = |topic: &NextTopic| matches!(topic, NextTopic::Stays(_));
+        let topic_stays = |topic: &NextTopic| matches!(topic.way, TopicWay::Stays(_));
         self.calls.len() != open.calls.len()
             || self.topics.len() != open.topics.len()
             || !self.calls.iter().all(calls_stay)
@@ -114,7 +123,10 @@ impl Pushes {
                     reports: config.reports.clone(),
                     edges: edges_of(kafka, config.reports.as_ref(), around),
                 };
-                next.topics.push(self.next_topic(topic, around)?);
+                next.topics.push(NextTopic {
+                    is_required: source.ready == Some(Ready::Required),
+                    way: self.next_topic(topic, around)?,
+                });
             }
         }
         Ok(next)
@@ -147,9 +159,9 @@ impl Pushes {
         Ok(NextCalls::Opens(config.clone(), control, Box::new(source)))
     }
 
-    fn next_topic(&self, topic: TopicOf, around: &Around<'_>) -> Result<NextTopic, StartError> {
+    fn next_topic(&self, topic: TopicOf, around: &Around<'_>) -> Result<TopicWay, StartError> {
         if let Some(index) = self.topics.iter().position(|open| open.made_of == topic) {
-            return Ok(NextTopic::Stays(index));
+            return Ok(TopicWay::Stays(index));
         }
         let outlet = |reports| Outlet::open(reports, around.edges, around.backends);
         let outlet = topic.reports.as_ref().and_then(outlet);
@@ -167,7 +179,9 @@ impl Pushes {
             topic: topic.config.topic.clone(),
             source,
         })?;
-        Ok(NextTopic::Opens(Box::new((topic, source))))
+        let unreadable = Arc::new(around.reasons.reason(false));
+        let source = source.with_reason(Arc::clone(&unreadable));
+        Ok(TopicWay::Opens(Box::new((topic, unreadable, source))))
     }
 
     /// Makes the change: what is new is served on tasks of its own, what is gone takes nothing more and settles.
@@ -202,16 +216,24 @@ impl Pushes {
             gone.stop.cancel();
         }
         let mut before: Vec<_> = self.topics.drain(..).map(Some).collect();
-        for topic in next.topics {
-            match topic {
-                NextTopic::Stays(index) => self.topics.extend(before[index].take()),
-                NextTopic::Opens(topic) => {
-                    let (made_of, source) = *topic;
+        for NextTopic { is_required, way } in next.topics {
+            let topic = match way {
+                TopicWay::Stays(index) => before[index].take(),
+                TopicWay::Opens(topic) => {
+                    let (made_of, unreadable, source) = *topic;
                     let stop = stop.child_token();
                     tasks.spawn(source.serve(stop.clone()));
-                    self.topics.push(Topic { made_of, stop });
+                    Some(Topic {
+                        made_of,
+                        unreadable,
+                        stop,
+                    })
                 }
+            };
+            if let Some(topic) = &topic {
+                topic.unreadable.set_required(is_required);
             }
+            self.topics.extend(topic);
         }
         for gone in before.into_iter().flatten() {
             gone.stop.cancel();

@@ -88,6 +88,7 @@ impl Running {
             backends: &config.backends,
             node: &base.id,
             network: &base.network,
+            reasons: &base.reasons,
         };
         let pushes = self.pushes.next(&config.push, &around)?;
 

@@ -17,7 +17,7 @@ use crate::outbox::Destination;
 pub use self::callers::GrpcCaller;
 pub use self::grpc::{GrpcSource, GrpcTls};
 pub use self::http::HttpSource;
-pub use self::topic::{OnExpired, Routing, TopicSource};
+pub use self::topic::{OnExpired, Ready, Routing, TopicSource};
 
 /// Where pushes come from, and how many may be under way.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct PushSource {
     pub http: Option<HttpSource>,
     /// How a push finds the node of its user; says something of `kafka` only. Default: directory.
     pub routing: Option<Routing>,
+    /// Whether the node is ready (`/readyz`) while the topic cannot be read; says something of `kafka` only. Default:
+    /// ignored.
+    pub ready: Option<Ready>,
 }
 
 impl PushSource {
@@ -72,6 +75,12 @@ impl PushSource {
         if self.routing.is_some() && self.kafka.is_none() {
             problems
                 .at("routing", "only pushes from a topic are routed")
+                .on_key()
+                .hint("remove it");
+        }
+        if self.ready.is_some() && self.kafka.is_none() {
+            problems
+                .at("ready", "only a topic can be out of reach")
                 .on_key()
                 .hint("remove it");
         }

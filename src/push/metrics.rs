@@ -20,6 +20,7 @@ pub struct PushMetrics {
     parked: Counter,
     dead: Counter,
     reported: Counter,
+    unreadable: Family<Source, Gauge>,
     pub(super) failed_writes: Counter,
     pub(super) refused_writes: Counter,
     pub(super) held: Gauge,
@@ -35,7 +36,45 @@ struct Refused {
     code: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    topic: String,
+    group: String,
+}
+
+/// Whether a source cannot be read; nobody knows any more once this is dropped.
+pub(super) struct Unreadable {
+    shown: Family<Source, Gauge>,
+    source: Source,
+}
+
+impl Unreadable {
+    pub(super) fn set(&self, is_unreadable: bool) {
+        let gauge = self.shown.get_or_create(&self.source);
+        gauge.set(is_unreadable.into());
+    }
+}
+
+impl Drop for Unreadable {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
 impl PushMetrics {
+    /// A topic of pushes that a group reads.
+    pub(super) fn unreadable(&self, topic: &str, group: &str) -> Unreadable {
+        let unreadable = Unreadable {
+            shown: self.unreadable.clone(),
+            source: Source {
+                topic: topic.to_owned(),
+                group: group.to_owned(),
+            },
+        };
+        unreadable.set(false);
+        unreadable
+    }
+
     /// A push has ended for one receiver.
     pub(super) fn ended(&self, status: Status) {
         let status = status.name();
@@ -125,6 +164,11 @@ impl PushMetrics {
             "push_reports",
             "Reports begun, by receiver",
             self.reported.clone(),
+        );
+        registry.register(
+            "push_source_unreadable",
+            "1 while a topic of pushes cannot be read, by topic and group",
+            self.unreadable.clone(),
         );
         registry.register(
             "push_writes_failed",

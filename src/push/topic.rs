@@ -4,6 +4,7 @@
 //! record.rs   what a record says, and what is written of it
 //! ledger.rs   what of each partition is unsettled, and up to where it is done
 //! desk.rs     what becomes of a push: sent, held, parked, reported
+//! readable.rs whether the topic can be read, as the operator is told
 //! ```
 //!
 //! # Sleeping phones
@@ -23,6 +24,7 @@
 mod desk;
 mod landed;
 mod ledger;
+mod readable;
 mod record;
 mod task;
 
@@ -37,10 +39,12 @@ use tokio_util::sync::CancellationToken;
 use self::desk::{Desk, Settings};
 use self::landed::Landed;
 use self::ledger::{Bounds, Ledger};
+use self::readable::Readable;
 use super::config::{OnExpired, Routing, TopicSource};
 use super::report::Reporter;
 use super::router::Router;
 use crate::outbox::Writer;
+use crate::readiness::Reason;
 
 /// Says whether a business is served here.
 pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -49,6 +53,7 @@ pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct TopicPush {
     consumer: Box<dyn Consumer>,
     desk: Desk,
+    readable: Readable,
     release_within: Duration,
 }
 
@@ -70,16 +75,26 @@ impl TopicPush {
         };
         let consumer = broker.subscribe(&subscription(config, routing, node))?;
         let desk = desk(config, routing, broker, (router, businesses), reporter);
+        let readable = Readable::new(config, &desk.router);
         Ok(Self {
             consumer,
             desk,
+            readable,
             release_within: *config.release_within,
         })
     }
 
+    /// While it cannot read, this reason holds.
+    #[must_use]
+    pub fn with_reason(mut self, reason: Arc<Reason>) -> Self {
+        self.readable.tell(reason);
+        self
+    }
+
     /// Reads until `stop` is cancelled; what is unsettled then is settled or parked.
     pub async fn serve(self, stop: CancellationToken) {
-        task::run(self.consumer, self.desk, self.release_within, stop).await;
+        let edge = (self.consumer, self.readable);
+        task::run(edge, self.desk, self.release_within, stop).await;
     }
 }
 

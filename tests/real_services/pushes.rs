@@ -1,5 +1,6 @@
 //! Pushes from a real Kafka: whatever is killed, stopped or moved meanwhile, every push is delivered and reported.
 
+mod readable;
 mod world;
 
 use std::time::Duration;

@@ -135,8 +135,10 @@ pub enum Event {
     Revoked(Vec<Partition>, Release),
     /// These partitions are gone already: the broker took the member for dead.
     Lost(Vec<Partition>),
-    /// The broker cannot be read now. The consumer goes on trying.
+    /// The broker cannot be read now, or still cannot. The consumer goes on trying.
     Failed(EdgeError),
+    /// The broker can be read again, after [`Event::Failed`].
+    Recovered,
 }
 
 /// Holds partitions that are to go to another member.

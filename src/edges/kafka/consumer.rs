@@ -5,6 +5,7 @@
 //! given back, and on leaving.
 
 mod context;
+mod health;
 mod reader;
 mod shared;
 

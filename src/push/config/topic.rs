@@ -24,6 +24,18 @@ pub enum Routing {
     Broadcast,
 }
 
+/// Whether the node is ready while one of its sources cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ready {
+    /// `/readyz` answers 503 and says why, so that balancers send new clients elsewhere. A broker that is away makes all
+    /// nodes not ready that read from it.
+    Required,
+    /// `/readyz` says why, and answers 200 all the same: clients' own messages need no topic of pushes.
+    #[default]
+    Ignored,
+}
+
 /// What becomes of a push whose client did not acknowledge it in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,17 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Done};
 use super::ledger::Stage;
-use crate::telemetry::limit::Every;
+use super::readable::Readable;
 
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
-    consumer: Box<dyn Consumer>,
+    (consumer, readable): (Box<dyn Consumer>, Readable),
     desk: Desk,
     release_within: Duration,
     stop: CancellationToken,
 ) {
     let mut task = Task {
         consumer,
+        readable,
         desk,
         release_within,
         crowd_at: None,
@@ -37,6 +38,7 @@ pub(super) async fn run(
 
 struct Task {
     consumer: Box<dyn Consumer>,
+    readable: Readable,
     desk: Desk,
     release_within: Duration,
     /// When to ask again which pushes have to go to make room.
@@ -160,12 +162,8 @@ impl Task {
                     self.forget(assignment);
                 }
             }
-            Event::Failed(error) => {
-                static FAILED: Every = Every::new(Duration::from_secs(10));
-                if let Some(held_back) = FAILED.pass() {
-                    tracing::warn!(%error, held_back, "a topic of pushes cannot be read; it is tried again");
-                }
-            }
+            Event::Failed(error) => self.readable.failed(&error),
+            Event::Recovered => self.readable.recovered(),
         }
     }
 

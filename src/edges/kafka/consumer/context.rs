@@ -23,6 +23,7 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         client::log(RDKafkaLogLevel::Error, &error.to_string(), reason);
+        self.0.say(reason);
     }
 }
 

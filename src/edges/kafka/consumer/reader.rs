@@ -12,6 +12,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 
 use super::context::{Group, list_of, store};
+use super::health::Health;
 use super::shared::{Orders, Shared};
 use crate::edges::config::KafkaConfig;
 use crate::edges::kafka::{client, failure};
@@ -28,6 +29,7 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Reader {
     config: ClientConfig,
     topics: Vec<String>,
+    health: Health,
     shared: Arc<Shared>,
     /// The topic of the last record: there are few, and one text does for all records.
     topic: Arc<str>,
@@ -42,6 +44,7 @@ impl Reader {
         Self {
             config: client::consumer(config, subscription),
             topics: subscription.topics.clone(),
+            health: Health::new(&subscription.topics),
             shared: Arc::clone(shared),
             topic: "".into(),
         }
@@ -83,6 +86,7 @@ impl Reader {
         let mut idle = false;
         while !self.shared.is_leaving() {
             while self.follow(consumer, &self.shared.orders()) {}
+            self.health.look(consumer, &self.shared);
             let polled = consumer.poll(Duration::ZERO);
             let was_idle = std::mem::replace(&mut idle, polled.is_none());
             match polled {
@@ -91,7 +95,7 @@ impl Reader {
                     self.shared.push(arrival);
                 }
                 Some(Err(error)) => {
-                    self.shared.failed(failure::error(&error));
+                    self.health.hear(&error, self.shared.words());
                     if is_fatal(&error) {
                         return;
                     }
@@ -104,7 +108,7 @@ impl Reader {
     }
 
     /// Whether there may be more to do at once.
-    fn follow(&self, consumer: &BaseConsumer<Group>, orders: &Orders) -> bool {
+    fn follow(&mut self, consumer: &BaseConsumer<Group>, orders: &Orders) -> bool {
         store(consumer, &orders.done);
         let halted = !orders.halt.is_empty() && consumer.pause(&list_of(&orders.halt)).is_ok();
         if halted {
@@ -115,7 +119,7 @@ impl Reader {
         for (partition, target) in &orders.go_on {
             match go_on(consumer, partition, *target) {
                 Ok(()) => self.shared.gone_on(partition, *target),
-                Err(error) => self.shared.failed(failure::error(&error)),
+                Err(error) => self.health.hear(&error, None),
             }
         }
         halted

@@ -15,9 +15,6 @@ use tokio::time::Instant;
 
 use self::state::{Held, State, weight};
 
-/// Failures are told of once in this time.
-const FAILED_EVERY: Duration = Duration::from_secs(1);
-
 pub(super) struct Shared {
     /// The reader's half of `read_ahead`.
     read_ahead: usize,
@@ -195,24 +192,60 @@ impl Shared {
         }
     }
 
+    /// librdkafka explains an error, which it is about to give.
+    pub(super) fn say(&self, words: &str) {
+        self.state.lock().words = Some(words.to_owned());
+    }
+
+    /// What it has explained.
+    pub(super) fn words(&self) -> Option<String> {
+        self.state.lock().words.take()
+    }
+
+    /// Whether the group has taken this member since the last call.
+    pub(super) fn has_joined(&self) -> bool {
+        std::mem::take(&mut self.state.lock().joined)
+    }
+
+    /// The brokers cannot be read.
     pub(super) fn failed(&self, error: EdgeError) {
+        self.tell(Event::Failed(error));
+    }
+
+    /// They can be read again.
+    pub(super) fn recovered(&self) {
+        self.tell(Event::Recovered);
+    }
+
+    fn tell(&self, news: Event) {
         let mut state = self.state.lock();
-        let now = Instant::now();
-        if state
-            .failed
-            .is_none_or(|last| now.duration_since(last) >= FAILED_EVERY)
-        {
-            state.failed = Some(now);
-            state.events.push_back(Event::Failed(error));
-            state.wake_reader();
+        // A reader that is slow needs the latest only.
+        let is_health = |event: &Event| matches!(event, Event::Failed(_) | Event::Recovered);
+        if state.events.back().is_some_and(is_health) {
+            state.events.pop_back();
         }
+        state.events.push_back(news);
+        state.wake_reader();
+    }
+
+    /// Has librdkafka begin anew where it is: what brokers refuse then, they say again.
+    pub(super) fn read_anew(&self) {
+        let mut state = self.state.lock();
+        for partition in state::names(&state.held) {
+            state.forget(&partition);
+            if let Some(held) = state.held.get_mut(&partition) {
+                held.rewind = true;
+            }
+        }
+        state.is_relieved(self.read_ahead);
     }
 
     pub(super) fn assigned(&self, partitions: Vec<Partition>) {
+        let mut state = self.state.lock();
+        state.joined = true;
         if partitions.is_empty() {
             return;
         }
-        let mut state = self.state.lock();
         for partition in &partitions {
             state.held.insert(partition.clone(), Held::default());
         }
@@ -268,7 +301,7 @@ impl Shared {
 
     /// All that are held.
     pub(super) fn held(&self) -> Vec<Partition> {
-        self.state.lock().held.keys().cloned().collect()
+        state::names(&self.state.lock().held)
     }
 
     /// Those of them that librdkafka has paused.

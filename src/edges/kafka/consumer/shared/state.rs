@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
 use linkgate_filter::broker::{Arrival, Event, Partition};
-use tokio::time::Instant;
 
 /// What a record is charged beside its bytes.
 const EACH: usize = 256;
@@ -18,7 +17,10 @@ pub(super) struct State {
     pub(super) bytes: usize,
     /// There was more to read than `read_ahead`; until half of it is taken.
     pub(super) stalled: bool,
-    pub(super) failed: Option<Instant>,
+    /// librdkafka's words for its latest error.
+    pub(super) words: Option<String>,
+    /// The group has taken this member since that was last asked.
+    pub(super) joined: bool,
     pub(super) rung: bool,
     pub(super) leaving: bool,
     pub(super) reader: Option<Waker>,
@@ -103,6 +105,10 @@ impl State {
             reader.wake();
         }
     }
+}
+
+pub(super) fn names(held: &HashMap<Partition, Held>) -> Vec<Partition> {
+    held.keys().cloned().collect()
 }
 
 pub(super) fn weight(arrival: &Arrival) -> usize {
