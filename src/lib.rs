@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod presence;
 pub mod push;
 pub mod readiness;
+pub mod reception;
 pub mod reload;
 pub mod telemetry;
 pub mod wire;

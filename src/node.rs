@@ -41,6 +41,7 @@ use crate::pipeline::{Generation, Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 use crate::readiness::Reasons;
+use crate::reception::ReceptionMetrics;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -341,6 +342,7 @@ struct Counted {
     listeners: ListenerMetrics,
     pushes: PushMetrics,
     presence: PresenceMetrics,
+    reception: ReceptionMetrics,
 }
 
 impl Counted {
@@ -351,6 +353,7 @@ impl Counted {
         self.listeners.register(&mut metrics);
         self.pushes.register(&mut metrics);
         self.presence.register(&mut metrics);
+        self.reception.register(&mut metrics);
         metrics.register_collector(Box::new(PipelineMetrics(Arc::clone(generations))));
         metrics
     }

@@ -21,8 +21,8 @@ mod testing;
 mod topic;
 
 pub use self::config::{
-    GrpcCaller, GrpcSource, GrpcTls, HttpSource, OnExpired, PushConfig, PushLimits, PushSource,
-    Ready, Routing, TopicSource,
+    GrpcCaller, GrpcSource, HttpSource, OnExpired, PushConfig, PushLimits, PushSource, Ready,
+    Routing, TopicSource,
 };
 pub use self::grpc::{GrpcControl, GrpcPush, GrpcPushError};
 pub use self::http::{HttpPush, HttpSlot};

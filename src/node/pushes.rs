@@ -18,6 +18,7 @@ use crate::push::{
     Routing, TopicPush, TopicSource,
 };
 use crate::readiness::{Reason, Reasons};
+use crate::reception::ReceptionMetrics;
 
 /// The sources that are open.
 #[derive(Default)]
@@ -60,6 +61,7 @@ pub(super) struct Around<'a> {
     pub(super) node: &'a str,
     pub(super) network: &'a Network,
     pub(super) reasons: &'a Reasons,
+    pub(super) reception: &'a ReceptionMetrics,
 }
 
 /// Everything that can fail of a change is done. Numbers are those of sources that stay.
@@ -151,9 +153,9 @@ impl Pushes {
                 if for_others == *config {
                     return Ok(NextCalls::Stays(index, for_others));
                 }
-                GrpcPush::on(open.control.socket(), config, router)?
+                GrpcPush::on(open.control.socket(), config, router, around.reception)?
             }
-            None => GrpcPush::bind(config, router, around.network)?,
+            None => GrpcPush::bind(config, router, (around.network, around.reception))?,
         };
         let control = source.control();
         Ok(NextCalls::Opens(config.clone(), control, Box::new(source)))

@@ -89,6 +89,7 @@ impl Running {
             node: &base.id,
             network: &base.network,
             reasons: &base.reasons,
+            reception: &base.counted.reception,
         };
         let pushes = self.pushes.next(&config.push, &around)?;
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::outbox::Destination;
 
 pub use self::callers::GrpcCaller;
-pub use self::grpc::{GrpcSource, GrpcTls};
+pub use self::grpc::GrpcSource;
 pub use self::http::HttpSource;
 pub use self::topic::{OnExpired, Ready, Routing, TopicSource};
 

@@ -2,7 +2,10 @@
 //!
 //! What may not enter: where users' links are. That is the router's.
 
+mod call;
+mod connection;
 mod doorman;
+mod intake;
 mod server;
 mod service;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::GrpcTls;
+use crate::reception::Tls;
 
 /// A backend that may push, known by its token or by its certificate.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -30,7 +30,7 @@ pub struct GrpcCaller {
 impl GrpcCaller {
     const SHORTEST_TOKEN: usize = 16;
 
-    pub(super) fn check(&self, tls: Option<&GrpcTls>, problems: &mut Problems) {
+    pub(super) fn check(&self, tls: Option<&Tls>, problems: &mut Problems) {
         match (&self.token, &self.client_cert) {
             (None, None) => {
                 problems
@@ -75,7 +75,7 @@ fn check_token(token: &Secret, problems: &mut Problems) {
     }
 }
 
-fn check_cert(name: &str, tls: Option<&GrpcTls>, problems: &mut Problems) {
+fn check_cert(name: &str, tls: Option<&Tls>, problems: &mut Problems) {
     if name.is_empty() {
         problems.at("client_cert", "a certificate's name is not empty");
     }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{GrpcCaller, at_least_one, callers};
-use crate::secret::Secret;
+use crate::reception::{ConnectionLimits, Tls};
 
 /// `PushService`, served for backends.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ pub struct GrpcSource {
     pub address: SocketAddr,
     /// Serve over TLS. Default: plain HTTP/2.
     #[serde(default)]
-    pub tls: Option<GrpcTls>,
+    pub tls: Option<Tls>,
     /// Who may push for which businesses: one caller or a list. Default: everybody for all businesses, on loopback
     /// addresses only.
     #[serde(default, deserialize_with = "callers::one_or_many")]
@@ -34,31 +34,15 @@ pub struct GrpcSource {
     #[serde(default = "GrpcSource::max_calls")]
     #[schemars(range(min = 1))]
     pub max_calls: u32,
-    /// Connections; beyond it new ones wait to be accepted. Default: 256.
-    #[serde(default = "GrpcSource::max_connections")]
-    #[schemars(range(min = 1))]
-    pub max_connections: u32,
+    /// How many connections there may be, and how long they may take.
+    #[serde(default)]
+    pub connections: ConnectionLimits,
     /// The largest push, with all its receivers. Default: 1MiB, at most 64MiB.
     #[serde(default = "GrpcSource::max_message")]
     pub max_message: ByteSize,
-    /// A connection without traffic is pinged after this long, and dropped when it does not answer within 10s. Default:
-    /// 30s.
+    /// A connection is pinged this often, and dropped when it does not answer within 10s. Default: 30s.
     #[serde(default = "GrpcSource::keep_alive")]
     pub keep_alive: HumanDuration,
-}
-
-/// Certificates of a `PushService`. Each is given as PEM text, best by `${file:...}`.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GrpcTls {
-    /// The certificate chain, the server's own first.
-    pub cert: String,
-    /// The private key of `cert`.
-    pub key: Secret,
-    /// The authorities that callers' certificates have to come from. Needed for callers named by `client_cert`. A caller
-    /// with a token need not have a certificate.
-    #[serde(default)]
-    pub client_ca: Option<String>,
 }
 
 impl GrpcSource {
@@ -70,10 +54,6 @@ impl GrpcSource {
     }
 
     fn max_calls() -> u32 {
-        256
-    }
-
-    fn max_connections() -> u32 {
         256
     }
 
@@ -93,7 +73,7 @@ impl GrpcSource {
             auth: Vec::new(),
             max_in_flight: Self::max_in_flight(),
             max_calls: Self::max_calls(),
-            max_connections: Self::max_connections(),
+            connections: ConnectionLimits::default(),
             max_message: Self::max_message(),
             keep_alive: Self::keep_alive(),
         }
@@ -115,10 +95,12 @@ impl GrpcSource {
         for (key, number) in [
             ("max_in_flight", self.max_in_flight),
             ("max_calls", self.max_calls),
-            ("max_connections", self.max_connections),
         ] {
             at_least_one(key, number, problems);
         }
+        let mut part = Problems::new();
+        self.connections.check(self.max_message, &mut part);
+        problems.extend_under(&Path::from("connections"), part);
         if self.max_in_flight > Self::MOST_IN_FLIGHT {
             problems
                 .at("max_in_flight", "more than 65536 on one stream")
@@ -146,24 +128,6 @@ impl GrpcSource {
             problems
                 .at("address", what)
                 .hint("add `auth: [{ token: \"${file:secrets/push.token}\", biz_ids: [...] }]`, or serve on 127.0.0.1");
-        }
-    }
-}
-
-impl GrpcTls {
-    fn check(&self, problems: &mut Problems) {
-        // The texts are not repeated: one may be a key in the wrong place.
-        let texts = [
-            ("cert", Some(self.cert.as_str())),
-            ("key", Some(self.key.expose())),
-            ("client_ca", self.client_ca.as_deref()),
-        ];
-        for (key, text) in texts {
-            if text.is_some_and(|text| !text.contains("-----BEGIN ")) {
-                problems
-                    .at(key, "this is no PEM text")
-                    .hint(format!("write `{key}: \"${{file:tls/{key}.pem}}\"`"));
-            }
         }
     }
 }

@@ -4,9 +4,11 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use super::connection::Shown;
 use crate::push::auth::{Callers, Grant, bearer};
 use crate::push::config::GrpcCaller;
 use crate::push::metrics::PushMetrics;
+use crate::reception::{Full, Guest};
 
 /// Intercepts every call before its body is read, so that a stranger costs nothing; the call goes on with its [`Grant`].
 #[derive(Clone)]
@@ -17,16 +19,17 @@ pub(super) struct Doorman {
 
 impl Interceptor for Doorman {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        match self.admit(&request) {
-            Ok(grant) => {
-                request.extensions_mut().insert(grant);
-                Ok(request)
-            }
-            Err(status) => {
-                self.metrics.refused("push.unauthenticated");
-                Err(status)
-            }
+        let grant = self.admit(&request).inspect_err(|_| {
+            self.metrics.refused("push.unauthenticated");
+        })?;
+        if let Some(guest) = request.extensions().get::<Guest>() {
+            guest.known().map_err(|Full| {
+                self.metrics.refused("push.overloaded");
+                Status::unavailable("too many connections are open here: try again later")
+            })?;
         }
+        request.extensions_mut().insert(grant);
+        Ok(request)
     }
 }
 
@@ -51,8 +54,7 @@ impl Doorman {
                 .by_token(token)
                 .ok_or_else(|| Status::unauthenticated("the token is not known"));
         }
-        let certificates = request.peer_certs();
-        let Some(own) = certificates.as_ref().and_then(|chain| chain.first()) else {
+        let Some(Shown(own)) = request.extensions().get() else {
             return Err(Status::unauthenticated(
                 "a token is missing: send `authorization: Bearer ...`",
             ));

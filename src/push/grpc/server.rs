@@ -2,36 +2,33 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use futures_util::{Stream, stream};
 use linkgate_proto::FILE_DESCRIPTOR_SET;
 use linkgate_proto::v1::push_service_server::PushServiceServer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::{Connected, TcpConnectInfo};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
+use super::call::Desk;
+use super::connection::{self, Around};
 use super::doorman::Doorman;
 use super::service::Service;
-use crate::network::{self, Binding, Network, Socket};
+use crate::network::{Binding, Network, Socket};
 use crate::push::auth::Callers;
 use crate::push::config::{GrpcCaller, GrpcSource};
 use crate::push::router::Router;
+use crate::reception::{Acceptor, Idle, Reception, ReceptionMetrics, TlsError};
 
 /// A gRPC push source with its address bound.
 pub struct GrpcPush {
     socket: Arc<Socket>,
-    server: Server,
+    reception: Arc<Reception>,
+    tls: Acceptor,
     service: Service,
     callers: Doorman,
-    max_message: usize,
-    max_connections: usize,
+    config: GrpcSource,
 }
 
 /// Why a gRPC push source does not serve.
@@ -51,21 +48,14 @@ pub enum GrpcPushError {
         /// The source's address.
         address: SocketAddr,
         /// What is wrong with them.
-        source: tonic::transport::Error,
+        source: TlsError,
     },
-    /// Serving broke off.
-    #[error("the push source stopped: {0}")]
-    Serve(#[from] tonic::transport::Error),
     /// The services' descriptors cannot be read.
     #[error("server reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
 impl GrpcPush {
-    /// How long a connection may take to answer a ping.
-    const PING_TIMEOUT: Duration = Duration::from_secs(10);
-    const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
     /// Binds the source's address.
     ///
     /// # Errors
@@ -73,12 +63,12 @@ impl GrpcPush {
     pub fn bind(
         config: &GrpcSource,
         router: Router,
-        network: &Network,
+        (network, metrics): (&Network, &ReceptionMetrics),
     ) -> Result<Self, GrpcPushError> {
         let address = config.address;
         let bound = network.bind(address, Binding::default());
         let socket = bound.map_err(|source| GrpcPushError::Bind { address, source })?;
-        Self::on(Arc::new(socket), config, router)
+        Self::on(Arc::new(socket), config, router, metrics)
     }
 
     /// The source on an address that is bound, as that of its predecessor is.
@@ -89,22 +79,26 @@ impl GrpcPush {
         socket: Arc<Socket>,
         config: &GrpcSource,
         router: Router,
+        metrics: &ReceptionMetrics,
     ) -> Result<Self, GrpcPushError> {
         let address = config.address;
-        let server = server(config).map_err(|source| GrpcPushError::Tls { address, source })?;
+        let tls = Acceptor::new(config.tls.as_ref(), "h2")
+            .map_err(|source| GrpcPushError::Tls { address, source })?;
         let callers = Doorman::new(&config.auth, router.metrics().clone());
         let service = Service {
             router,
             max_in_flight: config.max_in_flight as usize,
             stop: CancellationToken::new(),
         };
+        let bound = socket.local_address().unwrap_or(address);
         Ok(Self {
             socket,
-            server,
+            // Callers that are known may be silent for long: pings tell which of them are gone.
+            reception: Reception::new(bound, &config.connections, Idle::Stays, metrics),
+            tls,
             service,
             callers,
-            max_message: config.max_message.as_usize(),
-            max_connections: config.max_connections as usize,
+            config: config.clone(),
         })
     }
 
@@ -128,33 +122,62 @@ impl GrpcPush {
     /// `max_wait`: who cannot wait for that drops the future.
     ///
     /// # Errors
-    /// Serving breaks off.
+    /// The services' descriptors cannot be read.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GrpcPushError> {
         let Self {
             socket,
-            mut server,
+            reception,
+            tls,
             mut service,
             callers,
-            max_message,
-            max_connections,
+            config,
         } = self;
         service.stop = stop.clone();
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_serving::<PushServiceServer<Service>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .build_v1()?;
-        let push = PushServiceServer::new(service)
-            .max_decoding_message_size(max_message)
-            .max_encoding_message_size(usize::MAX);
-        server
-            .add_service(InterceptedService::new(push, callers))
-            .add_service(health_service)
-            .add_service(reflection)
-            .serve_with_incoming_shutdown(accept(socket, max_connections), stop.cancelled_owned())
-            .await?;
+        let around = Around {
+            tls,
+            desk: Desk {
+                routes: routes(service, callers, config.max_message.as_usize()).await?,
+                largest: config.max_message.as_usize(),
+                patience: *config.connections.request,
+            },
+            max_calls: config.max_calls,
+            keep_alive: *config.keep_alive,
+        };
+        let connections = TaskTracker::new();
+        while let Some((connection, seat)) = stop.run_until_cancelled(reception.next(&socket)).await
+        {
+            connections.spawn(connection::serve(
+                connection,
+                seat,
+                around.clone(),
+                stop.clone(),
+            ));
+        }
+        drop(socket);
+        connections.close();
+        connections.wait().await;
         Ok(())
     }
+}
+
+/// What a source answers to. Health and reflection are there for everybody.
+async fn routes(
+    service: Service,
+    callers: Doorman,
+    max_message: usize,
+) -> Result<Routes, GrpcPushError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<PushServiceServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let push = PushServiceServer::new(service)
+        .max_decoding_message_size(max_message)
+        .max_encoding_message_size(usize::MAX);
+    let routes = Routes::new(InterceptedService::new(push, callers))
+        .add_service(health_service)
+        .add_service(reflection);
+    Ok(routes.prepare())
 }
 
 /// What of a source can be changed or taken over while it serves.
@@ -172,106 +195,5 @@ impl GrpcControl {
     /// The bound address, for a successor.
     pub fn socket(&self) -> Arc<Socket> {
         Arc::clone(&self.socket)
-    }
-}
-
-fn server(config: &GrpcSource) -> Result<Server, tonic::transport::Error> {
-    let server = Server::builder()
-        .max_concurrent_streams(config.max_calls)
-        .http2_keepalive_interval(Some(*config.keep_alive))
-        .http2_keepalive_timeout(Some(GrpcPush::PING_TIMEOUT));
-    let Some(tls) = &config.tls else {
-        return Ok(server);
-    };
-    let identity = Identity::from_pem(&tls.cert, tls.key.expose());
-    let mut settings = ServerTlsConfig::new()
-        .identity(identity)
-        .timeout(GrpcPush::HANDSHAKE_TIMEOUT);
-    if let Some(authorities) = &tls.client_ca {
-        // Optional: whoever comes without a certificate needs a token.
-        settings = settings
-            .client_ca_root(Certificate::from_pem(authorities))
-            .client_auth_optional(true);
-    }
-    server.tls_config(settings)
-}
-
-/// Accepted connections, no more than `most` at a time.
-fn accept(socket: Arc<Socket>, most: usize) -> impl Stream<Item = io::Result<Connection>> {
-    let room = Arc::new(Semaphore::new(most));
-    stream::unfold((socket, room), async |(socket, room)| {
-        let permit = Arc::clone(&room).acquire_owned().await.ok()?;
-        let accepted = match socket.accept().await {
-            Ok((stream, _)) => stream.set_nodelay().map(|()| Connection {
-                stream,
-                _permit: permit,
-            }),
-            Err(error) => {
-                // Out of descriptors, most likely: trying again at once would only spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                Err(error)
-            }
-        };
-        Some((accepted, (socket, room)))
-    })
-}
-
-/// A connection that counts among those allowed.
-struct Connection {
-    stream: network::Connection,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        match &self.stream {
-            network::Connection::System(stream) => stream.connect_info(),
-            network::Connection::Memory(_) => TcpConnectInfo {
-                local_addr: None,
-                remote_addr: None,
-            },
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -1,8 +1,12 @@
 //! The source over a real socket: what a caller is answered, and who may call.
 
+mod messages;
+mod strangers;
 mod streams;
 mod tls;
+mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +24,7 @@ use crate::clock::SystemClock;
 use crate::network::Network;
 use crate::push::testing::{TestLink, TestLinks};
 use crate::push::{GrpcCaller, GrpcSource, PushLimits, PushMetrics, Router};
+use crate::reception::ReceptionMetrics;
 use crate::secret::Secret;
 
 const TOKEN: &str = "0123456789abcdef";
@@ -27,6 +32,8 @@ const TOKEN: &str = "0123456789abcdef";
 struct Source {
     links: Arc<TestLinks>,
     url: String,
+    address: SocketAddr,
+    reception: ReceptionMetrics,
     stop: CancellationToken,
     served: JoinHandle<Result<(), GrpcPushError>>,
 }
@@ -44,18 +51,22 @@ async fn serve(config: &GrpcSource) -> Source {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let source = GrpcPush::bind(config, router, &Network::System).unwrap();
+    let reception = ReceptionMetrics::default();
+    let source = GrpcPush::bind(config, router, (&Network::System, &reception)).unwrap();
+    let address = source.address().unwrap();
     let scheme = if config.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let url = format!("{scheme}://{}", source.address().unwrap());
+    let url = format!("{scheme}://{address}");
     let stop = CancellationToken::new();
     let served = tokio::spawn(source.serve(stop.clone()));
     Source {
         links,
         url,
+        address,
+        reception,
         stop,
         served,
     }
@@ -69,6 +80,23 @@ impl Source {
 
     async fn client(&self) -> PushServiceClient<Channel> {
         PushServiceClient::new(self.channel().await)
+    }
+
+    /// Waits until a line of what is counted of connections ends so.
+    async fn counts(&self, end: &str) {
+        let counted = async {
+            while !self
+                .reception
+                .text()
+                .lines()
+                .any(|line| line.ends_with(end))
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), counted)
+            .await
+            .unwrap_or_else(|_| panic!("not {end}: {}", self.reception.text()));
     }
 
     /// Waits until the link has that many pushes in its queue.
@@ -298,7 +326,11 @@ async fn an_address_in_use_is_an_error_that_names_it() {
         &PushLimits::default(),
         PushMetrics::default(),
     );
-    let bound = GrpcPush::bind(&GrpcSource::at(address), router, &Network::System);
+    let bound = GrpcPush::bind(
+        &GrpcSource::at(address),
+        router,
+        (&Network::System, &ReceptionMetrics::default()),
+    );
     let error = bound.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -113,3 +113,71 @@ async fn a_stop_answers_what_is_under_way_and_reads_no_more() {
     assert_eq!(stream.answers.message().await.unwrap(), None);
     source.served.await.unwrap().unwrap();
 }
+
+/// Sends one small frame for each push, as many clients do, until all are sent. Tells when it has to wait for the first
+/// time.
+async fn send_all(
+    mut stream: h2::SendStream<bytes::Bytes>,
+    pushes: usize,
+    waits: &tokio::sync::Notify,
+) {
+    for number in 0..pushes {
+        let push = request(&format!("k{number}"), &["alice"]);
+        let frame = super::wire::framed(&PushRequest {
+            body: vec![b'x'; 60].into(),
+            ..push
+        });
+        stream.reserve_capacity(frame.len());
+        while stream.capacity() < frame.len() {
+            let mut room = std::pin::pin!(std::future::poll_fn(|cx| stream.poll_capacity(cx)));
+            tokio::select! {
+                biased;
+                room = &mut room => assert!(room.is_some_and(|room| room.is_ok()), "the connection is gone"),
+                () = std::future::ready(()) => {
+                    waits.notify_one();
+                    assert!(room.await.is_some_and(|room| room.is_ok()), "the connection is gone");
+                }
+            }
+        }
+        stream.send_data(frame, false).expect("an open stream");
+    }
+    stream
+        .send_data(bytes::Bytes::new(), true)
+        .expect("an open stream");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fast_stream_of_small_pushes_waits_and_loses_none() {
+    const PUSHES: usize = 10_000;
+    let source = serve(&config()).await;
+    let link = source.links.connect("alice", None);
+    let mut wire = super::wire::Wire::open(source.address).await;
+    let (answer, stream) = wire.call("PushStream").await;
+    let waits = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&waits);
+    let sent = tokio::spawn(async move { send_all(stream, PUSHES, &told).await });
+    source.queued(&link, 256).await;
+    waits.notified().await;
+    assert_eq!(link.keys().len(), 256, "no more than `max_in_flight`");
+    assert!(!sent.is_finished(), "the stream is read no further");
+    let body = answer.await.unwrap().into_body();
+    let mut answers = super::wire::Answers::of(body);
+    let acknowledge = async {
+        for _ in 0..PUSHES {
+            source.queued(&link, 1).await;
+            link.ack();
+        }
+    };
+    let read = async {
+        let mut keys = std::collections::HashSet::new();
+        while let Some(answer) = answers.next().await {
+            assert_eq!(statuses(&answer), [("alice", Status::Delivered)]);
+            keys.insert(answer.key);
+        }
+        keys.len()
+    };
+    let ((), answered) = tokio::join!(acknowledge, read);
+    assert_eq!(answered, PUSHES);
+    sent.await.unwrap();
+    assert!(source.reception.text().contains("reason=\"protocol\"} 0"));
+}

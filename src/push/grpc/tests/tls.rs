@@ -5,7 +5,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::*;
 use crate::network::Network;
-use crate::push::GrpcTls;
+use crate::reception::Tls;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -54,7 +54,7 @@ async fn a_certificate_from_the_authority_is_as_good_as_a_token() {
     let authority = Authority::new();
     let own = authority.issue("push", dns("push.internal"));
     let config = GrpcSource {
-        tls: Some(GrpcTls {
+        tls: Some(Tls {
             cert: own.cert,
             key: Secret::new(own.key),
             client_ca: Some(authority.0.pem()),
@@ -126,13 +126,17 @@ async fn certificates_of_no_use_are_an_error() {
     );
     let (one, other) = (Authority::new(), Authority::new());
     let config = GrpcSource {
-        tls: Some(GrpcTls {
+        tls: Some(Tls {
             cert: one.issue("push", None).cert,
             key: Secret::new(other.issue("push", None).key),
             client_ca: None,
         }),
         ..config()
     };
-    let bound = GrpcPush::bind(&config, router, &Network::System);
+    let bound = GrpcPush::bind(
+        &config,
+        router,
+        (&Network::System, &ReceptionMetrics::default()),
+    );
     assert!(matches!(bound.map(|_| ()), Err(GrpcPushError::Tls { .. })));
 }
