@@ -164,3 +164,32 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn readiness_says_what_is_wrong_and_fails_where_that_is_asked_for() {
+        let admin = Arc::new(Admin::new(Registry::default()));
+        let said = async || {
+            let (status, body) = readyz(State(Arc::clone(&admin))).await;
+            (status.as_u16(), body)
+        };
+        assert_eq!(said().await, (503, "starting\n".to_owned()));
+        admin.set(Readiness::Ready);
+        assert_eq!(said().await, (200, "ready\n".to_owned()));
+        let reasons = admin.reasons();
+        let (small, large) = (reasons.reason(false), reasons.reason(true));
+        small.holds("a small one");
+        assert_eq!(
+            said().await,
+            (200, "ready\nignored: a small one\n".to_owned())
+        );
+        large.holds("a large one");
+        let both = "not ready\na large one\nignored: a small one\n".to_owned();
+        assert_eq!(said().await, (503, both));
+        drop((small, large));
+        assert_eq!(said().await, (200, "ready\n".to_owned()));
+    }
+}

@@ -155,10 +155,50 @@ push:
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("nodes without ids of their own"), "{said}");
 
-    let text = text.replace("broadcast", "directory");
+    let text = text.replace("broadcast", "local");
     fs::write(folder.path().join("config.yaml"), text).unwrap();
     let output = validate(folder.path(), &["config.yaml"]);
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn where_several_nodes_may_read_a_topic_its_routing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "schema: 1
+config: { etcd: { endpoints: [\"127.0.0.1:2379\"], prefix: /linkgate } }
+listeners: [{ name: public, address: 127.0.0.1:8080, auth: insecure_query }]
+brokers: { main: { memory: {} } }
+pipelines: [{ biz_id: chat, listeners: [public], filters: [{ use: codec }, { use: echo }] }]
+push:
+  sources:
+    - kafka: { broker: main, topic: pushes, group: linkgate }
+";
+    let validated = |text: &str| {
+        fs::write(folder.path().join("config.yaml"), text).unwrap();
+        let output = validate(folder.path(), &["config.yaml"]);
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = validated(text);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("config.yaml:8:7") && said.contains("`routing: local` for a single node"),
+        "{said}"
+    );
+    let local = format!("{text}      routing: local\n");
+    assert_eq!(validated(&local), (Some(0), String::new()));
+    let alone = text.replace("config:", "#");
+    assert_eq!(validated(&alone), (Some(0), String::new()));
+    let (code, said) = validated(&local.replace("local", "directory"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("config.yaml:9:16")
+            && said.contains("there is no directory of users yet")
+            && said.contains("`routing: broadcast`"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -64,7 +64,11 @@ pub(super) fn assemble(
     let push = push::push(
         documents,
         &names,
-        (admin.is_some(), node.is_some()),
+        push::Around {
+            has_admin: admin.is_some(),
+            has_node: node.is_some(),
+            has_etcd: has_etcd(documents, sources),
+        },
         &mut addresses,
         diagnostics,
     );
@@ -95,6 +99,17 @@ pub(super) fn assemble(
         presence: presence.map(|(presence, _)| presence),
         documents: documents.len(),
         warnings: Warnings::default(),
+    })
+}
+
+/// Whether documents come from etcd.
+fn has_etcd(documents: &[Tree], sources: &Sources) -> bool {
+    documents.iter().any(|tree| {
+        let is_named = || {
+            tree.get("config")
+                .is_some_and(|tree| tree.get("etcd").is_some())
+        };
+        sources.get(tree.span.file).is_fetched() || is_named()
     })
 }
 

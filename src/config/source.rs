@@ -48,7 +48,18 @@ pub struct Origin {
     pub given: BTreeMap<PathBuf, Vec<u8>>,
 }
 
+impl Source {
+    /// Whether it comes from etcd.
+    pub(super) fn is_fetched(&self) -> bool {
+        let path = self.path.to_str();
+        path.is_some_and(|path| path.starts_with(Origin::FETCHED))
+    }
+}
+
 impl Origin {
+    /// What the paths of fetched documents begin with.
+    const FETCHED: &str = "etcd:";
+
     /// These files and directories.
     pub fn paths(paths: &[PathBuf]) -> Self {
         Self {
@@ -59,7 +70,7 @@ impl Origin {
 
     /// The path by which a fetched document is known.
     pub fn fetched_path(name: &str) -> PathBuf {
-        PathBuf::from(format!("etcd:{name}"))
+        PathBuf::from(format!("{}{name}", Self::FETCHED))
     }
 }
 

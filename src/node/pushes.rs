@@ -38,9 +38,30 @@ struct Calls {
 
 struct Topic {
     made_of: TopicOf,
-    /// Holds while it cannot be read.
-    unreadable: Arc<Reason>,
+    reasons: TopicReasons,
     stop: CancellationToken,
+}
+
+/// What of a topic may speak against sending traffic to the node.
+struct TopicReasons {
+    /// It cannot be read.
+    unreadable: Arc<Reason>,
+    /// Others read it too.
+    others: Arc<Reason>,
+}
+
+impl TopicReasons {
+    fn of(reasons: &Reasons) -> Self {
+        Self {
+            unreadable: Arc::new(reasons.reason(false)),
+            others: Arc::new(reasons.reason(true)),
+        }
+    }
+
+    fn set(&self, ready: Option<Ready>) {
+        self.unreadable.set_required(ready == Some(Ready::Required));
+        self.others.set_required(ready != Some(Ready::Ignored));
+    }
 }
 
 /// What a topic's reader was made of: equal ones do the same.
@@ -78,13 +99,13 @@ enum NextCalls {
 }
 
 struct NextTopic {
-    is_required: bool,
+    ready: Option<Ready>,
     way: TopicWay,
 }
 
 enum TopicWay {
     Stays(usize),
-    Opens(Box<(TopicOf, Arc<Reason>, TopicPush)>),
+    Opens(Box<(TopicOf, TopicReasons, TopicPush)>),
 }
 
 impl Next {
@@ -126,7 +147,7 @@ impl Pushes {
                     edges: edges_of(kafka, config.reports.as_ref(), around),
                 };
                 next.topics.push(NextTopic {
-                    is_required: source.ready == Some(Ready::Required),
+                    ready: source.ready,
                     way: self.next_topic(topic, around)?,
                 });
             }
@@ -181,9 +202,10 @@ impl Pushes {
             topic: topic.config.topic.clone(),
             source,
         })?;
-        let unreadable = Arc::new(around.reasons.reason(false));
-        let source = source.with_reason(Arc::clone(&unreadable));
-        Ok(TopicWay::Opens(Box::new((topic, unreadable, source))))
+        let reasons = TopicReasons::of(around.reasons);
+        let TopicReasons { unreadable, others } = &reasons;
+        let source = source.with_reasons(Arc::clone(unreadable), Arc::clone(others));
+        Ok(TopicWay::Opens(Box::new((topic, reasons, source))))
     }
 
     /// Makes the change: what is new is served on tasks of its own, what is gone takes nothing more and settles.
@@ -218,22 +240,22 @@ impl Pushes {
             gone.stop.cancel();
         }
         let mut before: Vec<_> = self.topics.drain(..).map(Some).collect();
-        for NextTopic { is_required, way } in next.topics {
+        for NextTopic { ready, way } in next.topics {
             let topic = match way {
                 TopicWay::Stays(index) => before[index].take(),
                 TopicWay::Opens(topic) => {
-                    let (made_of, unreadable, source) = *topic;
+                    let (made_of, reasons, source) = *topic;
                     let stop = stop.child_token();
                     tasks.spawn(source.serve(stop.clone()));
                     Some(Topic {
                         made_of,
-                        unreadable,
+                        reasons,
                         stop,
                     })
                 }
             };
             if let Some(topic) = &topic {
-                topic.unreadable.set_required(is_required);
+                topic.reasons.set(ready);
             }
             self.topics.extend(topic);
         }

@@ -42,10 +42,12 @@ pub struct PushSource {
     pub kafka: Option<TopicSource>,
     /// `POST /v1/push` on the admin address, for scripts and curl.
     pub http: Option<HttpSource>,
-    /// How a push finds the node of its user; says something of `kafka` only. Default: directory.
+    /// How a push finds the node of its user; says something of `kafka` only. Default: local; where documents come from
+    /// etcd, which several nodes may follow, it has to be written.
     pub routing: Option<Routing>,
-    /// Whether the node is ready (`/readyz`) while the topic cannot be read; says something of `kafka` only. Default:
-    /// ignored.
+    /// Whether the node is ready (`/readyz`) while the topic cannot be read, or another member of the group reads part of
+    /// what this node is to read alone; says something of `kafka` only. Default: ignored for the first, required for the
+    /// second.
     pub ready: Option<Ready>,
 }
 
@@ -77,6 +79,13 @@ impl PushSource {
                 .at("routing", "only pushes from a topic are routed")
                 .on_key()
                 .hint("remove it");
+        }
+        if self.routing == Some(Routing::Directory) {
+            problems
+                .at("routing", "there is no directory of users yet")
+                .hint(
+                    "on a single node write `routing: local`; several nodes write `routing: broadcast`",
+                );
         }
         if self.ready.is_some() && self.kafka.is_none() {
             problems

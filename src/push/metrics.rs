@@ -24,6 +24,12 @@ pub struct PushMetrics {
     pub(super) failed_writes: Counter,
     pub(super) refused_writes: Counter,
     pub(super) held: Gauge,
+    others: Family<OfTopic, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTopic {
+    topic: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +91,12 @@ impl PushMetrics {
     pub(super) fn refused(&self, code: &str) {
         let code = code.to_owned();
         self.refused.get_or_create(&Refused { code }).inc();
+    }
+
+    /// How many partitions of a topic others read that this node is to read alone.
+    pub(super) fn read_by_others(&self, topic: &str) -> Gauge {
+        let topic = topic.to_owned();
+        self.others.get_or_create(&OfTopic { topic }).clone()
     }
 
     /// A record was read from a topic of pushes.
@@ -169,6 +181,12 @@ impl PushMetrics {
             "push_source_unreadable",
             "1 while a topic of pushes cannot be read, by topic and group",
             self.unreadable.clone(),
+        );
+        registry.register(
+            "push_partitions_elsewhere",
+            "Partitions of a topic of pushes, or of its parked ones, that other members of its group read, though this node \
+             is to read it alone",
+            self.others.clone(),
         );
         registry.register(
             "push_writes_failed",

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! record.rs   what a record says, and what is written of it
+//! alone.rs    whether others read what this node is to read alone
 //! ledger.rs   what of each partition is unsettled, and up to where it is done
 //! desk.rs     what becomes of a push: sent, held, parked, reported
 //! readable.rs whether the topic can be read, as the operator is told
@@ -21,6 +22,7 @@
 //!
 //! What may not enter: a broker's own protocol, and where links are.
 
+mod alone;
 mod desk;
 mod landed;
 mod ledger;
@@ -36,6 +38,7 @@ use linkgate_filter::broker::{Begin, Broker, Consumer, Subscription};
 use linkgate_filter::{EdgeError, Edges};
 use tokio_util::sync::CancellationToken;
 
+use self::alone::Alone;
 use self::desk::{Desk, Settings};
 use self::landed::Landed;
 use self::ledger::{Bounds, Ledger};
@@ -54,6 +57,7 @@ pub struct TopicPush {
     consumer: Box<dyn Consumer>,
     desk: Desk,
     readable: Readable,
+    alone: Alone,
     release_within: Duration,
 }
 
@@ -73,34 +77,39 @@ impl TopicPush {
             let what = format!("there is no broker `{}`", config.broker);
             return Err(EdgeError::new(linkgate_filter::EdgeFailure::Refused, what));
         };
-        let consumer = broker.subscribe(&subscription(config, routing, node))?;
+        let subscription = subscription(config, routing, node);
+        let consumer = broker.subscribe(&subscription)?;
+        let others = router.metrics().read_by_others(&config.topic);
+        let alone = Alone::new((config, routing), &subscription.group, others);
         let desk = desk(config, routing, broker, (router, businesses), reporter);
         let readable = Readable::new(config, &desk.router);
         Ok(Self {
             consumer,
             desk,
             readable,
+            alone,
             release_within: *config.release_within,
         })
     }
 
-    /// While it cannot read, this reason holds.
+    /// While it cannot read, `unreadable` holds; while others read what it is to read alone, `others` does.
     #[must_use]
-    pub fn with_reason(mut self, reason: Arc<Reason>) -> Self {
-        self.readable.tell(reason);
+    pub fn with_reasons(mut self, unreadable: Arc<Reason>, others: Arc<Reason>) -> Self {
+        self.readable.tell(unreadable);
+        self.alone.tell(others);
         self
     }
 
     /// Reads until `stop` is cancelled; what is unsettled then is settled or parked.
     pub async fn serve(self, stop: CancellationToken) {
-        let edge = (self.consumer, self.readable);
+        let edge = (self.consumer, self.readable, self.alone);
         task::run(edge, self.desk, self.release_within, stop).await;
     }
 }
 
 fn subscription(config: &TopicSource, routing: Routing, node: &str) -> Subscription {
     let (topics, group, begin) = match routing {
-        Routing::Directory => (
+        Routing::Local | Routing::Directory => (
             vec![config.topic.clone(), config.park()],
             config.group.clone(),
             Begin::Oldest,
@@ -128,7 +137,7 @@ fn desk(
     reporter: Option<Reporter>,
 ) -> Desk {
     let settings = Settings {
-        park: (routing == Routing::Directory).then(|| config.park().into()),
+        park: (routing != Routing::Broadcast).then(|| config.park().into()),
         dead_letter: config.dead_letter().into(),
         min_hold: *config.min_hold,
         max_hold: *config.max_hold,
@@ -136,7 +145,7 @@ fn desk(
         give_up_after: *config.give_up_after,
         offline_after: *config.offline_after,
         on_expired: match routing {
-            Routing::Directory => config.on_expired,
+            Routing::Local | Routing::Directory => config.on_expired,
             // Nobody knows which node is the one to park it.
             Routing::Broadcast if config.on_expired == OnExpired::Park => OnExpired::Report,
             Routing::Broadcast => config.on_expired,

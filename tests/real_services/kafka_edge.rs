@@ -78,11 +78,11 @@ impl Member {
         Self(broker.subscribe(subscription).unwrap())
     }
 
-    /// The next event that is no failure.
+    /// The next event that is no failure, and says nothing of others.
     async fn next(&mut self) -> Event {
         loop {
             match within("an event", self.0.next()).await {
-                Event::Failed(_) => {}
+                Event::Failed(_) | Event::Elsewhere(_) => {}
                 event => return event,
             }
         }

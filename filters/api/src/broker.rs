@@ -135,6 +135,8 @@ pub enum Event {
     Revoked(Vec<Partition>, Release),
     /// These partitions are gone already: the broker took the member for dead.
     Lost(Vec<Partition>),
+    /// Other members of the group have so many partitions of the topics. Told whenever that changes; at first it is 0.
+    Elsewhere(usize),
     /// The broker cannot be read now, or still cannot. The consumer goes on trying.
     Failed(EdgeError),
     /// The broker can be read again, after [`Event::Failed`].

@@ -13,10 +13,19 @@ use crate::config::tree::Tree;
 use crate::outbox::Destination;
 use crate::push::{PushConfig, PushLimits, PushSource, Routing, TopicSource};
 
+/// What else the documents say.
+#[derive(Clone, Copy)]
+pub(super) struct Around {
+    pub(super) has_admin: bool,
+    pub(super) has_node: bool,
+    /// Documents come from etcd, which several nodes may follow.
+    pub(super) has_etcd: bool,
+}
+
 pub(super) fn push(
     documents: &[Tree],
     names: &Names<'_>,
-    (has_admin, has_node): (bool, bool),
+    around: Around,
     addresses: &mut Addresses,
     diagnostics: &mut Diagnostics,
 ) -> PushConfig {
@@ -45,8 +54,17 @@ pub(super) fn push(
         }
         if let Some(kafka) = &source.kafka {
             check_broker(&kafka.broker, tree, names, diagnostics);
-            if source.routing == Some(Routing::Broadcast) {
-                check_broadcast(tree, has_node, diagnostics);
+            match source.routing {
+                Some(Routing::Broadcast) => check_broadcast(tree, around.has_node, diagnostics),
+                None if around.has_etcd && tree.get("routing").is_none() => {
+                    let what = "documents come from etcd, which several nodes may follow: this source does not say how a \
+                                push finds the node of its user";
+                    let problem = Diagnostic::at(key_of_kafka(tree), what);
+                    diagnostics.push(problem.hint(
+                        "beside `kafka` write `routing: local` for a single node, or `routing: broadcast` for several",
+                    ));
+                }
+                _ => {}
             }
             for (other_tree, other) in &topics {
                 check_apart((tree, kafka), (other_tree, other), diagnostics);
@@ -54,7 +72,12 @@ pub(super) fn push(
             topics.push((tree, kafka.clone()));
         }
         if let Some(http) = tree.get("http") {
-            check_http(http, has_admin, https.replace(key_of(http)), diagnostics);
+            check_http(
+                http,
+                around.has_admin,
+                https.replace(key_of(http)),
+                diagnostics,
+            );
         }
         sources.push(source);
     }
@@ -76,7 +99,7 @@ fn check_broadcast(tree: &Tree, has_node: bool, diagnostics: &mut Diagnostics) {
     let what = "`routing: broadcast` may lose pushes across nodes, and repeat them";
     diagnostics.warn(Diagnostic::at(span, what).hint(
         "a push that no node delivers is neither parked nor reported offline, and one to a user who moves between nodes \
-         may come twice or not at all; on a single node write `routing: directory`",
+         may come twice or not at all; on a single node write `routing: local`",
     ));
     if !has_node {
         let what = "nodes without ids of their own would share the pushes, not have them all";

@@ -6,6 +6,7 @@
 
 mod context;
 mod health;
+mod others;
 mod reader;
 mod shared;
 

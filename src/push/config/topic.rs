@@ -13,9 +13,14 @@ use super::at_least_one;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
-    /// The nodes share the topic as one consumer group, and each push goes to the node that has the user. On a single
-    /// node, that is itself.
+    /// This node alone reads the topic, and sends to the users it has: for a single node. A user who is not connected to
+    /// it is offline. Another member of the group would read pushes to users who are here, and settle them as offline; so
+    /// it is an error in the log, in the metric `linkgate_push_partitions_elsewhere`, and on `/readyz`.
     #[default]
+    Local,
+    /// The nodes share the topic as one consumer group, and each push goes to the node that has the user. Refused until
+    /// there is a directory of users.
+    #[schemars(skip)]
     Directory,
     /// Every node reads the whole topic as a group of its own, `group` and the node's id, and sends to the users it
     /// has. No node knows what the others did: a push that none delivers is neither parked nor reported offline; one to a
@@ -24,7 +29,7 @@ pub enum Routing {
     Broadcast,
 }
 
-/// Whether the node is ready while one of its sources cannot be read.
+/// Whether the node is ready while one of its sources cannot be read, or is read by others too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ready {

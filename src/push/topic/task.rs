@@ -7,13 +7,14 @@ use futures_util::StreamExt;
 use linkgate_filter::broker::{Arrival, Consumer, Event, Partition, Release};
 use tokio_util::sync::CancellationToken;
 
+use super::alone::Alone;
 use super::desk::{Desk, Done};
 use super::ledger::Stage;
 use super::readable::Readable;
 
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
-    (consumer, readable): (Box<dyn Consumer>, Readable),
+    (consumer, readable, alone): (Box<dyn Consumer>, Readable, Alone),
     desk: Desk,
     release_within: Duration,
     stop: CancellationToken,
@@ -21,6 +22,7 @@ pub(super) async fn run(
     let mut task = Task {
         consumer,
         readable,
+        alone,
         desk,
         release_within,
         crowd_at: None,
@@ -39,6 +41,7 @@ pub(super) async fn run(
 struct Task {
     consumer: Box<dyn Consumer>,
     readable: Readable,
+    alone: Alone,
     desk: Desk,
     release_within: Duration,
     /// When to ask again which pushes have to go to make room.
@@ -82,7 +85,11 @@ impl Task {
 
     fn next_timer(&self) -> Option<Instant> {
         let leaving = self.leaving.iter().map(|leaving| leaving.park_at);
-        let timers = [self.desk.ledger.next_timer(), self.crowd_at];
+        let timers = [
+            self.desk.ledger.next_timer(),
+            self.crowd_at,
+            self.alone.next_timer(),
+        ];
         timers.into_iter().flatten().chain(leaving).min()
     }
 
@@ -118,6 +125,7 @@ impl Task {
     fn time(&mut self) {
         let now = self.desk.router.clock().now();
         self.desk.wake();
+        self.alone.wake(now);
         if self.crowd_at.is_some_and(|at| at <= now) {
             self.make_room();
         }
@@ -161,6 +169,10 @@ impl Task {
                 for assignment in self.assignments(&partitions) {
                     self.forget(assignment);
                 }
+            }
+            Event::Elsewhere(partitions) => {
+                let now = self.desk.router.clock().now();
+                self.alone.heard(partitions, now);
             }
             Event::Failed(error) => self.readable.failed(&error),
             Event::Recovered => self.readable.recovered(),

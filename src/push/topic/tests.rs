@@ -9,6 +9,7 @@ use linkgate_filter::broker::{Event, Record, Release};
 use linkgate_filter::{Bytes, Fault, Outcome};
 
 use self::rig::{Rig, group, json};
+use crate::readiness::Held;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -368,4 +369,41 @@ async fn what_was_held_of_a_partition_that_comes_back_counts_no_more() {
     rig.until(|| ann.keys() == ["k1", "k2", "k3"]).await;
     assert_eq!(rig.held(), 1, "k3 alone came to the partition as it is now");
     reader.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_member_of_the_group_is_a_trouble_until_it_is_gone() {
+    let rig = Rig::new("");
+    let first = rig.read();
+    rig.settle_in().await;
+    let second = rig.read();
+    // The topic and that of its parked pushes.
+    rig.until(|| rig.elsewhere() == 2).await;
+    tokio::time::sleep(24 * SECOND).await;
+    assert_eq!(rig.reasons(), Held::default());
+    tokio::time::sleep(SECOND).await;
+    rig.settle_in().await;
+    let held = rig.reasons().required;
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert!(
+        held[0].starts_with("another member of the group `g`")
+            && held[0].contains("`routing: broadcast`"),
+        "{held:?}"
+    );
+    first.stop().await;
+    rig.until(|| rig.reasons() == Held::default()).await;
+    assert_eq!(rig.elsewhere(), 0);
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_share_an_id_share_a_group_of_broadcast_too() {
+    let rig = Rig::broadcast("");
+    let (first, second) = (rig.read(), rig.read());
+    rig.until(|| rig.reasons() != Held::default()).await;
+    let held = rig.reasons().required;
+    assert!(held[0].contains("`g-node`") && held[0].contains("`node.id`"));
+    second.stop().await;
+    first.stop().await;
+    assert_eq!((rig.reasons(), rig.elsewhere()), (Held::default(), 0));
 }

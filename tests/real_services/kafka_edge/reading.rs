@@ -179,6 +179,32 @@ async fn a_rebalance_hands_over_exactly_where_the_first_member_stopped() {
 }
 
 #[tokio::test]
+async fn a_member_is_told_how_many_partitions_others_have() {
+    let Some(address) = Kafka::shared().await else {
+        return;
+    };
+    Kafka::topic(address, "alone", 3).await;
+    let broker = broker(address, "");
+    let group = subscription("alone", "alone");
+    let mut first = Member::join(&broker, &group);
+    let Event::Assigned(all) = first.next().await else {
+        panic!("a member begins with partitions");
+    };
+    assert_eq!(all.len(), 3);
+    let mut second = Member::join(&broker, &group);
+    // What is taken from a member is released at once: the events are dropped.
+    let elsewhere = async |member: &mut Member, told: usize| {
+        let told =
+            async { while !matches!(member.0.next().await, Event::Elsewhere(n) if n == told) {} };
+        within("a word on the partitions of others", told).await;
+    };
+    tokio::join!(elsewhere(&mut first, 1), elsewhere(&mut second, 2));
+    let (first, ()) = tokio::join!(first.close(), elsewhere(&mut second, 0));
+    let () = first;
+    second.close().await;
+}
+
+#[tokio::test]
 async fn partitions_that_are_not_released_go_when_their_time_is_over() {
     let Some(address) = Kafka::shared().await else {
         return;

@@ -154,6 +154,7 @@ impl Broker for MemoryBroker {
             group: subscription.group.clone(),
             begin: subscription.begin,
             partitions,
+            elsewhere: 0,
             next: HashMap::new(),
             paused: HashSet::new(),
             inner: Arc::clone(&self.inner),
@@ -166,6 +167,8 @@ struct Member {
     group: String,
     begin: Begin,
     partitions: Vec<Partition>,
+    /// How many of them others have, as it was told last.
+    elsewhere: usize,
     /// The offset to read next, of each partition that it has.
     next: HashMap<Partition, i64>,
     paused: HashSet<Partition>,
@@ -202,6 +205,14 @@ impl Member {
                 self.next.insert(partition.clone(), next);
             }
             return Poll::Ready(Event::Assigned(free));
+        }
+        let is_elsewhere = |partition: &&Partition| {
+            let owner = group.owners.get(*partition);
+            owner.is_some_and(|owner| *owner != self.number)
+        };
+        let elsewhere = self.partitions.iter().filter(is_elsewhere).count();
+        if std::mem::replace(&mut self.elsewhere, elsewhere) != elsewhere {
+            return Poll::Ready(Event::Elsewhere(elsewhere));
         }
         let next = self.read(inner);
         if next.is_none() && !inner.waiting.iter().any(|known| known.will_wake(waker)) {

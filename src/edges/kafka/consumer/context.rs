@@ -51,6 +51,7 @@ impl ConsumerContext for Group {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             self.0.assigned(partitions(list));
+            self.0.rebalanced();
         }
     }
 

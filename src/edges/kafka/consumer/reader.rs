@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::context::{Group, list_of, store};
 use super::health::Health;
+use super::others::Others;
 use super::shared::{Orders, Shared};
 use crate::edges::config::KafkaConfig;
 use crate::edges::kafka::{client, failure};
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     /// The topic of the last record: there are few, and one text does for all records.
     topic: Arc<str>,
+    others: Others,
 }
 
 impl Reader {
@@ -47,6 +49,7 @@ impl Reader {
             health: Health::new(&subscription.topics),
             shared: Arc::clone(shared),
             topic: "".into(),
+            others: Others::new(&subscription.topics),
         }
     }
 
@@ -87,6 +90,7 @@ impl Reader {
         while !self.shared.is_leaving() {
             while self.follow(consumer, &self.shared.orders()) {}
             self.health.look(consumer, &self.shared);
+            self.others.count(consumer, &self.shared);
             let polled = consumer.poll(Duration::ZERO);
             let was_idle = std::mem::replace(&mut idle, polled.is_none());
             match polled {

@@ -253,6 +253,26 @@ impl Shared {
         state.wake_reader();
     }
 
+    /// The group has shared the partitions out anew.
+    pub(super) fn rebalanced(&self) {
+        self.state.lock().uncounted = true;
+    }
+
+    /// Whether the partitions have been shared out anew since this was last asked, and how many are held.
+    pub(super) fn take_uncounted(&self) -> Option<usize> {
+        let mut state = self.state.lock();
+        std::mem::take(&mut state.uncounted).then(|| state.held.len())
+    }
+
+    /// Others have so many partitions.
+    pub(super) fn elsewhere(&self, partitions: usize) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.elsewhere, partitions) != partitions {
+            state.events.push_back(Event::Elsewhere(partitions));
+            state.wake_reader();
+        }
+    }
+
     /// Lets the reader settle what it has of the partitions, and says what is done when it has, or its time is over.
     pub(super) fn revoke(self: &Arc<Self>, partitions: &[Partition]) -> Vec<(Partition, i64)> {
         let (release, mut dropped) = Release::new();

@@ -23,6 +23,7 @@ use crate::push::report::Reporter;
 use crate::push::router::Router;
 use crate::push::testing::{TestLink, TestLinks, clock};
 use crate::push::topic::TopicPush;
+use crate::readiness::{Held, Reasons};
 
 pub(super) struct Rig {
     pub(super) broker: Arc<MemoryBroker>,
@@ -39,6 +40,7 @@ pub(super) struct Rig {
     /// Whether `push.reports` is set.
     pub(super) reporting: bool,
     events: Events,
+    reasons: Reasons,
 }
 
 /// What the broker does with records for a topic.
@@ -69,7 +71,7 @@ pub(super) fn group(key: &str, users: &[&str]) -> String {
 
 impl Rig {
     pub(super) fn new(config: &str) -> Self {
-        Self::with(Routing::Directory, config)
+        Self::with(Routing::Local, config)
     }
 
     pub(super) fn broadcast(config: &str) -> Self {
@@ -97,6 +99,7 @@ impl Rig {
             moods: Arc::default(),
             reporting: true,
             events: Arc::default(),
+            reasons: Reasons::default(),
         }
     }
 
@@ -164,8 +167,12 @@ impl Rig {
             (router, Arc::new(|biz_id| biz_id == "chat")),
             self.reporting.then_some(reporter),
         );
+        let (unreadable, others) = (self.reasons.reason(false), self.reasons.reason(true));
+        let topic = topic
+            .unwrap()
+            .with_reasons(Arc::new(unreadable), Arc::new(others));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(topic.unwrap().serve(stop.clone()));
+        let task = tokio::spawn(topic.serve(stop.clone()));
         Reader { task, stop }
     }
 
@@ -214,7 +221,7 @@ impl Rig {
     /// Up to where the group is done with a topic.
     pub(super) fn done_of(&self, topic: &str) -> Option<i64> {
         let group = match self.routing {
-            Routing::Directory => "g",
+            Routing::Local | Routing::Directory => "g",
             Routing::Broadcast => "g-node",
         };
         self.broker.progress(group, topic).get(&0).copied()
@@ -222,6 +229,16 @@ impl Rig {
 
     pub(super) fn held(&self) -> i64 {
         self.metrics.held.get()
+    }
+
+    /// What `/readyz` would tell.
+    pub(super) fn reasons(&self) -> Held {
+        self.reasons.held()
+    }
+
+    /// The partitions that others read, as the metric says.
+    pub(super) fn elsewhere(&self) -> i64 {
+        self.metrics.read_by_others("pushes").get()
     }
 
     pub(super) fn unsettled_metric(&self) -> i64 {

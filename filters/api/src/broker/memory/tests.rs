@@ -134,3 +134,20 @@ async fn members_of_a_group_that_read_different_topics_each_have_their_own() {
         "nobody was done with it"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_member_is_told_what_others_have() {
+    let broker = broker(4, 100);
+    let (mut first, mut second) = (member(&broker), member(&broker));
+    let told = |member: &mut Box<dyn Consumer>| {
+        let events = std::iter::from_fn(|| member.next().now_or_never());
+        let elsewhere = events.filter_map(|event| match event {
+            Event::Elsewhere(partitions) => Some(partitions),
+            _ => None,
+        });
+        elsewhere.collect::<Vec<_>>()
+    };
+    assert_eq!((told(&mut first), told(&mut second)), (vec![], vec![4]));
+    drop(first);
+    assert_eq!(told(&mut second), [0]);
+}

@@ -21,6 +21,10 @@ pub(super) struct State {
     pub(super) words: Option<String>,
     /// The group has taken this member since that was last asked.
     pub(super) joined: bool,
+    /// The group has shared the partitions out anew, and nobody has counted those of others since.
+    pub(super) uncounted: bool,
+    /// The partitions that others have, as the reader was told last.
+    pub(super) elsewhere: usize,
     pub(super) rung: bool,
     pub(super) leaving: bool,
     pub(super) reader: Option<Waker>,
