@@ -22,6 +22,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use linkgate_filter::Registry;
 use tracing_subscriber::EnvFilter;
 
+use crate::telemetry::panics;
+
 /// A config-driven gateway for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
 #[command(
@@ -83,6 +85,7 @@ enum Command {
 pub fn main(registry: &Registry) -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli);
+    panics::log_panics();
     // Fails only if a provider is there already, which then serves as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match cli.command {

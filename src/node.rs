@@ -42,6 +42,7 @@ use crate::presence::PresenceMetrics;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 use crate::readiness::Reasons;
 use crate::reception::ReceptionMetrics;
+use crate::telemetry::panics;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +155,7 @@ impl Node {
             states: Arc::new(States::new(config.node.idle_users.into())),
             edges: Edges::new(),
             seeds: Arc::new(seeds),
+            on_panic: panics::on_panic(),
         };
         let counted = Counted::default();
         let generations = Arc::new(Generations::default());

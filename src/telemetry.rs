@@ -2,6 +2,7 @@
 //! No room's own lines or metrics live here; those stay beside what they tell of.
 
 pub mod limit;
+pub mod panics;
 
 #[cfg(test)]
 mod tests {

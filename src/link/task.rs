@@ -119,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 break;
             }
         }
+        self.end_broken(now, cx);
         self.say_goodbye(now, cx);
         self.flush(now, cx);
         if budget == 0 || connected != self.connection.is_some() {
@@ -303,6 +304,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             settle_lost(message.take_receipt());
         }
         any
+    }
+
+    /// A filter has panicked: the link is closed, after what its client has sent is answered.
+    fn end_broken(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if self.close.is_some() || !self.chains.is_broken() {
+            return;
+        }
+        self.close = Some(CloseCode::INTERNAL);
+        self.chains.refuse_business();
+        if let Some(connection) = &mut self.connection {
+            self.answers = Answers::All;
+            connection.timing.breaks(now);
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Sends the close frame when the link is to be closed and everything else is in the buffer.

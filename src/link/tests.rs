@@ -2,6 +2,7 @@
 
 mod hostile;
 mod logins;
+mod panics;
 mod pushes;
 
 use std::sync::Arc;
@@ -73,7 +74,7 @@ struct Client {
 impl World {
     fn new(entries: &str) -> Self {
         Self {
-            kit: Testkit::new(Registry::new().with::<Mirror>(), entries),
+            kit: Testkit::new(panics::with(Registry::new().with::<Mirror>()), entries),
             manager: Arc::default(),
             metrics: Arc::default(),
             settings: LinkSettings {

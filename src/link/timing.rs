@@ -91,11 +91,19 @@ impl Timing {
         self.stalled = None;
     }
 
-    /// The node stops, and this is how long the client is served.
+    /// The link ends, and this is how long the client is served.
     pub(super) fn ends(&mut self, grace: Grace) {
         self.answers_until = Some(grace.answers);
         self.refusals_until = Some(grace.refusals);
         self.sooner(grace.answers);
+    }
+
+    /// The link does not work any more; what it has is given as long to be answered as a close frame is.
+    pub(super) fn breaks(&mut self, now: Instant) {
+        self.ends(Grace {
+            answers: now + self.close,
+            refusals: now + self.close * 2,
+        });
     }
 
     /// The close frame is on its way.

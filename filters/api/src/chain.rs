@@ -7,6 +7,7 @@
 //! One event is worked off completely before the next, depth first and in the order in which filters asked for things.
 //! That, and the lines before slots that wait, is what keeps one link's messages in order.
 
+mod broken;
 mod settle;
 mod walk;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::task;
 use std::time::Instant;
 
+use self::broken::Broken;
 use crate::close::CloseCode;
 use crate::context::Context;
 use crate::core::Core;
@@ -46,6 +48,7 @@ pub(crate) struct Chain {
     gone: bool,
     /// Timers alone do not keep the chain: see [`Chain::fence`].
     fenced: bool,
+    broken: Broken,
 }
 
 /// Which part of the pipeline the chain is.
@@ -98,10 +101,17 @@ impl Chain {
     ) -> Self {
         let (own, trunk) = pipeline.slots().split_at(pipeline.own());
         let slots = if place == Place::Link { own } else { trunk };
-        let slots = slots
-            .iter()
-            .map(|slot| slot.open(pipeline.host(), link))
-            .collect();
+        let around = (pipeline.host(), link);
+        let mut panicked = Vec::new();
+        let open = |(number, slot)| match broken::open(slot, around, (place, pipeline.decodes_at()))
+        {
+            Ok(filter) => filter,
+            Err((stand_in, payload)) => {
+                panicked.push((number, payload));
+                stand_in
+            }
+        };
+        let slots = slots.iter().enumerate().map(open).collect();
         let core = Core::new(Arc::clone(pipeline.host()), Arc::clone(link));
         let pipeline = Arc::clone(pipeline);
         let elsewhere = Load::default();
@@ -118,11 +128,13 @@ impl Chain {
             ended: false,
             gone: false,
             fenced: false,
+            broken: Broken::default(),
         };
-        for slot in 0..chain.slots.len() {
-            chain.call(slot, |filter, cx| filter.opened(cx));
-            chain.run();
+        for (slot, payload) in panicked {
+            chain.core.turn.slot = slot;
+            chain.breaks(payload);
         }
+        chain.call_each(|filter, cx| filter.opened(cx));
         chain
     }
 
@@ -183,10 +195,7 @@ impl Chain {
     /// The chain gets no new messages: the socket is gone, a successor has taken over, or the trunk retires.
     pub(crate) fn close(&mut self) {
         self.core.timers.clear();
-        for slot in 0..self.slots.len() {
-            self.call(slot, |filter, cx| filter.close(cx));
-            self.run();
-        }
+        self.call_each(|filter, cx| filter.close(cx));
     }
 
     /// A successor has taken over what the chain kept beyond its messages: it lives for these alone. Their timers go on.
@@ -210,14 +219,19 @@ impl Chain {
     /// Works off everything that is due: outcomes, futures that have ended, timers. Afterwards the task of `cx` is woken
     /// by the next outcome or future; for timers see [`Chain::next_timer`].
     pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) {
+        while !self.guard(|chain| chain.work_off(cx)) {}
+    }
+
+    fn work_off(&mut self, cx: &mut task::Context<'_>) {
         loop {
             let mut settled = std::mem::take(&mut self.core.settled);
             self.core.inbox.take(&mut settled, cx.waker());
             let mut progress = !settled.is_empty();
-            for (number, outcome) in settled.drain(..) {
-                self.start(Work::Settle { number, outcome });
-            }
+            let outcomes = settled.drain(..);
+            let outcomes = outcomes.map(|(number, outcome)| Work::Settle { number, outcome });
+            self.core.work.extend(outcomes);
             self.core.settled = settled;
+            self.run();
             while let Some(ended) = self.core.tasks.poll_next(cx) {
                 progress = true;
                 self.ended(ended);
@@ -229,10 +243,11 @@ impl Chain {
             }
             if self.trunk_has_room(cx) {
                 progress = true;
-                self.start(Work::Drain {
+                self.core.work.push_back(Work::Drain {
                     direction: Direction::Upstream,
                     slot: self.slots.len(),
                 });
+                self.run();
             }
             if !progress {
                 return;
@@ -318,6 +333,7 @@ impl Chain {
         self.core.work = Default::default();
         self.core.asked = Default::default();
         self.core.settled = Default::default();
+        self.core.turn.key = Default::default();
         self.core.inbox.rest();
         self.core.entries.rest();
         if self.core.outgoing.is_empty() {
@@ -327,7 +343,7 @@ impl Chain {
 
     fn start(&mut self, work: Work) {
         self.core.work.push_back(work);
-        self.run();
+        self.guard(Self::run);
     }
 
     fn run(&mut self) {
@@ -345,18 +361,29 @@ impl Chain {
         }
     }
 
-    /// Calls a filter. What it asks for meanwhile stands in `core.asked`.
-    fn call<R>(
+    /// Calls each filter.
+    fn call_each(&mut self, call: impl Fn(&mut dyn Filter, &mut Context<'_>)) {
+        for slot in 0..self.slots.len() {
+            self.guard(|chain| {
+                chain.call(slot, &call);
+                chain.run();
+            });
+        }
+    }
+
+    /// Calls a filter for something that is not a message. What it asks for meanwhile stands in `core.asked`.
+    fn call(&mut self, slot: usize, call: impl FnOnce(&mut dyn Filter, &mut Context<'_>)) {
+        self.core.turn.calls();
+        self.visits(slot, call);
+    }
+
+    fn visits<R>(
         &mut self,
         slot: usize,
         call: impl FnOnce(&mut dyn Filter, &mut Context<'_>) -> R,
     ) -> R {
-        call(
-            &mut *self.slots[slot],
-            &mut Context {
-                core: &mut self.core,
-                slot,
-            },
-        )
+        let core = &mut self.core;
+        core.turn.slot = slot;
+        call(&mut *self.slots[slot], &mut Context { core, slot })
     }
 }

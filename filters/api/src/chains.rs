@@ -16,8 +16,8 @@ use crate::timer::Timer;
 /// After a change, frames enter the new chain at once, but business messages wait before its last step until the old
 /// chain has settled its own, so that order holds. Pushes wait until none stands in line in the old chain.
 ///
-/// A filter that panics unwinds through the call that it was called in. The chains are not to be used after that; when
-/// they are dropped, what is unsettled settles as unknown.
+/// A filter that panics costs its own link: what it had settles as unknown, all else as ever, and the link is to be
+/// closed; see [`Chains::is_broken`].
 pub struct Chains {
     current: Chain,
     retiring: Option<Box<Retiring>>,
@@ -288,6 +288,11 @@ impl Chains {
     /// The code a filter wants the link closed with, after everything outgoing has been written.
     pub fn close_wanted(&self) -> Option<CloseCode> {
         self.all().find_map(Chain::close_wanted)
+    }
+
+    /// Whether a filter has panicked. The link is to be closed, once what is under way has been answered.
+    pub fn is_broken(&self) -> bool {
+        self.all().any(Chain::is_broken)
     }
 
     /// Unsettled business messages and what stands in line.

@@ -4,6 +4,7 @@ pub(crate) mod entries;
 pub(crate) mod inbox;
 pub(crate) mod lanes;
 pub(crate) mod tasks;
+pub(crate) mod turn;
 pub(crate) mod work;
 
 use std::cmp::Reverse;
@@ -17,6 +18,7 @@ use self::entries::{Entries, Entry};
 use self::inbox::Inbox;
 use self::lanes::Lanes;
 use self::tasks::{Task, Tasks};
+use self::turn::Turn;
 use self::work::Work;
 use crate::close::CloseCode;
 use crate::host::Host;
@@ -58,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) work: VecDeque<Work>,
     pub(crate) outgoing: VecDeque<Message>,
     pub(crate) close: Option<CloseCode>,
+    /// Whose turn it is.
+    pub(crate) turn: Turn,
 }
 
 impl Core {
@@ -78,7 +82,25 @@ impl Core {
             work: VecDeque::new(),
             outgoing: VecDeque::new(),
             close: None,
+            turn: Turn::default(),
         }
+    }
+
+    /// Filters are about to be given the message. One that was joined of a single part counts as that part.
+    pub(crate) fn carry(&mut self, message: &Message) {
+        let message = match message.parts() {
+            [part] => part,
+            _ => message,
+        };
+        let number = self.number(message);
+        self.turn.carries(message, number);
+    }
+
+    /// The filter of this slot is no more.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        self.timers.retain(|timer| timer.0.slot != slot);
+        self.entries.forget(slot);
+        self.tasks.forget(slot);
     }
 
     pub(crate) fn emit(&mut self, emission: Emission) {
@@ -168,11 +190,9 @@ impl Core {
     }
 
     pub(crate) fn spawn(&mut self, slot: usize, token: Token, future: BoxFuture<'static, ()>) {
-        self.tasks.push(Task::Spawned {
-            slot,
-            token,
-            future,
-        });
+        let at = self.turn.at(slot);
+        let wakes = Some(token);
+        self.tasks.push(Task::Spawned { wakes, at, future });
     }
 
     pub(crate) fn wake_at(&mut self, slot: usize, at: Instant, token: Token) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
 use crate::edges::Edges;
+use crate::panics::OnPanic;
 use crate::state::States;
 
 /// The parts of a node that chains work with.
@@ -19,6 +20,8 @@ pub struct Host {
     pub edges: Edges,
     /// Randomness.
     pub seeds: Arc<Seeds>,
+    /// Who hears of filters that panic.
+    pub on_panic: OnPanic,
 }
 
 /// Seeds for random numbers: no two chains have one, and no two nodes, so what is made of them tells owners apart.

@@ -4,6 +4,7 @@ mod places;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_yaml::Value;
@@ -158,7 +159,11 @@ impl Plan {
                 continue;
             };
             let cx = Prepare::new(biz_id, &entry.id, declared);
-            let prepared = filter.prepare(&entry.config, &cx);
+            let prepared = catch_unwind(AssertUnwindSafe(|| filter.prepare(&entry.config, &cx)));
+            let Ok(prepared) = prepared else {
+                report(panicked(&entry.uses));
+                continue;
+            };
             named.extend(cx.named());
             match prepared {
                 Ok(prepared) => slots.push((
@@ -242,6 +247,13 @@ fn ends(slots: &[Slot], decodes_at: Option<usize>, identity: &Identity) -> Ends 
     ends.frames.extend(frames.iter().filter_map(client));
     ends.bodies.extend(bodies.iter().filter_map(client));
     ends
+}
+
+fn panicked(name: &str) -> Problem {
+    let message = format!("the filter `{name}` panicked when it was given this config");
+    let mut problem = Problem::new("config", message);
+    problem.hint("that is a bug in the filter; the log says where it is");
+    problem
 }
 
 fn unknown(registry: &Registry, name: &str) -> Problem {

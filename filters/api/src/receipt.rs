@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fault::Fault;
+use crate::panics;
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,29 +127,50 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(settler) = self.settler.take() {
-            let by_runner = BY_RUNNER.try_with(Cell::get).unwrap_or(false);
-            let fault = if by_runner {
-                Fault::retired()
-            } else {
-                Fault::gateway(Self::DROPPED).effect_unknown().retryable()
+            let why = WHY.try_with(Cell::get).unwrap_or(Why::Lost);
+            let fault = match why {
+                _ if std::thread::panicking() => panics::fault(),
+                Why::Panicked => panics::fault(),
+                Why::Retired => Fault::retired(),
+                Why::Lost => Fault::gateway(Self::DROPPED).effect_unknown().retryable(),
             };
             settler.settle(self.number, Outcome::Unknown(fault));
         }
     }
 }
 
-thread_local!(static BY_RUNNER: Cell<bool> = const { Cell::new(false) });
+/// Why messages are dropped that have not settled.
+#[derive(Clone, Copy)]
+enum Why {
+    /// A bug of the filter that drops them.
+    Lost,
+    /// Nobody waits for them any longer.
+    Retired,
+    /// They were a filter's that has panicked.
+    Panicked,
+}
+
+thread_local!(static WHY: Cell<Why> = const { Cell::new(Why::Lost) });
 
 /// Drops the futures of filters in `work`. The messages in them end because nobody waits any longer, which is no bug of
 /// those filters; only the futures know the messages, so it is the drop that has to tell.
 pub(crate) fn dropped_by_runner<R>(work: impl FnOnce() -> R) -> R {
-    struct Reset(bool);
+    dropped(Why::Retired, work)
+}
+
+/// Drops in `work` what a filter has left behind that has panicked.
+pub(crate) fn dropped_by_panic<R>(work: impl FnOnce() -> R) -> R {
+    dropped(Why::Panicked, work)
+}
+
+fn dropped<R>(why: Why, work: impl FnOnce() -> R) -> R {
+    struct Reset(Why);
     impl Drop for Reset {
         fn drop(&mut self) {
-            BY_RUNNER.set(self.0);
+            WHY.set(self.0);
         }
     }
-    let _reset = Reset(BY_RUNNER.replace(true));
+    let _reset = Reset(WHY.replace(why));
     work()
 }
 

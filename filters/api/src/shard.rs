@@ -1,7 +1,6 @@
 //! The trunk at work: the part of a pipeline that its links share.
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{self, Poll};
 
@@ -57,32 +56,17 @@ impl Shard {
 
     /// Works until the pipeline is gone and nothing is unsettled.
     ///
-    /// Should a filter panic, what the shard holds settles as unknown, the fault `gateway.panicked` is counted for the
-    /// pipeline, and the shard goes on with filters opened anew: one message that a filter trips over costs no other
-    /// link its service.
+    /// Should a filter panic, what it had settles as unknown, and the shard goes on with that filter opened anew: one
+    /// message that a filter trips over costs no other link its service.
     pub async fn run(mut self) {
-        poll_fn(|cx| {
-            let worked = catch_unwind(AssertUnwindSafe(|| self.poll(cx)));
-            worked.unwrap_or_else(|_| {
-                self.open_anew();
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            })
-        })
-        .await;
-    }
-
-    fn open_anew(&mut self) {
-        let pipeline = Arc::clone(self.chain.pipeline());
-        pipeline.meter().fault("gateway.panicked");
-        self.chain = Chain::open_trunk(&pipeline, &Arc::clone(self.chain.link()));
-        self.closed = false;
+        poll_fn(|cx| self.poll(cx)).await;
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
             let now = self.chain.pipeline().host().clock.now();
             self.chain.tick(now);
+            self.chain.mend();
             self.chain.poll(cx);
             if !self.take_in(cx) {
                 cx.waker().wake_by_ref();

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::core::turn::discard;
+use crate::receipt::dropped_by_panic;
+
 /// State that links share. `T` brings its own atomics or short locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SharedScope {
@@ -81,6 +84,25 @@ impl StateTable {
     /// The table goes to another link. Says in which epoch.
     pub(crate) fn hand_on(&self) -> u64 {
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The filter of this id has panicked. The second time in the life of the table the state is let go of that the filter
+    /// has here, as it may be what it trips over.
+    pub(crate) fn panicked(&self, filter: &Arc<str>) {
+        struct Once;
+        let forgotten: Vec<_> = {
+            let mut held = self.held.lock();
+            let is_second = held
+                .iter()
+                .any(|(id, value)| id == filter && value.is::<Once>());
+            if is_second {
+                held.extract_if(.., |(id, _)| id == filter).collect()
+            } else {
+                held.push((Arc::clone(filter), Arc::new(Once)));
+                Vec::new()
+            }
+        };
+        dropped_by_panic(|| discard(forgotten));
     }
 
     fn in_use(&self) -> bool {
@@ -269,5 +291,23 @@ impl fmt::Debug for States {
         f.debug_struct("States")
             .field("users", &self.users())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_of_a_filter_that_panics_again_is_let_go_of() {
+        let table = StateTable::default();
+        let (keep, other): (Arc<str>, Arc<str>) = ("keep".into(), "other".into());
+        table.owned(0, &keep, || 1).with(|value| *value = 2);
+        table.owned(0, &other, || 1).with(|value| *value = 2);
+        let left = |id| table.owned(0, id, || 1).with(|value| *value);
+        table.panicked(&keep);
+        assert_eq!((left(&keep), left(&other)), (Some(2), Some(2)));
+        table.panicked(&keep);
+        assert_eq!((left(&keep), left(&other)), (Some(1), Some(2)));
     }
 }

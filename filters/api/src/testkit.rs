@@ -27,11 +27,13 @@ mod end;
 mod link;
 
 use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 
 pub use self::answers::Answers;
 pub use self::decoded::Decoded;
@@ -43,6 +45,7 @@ use crate::edges::{Declared, Edges};
 use crate::host::{Host, Seeds};
 use crate::link::{Identity, LinkInfo};
 use crate::message::Message;
+use crate::panics::OnPanic;
 use crate::pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan};
 use crate::registry::Registry;
 
@@ -74,6 +77,8 @@ fn nodes() -> u64 {
     NODES.with(|nodes| nodes.replace(nodes.get() + 1))
 }
 
+type Panics = Vec<(String, String)>;
+
 /// A node's worth of test: a pipeline, its state, its links.
 pub struct Testkit {
     registry: Registry,
@@ -82,6 +87,8 @@ pub struct Testkit {
     host: Arc<Host>,
     pipeline: Arc<Pipeline>,
     links: AtomicU64,
+    /// The filters that have panicked, and the keys of the messages they were at, where panics are contained.
+    panics: Arc<Mutex<Option<Panics>>>,
 }
 
 impl Testkit {
@@ -120,8 +127,15 @@ impl Testkit {
             backends,
             ..edges.declared()
         };
+        let panics = Arc::<Mutex<Option<Panics>>>::default();
+        let told = Arc::clone(&panics);
+        let on_panic = OnPanic::new(move |panicked, payload| match &mut *told.lock() {
+            Some(panics) => panics.push((panicked.filter.to_owned(), panicked.key.to_owned())),
+            None => resume_unwind(payload),
+        });
         let host = Arc::new(Host {
             clock: virtual_clock(),
+            on_panic,
             states: Arc::default(),
             edges,
             seeds: Arc::new(Seeds::fixed(nodes() << 32)),
@@ -134,7 +148,19 @@ impl Testkit {
             host,
             pipeline,
             links: AtomicU64::new(1),
+            panics,
         }
+    }
+
+    /// Lets panics of filters end as they do on a node. Otherwise they fail the test.
+    pub fn contain_panics(&self) {
+        self.panics.lock().get_or_insert_default();
+    }
+
+    /// The filters that have panicked since the last call, by their ids, each with the key of the message that it was at.
+    pub fn panics(&self) -> Vec<(String, String)> {
+        let mut panics = self.panics.lock();
+        panics.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Another pipeline on the same node, for [`TestLink::change`].

@@ -14,6 +14,7 @@ use crate::receipt::{Outcome, Receipt, dropped_by_runner};
 impl Chain {
     /// Tells the filters that track the message, as far as they answer at once.
     pub(super) fn settle_next(&mut self, number: u64, mut outcome: Outcome) {
+        self.forbid_retry(number, &mut outcome);
         loop {
             // None: the chain was given up before this outcome came.
             let Some(entry) = self.core.entries.get_mut(number) else {
@@ -22,8 +23,10 @@ impl Chain {
             let Some((slot, token)) = entry.stack.pop() else {
                 return self.finish(number, outcome);
             };
+            entry.heard = true;
             let slot = usize::from(slot);
-            match self.call(slot, |filter, cx| filter.settled(token, outcome, cx)) {
+            self.core.turn.settles(number);
+            match self.visits(slot, |filter, cx| filter.settled(token, outcome, cx)) {
                 Settle::Next(passed) if self.core.asked.is_empty() => outcome = passed,
                 Settle::Next(outcome) => {
                     self.core.asked.push_back(Work::Settle { number, outcome });
@@ -35,7 +38,11 @@ impl Chain {
                     return self.core.asked_first();
                 }
                 Settle::Wait(future) => {
-                    self.core.tasks.push(Task::Settle { number, future });
+                    self.core.tasks.push(Task::Settle {
+                        slot,
+                        number,
+                        future,
+                    });
                     return self.core.asked_first();
                 }
             }
@@ -55,6 +62,8 @@ impl Chain {
         }
         if let Some(parent) = entry.parent {
             parent.settle(outcome);
+        } else if entry.is_business() && !entry.heard {
+            self.answer_for_broken(number, &outcome);
         }
     }
 

@@ -16,6 +16,7 @@ impl Chain {
     /// This is the path that everything takes. What it costs is the copying of messages, so they are looked at in place
     /// and moved as seldom as can be.
     pub(super) fn walk(&mut self, direction: Direction, mut at: usize, mut message: Message) {
+        self.core.carry(&message);
         loop {
             let slot = match direction {
                 Direction::Upstream if self.is_new(at, &message) => {
@@ -116,6 +117,7 @@ impl Chain {
             }
             let number = number.unwrap_or_else(|| self.core.enter(&mut message));
             self.core.entries.charge(number, message.own_weight());
+            self.core.turn.carries(&message, Some(number));
         } else if number.is_none() {
             self.core.enter(&mut message);
         }
@@ -148,6 +150,7 @@ impl Chain {
     #[inline(always)] // or the message is copied twice more
     fn visit(&mut self, step: Step, message: Message) -> Verdict {
         let (slot, core) = (step.slot, &mut self.core);
+        core.turn.slot = slot;
         let filter = &mut self.slots[slot];
         match step.direction {
             Direction::Upstream => filter.upstream(message, &mut Context { core, slot }),
@@ -167,7 +170,8 @@ impl Chain {
                 if step.ordered {
                     self.core.lanes.set_waiting(step.direction, step.slot, true);
                 }
-                self.core.tasks.push(Task::Wait { step, future });
+                let at = self.core.turn.at(step.slot);
+                self.core.tasks.push(Task::Wait { step, at, future });
             }
         }
         self.core.asked_first();
@@ -187,13 +191,32 @@ impl Chain {
                     self.core.lanes.set_waiting(direction, slot, false);
                     self.core.work.push_back(Work::Drain { direction, slot });
                 }
-                let verdict = self.call(slot, |filter, cx| filter.resumed(message, value, cx));
+                self.core.carry(&message);
+                let verdict = self.visits(slot, |filter, cx| filter.resumed(message, value, cx));
                 self.judge(step, verdict);
             }
             Ended::Settle { number, outcome } => {
                 self.core.work.push_back(Work::Settle { number, outcome });
             }
-            Ended::Spawned { slot, token } => self.call(slot, |filter, cx| filter.wake(token, cx)),
+            Ended::Spawned { slot, wakes } => {
+                if let Some(token) = wakes {
+                    self.call(slot, |filter, cx| filter.wake(token, cx));
+                }
+            }
+            Ended::Panicked {
+                turn,
+                step,
+                payload,
+            } => {
+                if let Some(step) = step.filter(|step| step.ordered) {
+                    let Step {
+                        direction, slot, ..
+                    } = step;
+                    self.core.lanes.set_waiting(direction, slot, false);
+                }
+                self.core.turn = turn;
+                self.breaks(payload);
+            }
         }
         self.run();
     }
@@ -213,6 +236,7 @@ impl Chain {
             };
         }
         self.core.work.push_front(Work::Drain { direction, slot });
+        self.core.carry(&message);
         let step = self.step(&message, direction, slot);
         let verdict = self.visit(step, message);
         self.judge(step, verdict);
@@ -305,16 +329,19 @@ impl Chain {
         self.core.is_heard(message)
     }
 
-    fn meter(&self, slot: usize) -> &crate::meter::Meter {
-        let offset = if self.place == Place::Link {
-            0
-        } else {
-            self.pipeline.own()
-        };
+    pub(super) fn meter(&self, slot: usize) -> &crate::meter::Meter {
         self.pipeline
             .slots()
-            .get(offset + slot)
+            .get(self.offset() + slot)
             .map_or(self.pipeline.meter(), |slot| slot.meter())
+    }
+
+    /// The place in the pipeline of the chain's first slot.
+    pub(super) fn offset(&self) -> usize {
+        match self.place {
+            Place::Link => 0,
+            Place::Trunk => self.pipeline.own(),
+        }
     }
 }
 

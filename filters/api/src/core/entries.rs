@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     business: Option<u32>,
     /// Has left for the trunk.
     in_trunk: bool,
+    /// A filter has heard its outcome.
+    pub(crate) heard: bool,
 }
 
 impl Entry {
@@ -142,6 +144,12 @@ impl Entries {
         let renewed = u64::from(self.inserted) << 32 | u64::from(place);
         self.places[place as usize].number = renewed;
         Some(renewed)
+    }
+
+    /// The filter of this slot is not told any more.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        let entries = self.places.iter_mut().flat_map(|place| &mut place.entry);
+        entries.for_each(|entry| entry.stack.retain(|(at, _)| usize::from(*at) != slot));
     }
 
     /// The numbers of all entries.

@@ -1,29 +1,35 @@
 //! The futures of a chain. They run on the chain's own task.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 
+use crate::core::turn::{Turn, discard};
 use crate::core::work::Step;
 use crate::message::{Direction, Message};
-use crate::receipt::{Outcome, Token};
+use crate::panics::Payload;
+use crate::receipt::{Outcome, Token, dropped_by_panic};
 
 /// A future and what it is for.
 pub(crate) enum Task {
     Wait {
         step: Step,
+        at: Turn,
         future: BoxFuture<'static, (Message, Box<dyn Any + Send>)>,
     },
     Settle {
+        slot: usize,
         number: u64,
         future: BoxFuture<'static, Outcome>,
     },
     Spawned {
-        slot: usize,
-        token: Token,
+        /// Who is woken; nobody, if that filter is no more.
+        wakes: Option<Token>,
+        at: Turn,
         future: BoxFuture<'static, ()>,
     },
 }
@@ -41,7 +47,15 @@ pub(crate) enum Ended {
     },
     Spawned {
         slot: usize,
-        token: Token,
+        wakes: Option<Token>,
+    },
+    /// It has panicked.
+    Panicked {
+        /// What it was at.
+        turn: Turn,
+        /// It held its slot.
+        step: Option<Step>,
+        payload: Payload,
     },
 }
 
@@ -49,8 +63,16 @@ impl Future for Task {
     type Output = Ended;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        Poll::Ready(match self.get_mut() {
-            Self::Wait { step, future } => {
+        let task = self.get_mut();
+        let polled = catch_unwind(AssertUnwindSafe(|| task.poll_future(cx)));
+        polled.unwrap_or_else(|payload| Poll::Ready(task.panicked(payload)))
+    }
+}
+
+impl Task {
+    fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        Poll::Ready(match self {
+            Self::Wait { step, future, .. } => {
                 let (message, value) = ready!(future.as_mut().poll(cx));
                 let step = *step;
                 Ended::Wait {
@@ -59,22 +81,56 @@ impl Future for Task {
                     value,
                 }
             }
-            Self::Settle { number, future } => {
+            Self::Settle { number, future, .. } => {
                 let outcome = ready!(future.as_mut().poll(cx));
                 let number = *number;
                 Ended::Settle { number, outcome }
             }
-            Self::Spawned {
-                slot,
-                token,
-                future,
-            } => {
+            Self::Spawned { wakes, at, future } => {
                 ready!(future.as_mut().poll(cx));
-                let (slot, token) = (*slot, *token);
-                Ended::Spawned { slot, token }
+                let (slot, wakes) = (at.slot, *wakes);
+                Ended::Spawned { slot, wakes }
             }
         })
     }
+
+    fn panicked(&mut self, payload: Payload) -> Ended {
+        let (turn, step) = match self {
+            Self::Wait { step, at, future } => {
+                empty(future);
+                (std::mem::take(at), Some(*step))
+            }
+            Self::Settle {
+                slot,
+                number,
+                future,
+            } => {
+                empty(future);
+                let turn = Turn {
+                    slot: *slot,
+                    number: Some(*number),
+                    key: String::new(),
+                    settling: true,
+                };
+                (turn, None)
+            }
+            Self::Spawned { at, future, .. } => {
+                empty(future);
+                (std::mem::take(at), None)
+            }
+        };
+        Ended::Panicked {
+            turn,
+            step,
+            payload,
+        }
+    }
+}
+
+/// Drops what a future still has that has panicked.
+fn empty<T: Send + 'static>(future: &mut BoxFuture<'static, T>) {
+    let panicked = std::mem::replace(future, Box::pin(std::future::pending()));
+    dropped_by_panic(|| discard(panicked));
 }
 
 /// The futures at work. Nothing is allocated before the first one, and nothing is kept after the last.
@@ -133,6 +189,21 @@ impl Tasks {
             }
         }
         numbers
+    }
+
+    /// The filter of this slot is no more: what waits in it is dropped, and what it has spawned wakes nobody.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        for mut task in self.0.take().into_iter().flatten() {
+            match &mut task {
+                Task::Wait { step, .. } if step.slot == slot => {
+                    discard(task);
+                    continue;
+                }
+                Task::Spawned { at, wakes, .. } if at.slot == slot => *wakes = None,
+                Task::Wait { .. } | Task::Settle { .. } | Task::Spawned { .. } => {}
+            }
+            self.push(task);
+        }
     }
 
     /// Drops all but the waits on the way to the client. Says how many of the others held a frame on its way upstream.

@@ -3,6 +3,7 @@
 mod ends;
 mod gated;
 mod keeping;
+mod trip;
 
 use linkgate_filter::{
     Bytes, Command, Context, Deserialize, Fact, Fault, Filter, JsonSchema, Message, Open, Outcome,
@@ -12,6 +13,7 @@ use linkgate_filter::{
 use self::ends::{Arrive, Census};
 use self::gated::{Call, Track, Wait};
 use self::keeping::{Hold, Join, Keep, Linger};
+use self::trip::Trip;
 use super::{Desk, label};
 
 pub fn registry() -> Registry {
@@ -29,6 +31,7 @@ pub fn registry() -> Registry {
         .with::<Arrive>()
         .with::<Census>()
         .with::<Echo>()
+        .with::<Trip>()
 }
 
 /// Makes the [`FilterType`] of a filter that is made of its config and id alone.
