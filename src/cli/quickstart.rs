@@ -13,7 +13,7 @@ use linkgate_filter::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::places::Places;
+use self::places::{Places, Ports};
 use super::backend::{Behaviour, Chat, MAX_PUSHES, Mode, Sample, Watch, shown};
 use super::text;
 use crate::client::Pusher;
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Run a gateway, a small backend and a chat page on this machine, to see how it works.
 ///
-/// Ends with Ctrl-C. Addresses that are taken are replaced by free ones.
+/// Ends with Ctrl-C. A port that is taken is replaced by a free one, unless an option asks for it.
 ///
 /// Exit code: 0 if it ran until the end, 1 if it could not, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,8 @@ pub(super) struct Args {
     /// Do not print what the backend receives
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    ports: Ports,
 }
 
 /// Runs until a signal comes.
@@ -51,7 +53,7 @@ pub(super) async fn run(args: Args, registry: &Registry) -> ExitCode {
 }
 
 async fn serve(args: &Args, registry: &Registry) -> Result<(), String> {
-    let places = Places::choose().map_err(|e| format!("no free port on 127.0.0.1: {e}"))?;
+    let places = Places::choose(&args.ports)?;
     let folder = tempfile::Builder::new().prefix("linkgate-").tempdir();
     let folder = folder.map_err(|e| format!("no folder for the configuration: {e}"))?;
     let file = folder.path().join("quickstart.yaml");
