@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint soak autobahn fmt bench audit
+.PHONY: help quickstart test fresh lint soak autobahn fmt bench audit
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,6 +15,9 @@ test: ## Check form and lints, then run all tests, doc tests included
 	@scripts/services.sh
 	@scripts/lint.sh
 	cargo test --locked --workspace
+
+fresh: ## Follow the README on a clean Debian 12 in a folder, as root; STEPS=build|native|quickstart|test does less
+	@scripts/fresh.sh $(STEPS)
 
 lint: ## Check form and lints only
 	@scripts/packages.sh test

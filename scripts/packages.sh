@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs the system packages (Debian, Ubuntu) that are missing, and says what for.
-# Does nothing where all is there.
+# Does nothing where all is there. Tried on a clean Debian 12 by `make fresh`; Ubuntu has all of them under the same names
+# (etcd-server and redis-server in `universe`), which was read in its package lists and not tried.
 #
-# usage: scripts/packages.sh build|test
+# usage: scripts/packages.sh build|test|fresh
 set -eu
 
 missing=""
@@ -40,6 +41,11 @@ need_test() {
         "$python" -c "import cryptography" 2>/dev/null && return 0
     done
     need python3-cryptography /nowhere "the second opinion on what the filter decrypt seals"
+}
+
+need_fresh() {
+    need debootstrap debootstrap "makes the clean Debian in a folder"
+    need util-linux unshare "keeps its mounts and processes apart"
 }
 
 as_root() {
@@ -107,8 +113,13 @@ case ${1:-} in
         require_rust
         require_rust_tools
         ;;
+    fresh)
+        need_fresh
+        install_missing
+        require_rust
+        ;;
     *)
-        echo "usage: scripts/packages.sh build|test" >&2
+        echo "usage: scripts/packages.sh build|test|fresh" >&2
         exit 2
         ;;
 esac

@@ -3,7 +3,6 @@
 //! ```text
 //! Pool ── lease ──> Lease ── channel ──> tonic's Channel
 //!   │                 └─ end ──> Breaker
-//!   ├─ Resolver: what names stand for, asked by a task of its own
 //!   └─ Directory: endpoints that outlive a change of the configuration
 //! ```
 //!
@@ -18,7 +17,6 @@ mod breaker;
 mod connector;
 mod endpoint;
 mod pool;
-mod resolver;
 
 use std::error::Error;
 

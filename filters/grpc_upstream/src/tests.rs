@@ -4,6 +4,5 @@ mod calls;
 mod chains;
 mod endpoints;
 mod memory;
-mod names;
 mod network;
 mod truth;
