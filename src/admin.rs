@@ -64,6 +64,11 @@ impl Admin {
         &self.reasons
     }
 
+    /// Whether the node wants traffic.
+    pub fn is_ready(&self) -> bool {
+        *self.readiness.read() == Readiness::Ready && self.reasons.held().required.is_empty()
+    }
+
     /// Says whether the node wants traffic from now on.
     pub fn set(&self, readiness: Readiness) {
         *self.readiness.write() = readiness;

@@ -36,10 +36,10 @@ use tokio_util::task::TaskTracker;
 
 use self::accept::Patience;
 pub use self::admission::{Permit, Quota, QuotaPermit};
-use self::config::{AdmissionConfig, ListenerConfig};
-use self::door::Door;
+use self::config::ListenerConfig;
+use self::door::{Door, Limits};
 pub use self::handshake::Accepted;
-use self::handshake::Refused;
+use self::handshake::{NoLink, Why};
 pub use self::metrics::ListenerMetrics;
 pub use self::refusal::Refusal;
 pub use self::stream::Stream;
@@ -54,6 +54,9 @@ pub trait Handler: Send + Sync + 'static {
     /// What serves this bizID on this listener; `None` refuses the client with 404. Called once per handshake, after
     /// authentication; must not block.
     fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Self::Pipeline>>;
+
+    /// Whether the node wants traffic: what balancers are told that ask for the listener's health. Must not block.
+    fn is_ready(&self) -> bool;
 
     /// Lives the link's life. Runs as a task of its own, which holds nothing of the handshake.
     fn link(
@@ -121,7 +124,7 @@ impl Control {
         Ok(Change {
             control: self.clone(),
             door,
-            admission: config.admission.clone(),
+            limits: config.into(),
         })
     }
 }
@@ -131,13 +134,13 @@ impl Control {
 pub struct Change {
     control: Control,
     door: Door,
-    admission: AdmissionConfig,
+    limits: Limits,
 }
 
 impl Change {
     /// Makes the change.
     pub fn make(self) {
-        self.door.limit(&self.admission);
+        self.door.limit(&self.limits);
         self.control.0.store(Arc::new(self.door));
     }
 }
@@ -270,23 +273,32 @@ async fn welcome<H: Handler>(
                 .observe(started.elapsed().as_secs_f64());
             tokio::spawn(handler.link(accepted));
         }
-        Err(refused) => {
-            door.counters.refused(refused.refusal).inc();
-            log_refusal(&door.name, peer.ip(), &refused);
+        Err(NoLink {
+            why,
+            client,
+            farewell,
+        }) => {
+            match why {
+                Why::Refused(refusal) => {
+                    door.counters.refused(refusal).inc();
+                    log_refusal(&door.name, peer.ip(), client, refusal);
+                }
+                Why::Health => drop(door.counters.health_checks.inc()),
+            }
             drop(slot);
-            refused.farewell.say(&door, refused.refusal).await;
+            farewell.say(&door).await;
         }
     }
 }
 
-fn log_refusal(listener: &str, peer: IpAddr, refused: &Refused) {
+fn log_refusal(listener: &str, peer: IpAddr, client: IpAddr, refusal: Refusal) {
     // Whoever checks that a port is open does no more than this.
-    if refused.refusal == Refusal::Gone {
+    if refusal == Refusal::Gone {
         return;
     }
     static LINE: Every = Every::new(Duration::from_secs(1));
     if let Some(held_back) = LINE.pass() {
-        let (client, reason) = (refused.client, refused.refusal.reason());
+        let reason = refusal.reason();
         tracing::info!(listener, %client, %peer, reason, held_back, "refused a connection");
     }
 }

@@ -182,7 +182,12 @@ impl Node {
         );
         let base = Base {
             id: config.node.id.clone(),
-            gateway: Arc::new(Gateway::new(&generations, &links, counted.links.clone())),
+            gateway: Arc::new(Gateway::new(
+                &generations,
+                &links,
+                counted.links.clone(),
+                &admin,
+            )),
             generations,
             links,
             router,

@@ -29,6 +29,8 @@ pub struct LinkSettings {
     pub idle: Duration,
     /// A client silent for this long is pinged.
     pub ping: Duration,
+    /// A client that does not finish a message for this long is closed.
+    pub message: Duration,
     /// A client that takes nothing for this long is closed as slow.
     pub write_stall: Duration,
     /// How long a closed link waits for the client's goodbye.
@@ -52,6 +54,7 @@ impl Default for LinkSettings {
             second_login: SecondLogin::default(),
             idle: Duration::from_secs(60),
             ping: Duration::from_secs(25),
+            message: Duration::from_secs(60),
             write_stall: Duration::from_secs(10),
             close: Duration::from_secs(3),
             frames_per_second: 2000.0,

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, FrameHe
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode as WireCode};
 
 use super::pieces::Pieces;
-use crate::wire::Counted;
+use crate::wire::{Counted, NoRoom};
 
 /// Payloads over this are written straight from where they are: a buffer that has grown for them would stay.
 const LARGE: usize = 16 * 1024;
@@ -45,6 +45,14 @@ impl Read {
             _ => 0,
         }
     }
+}
+
+/// What has come beside a message.
+pub(super) struct Beside {
+    /// Frames beyond the one that it takes at least.
+    pub(super) frames: usize,
+    /// Any byte at all, its own too.
+    pub(super) heard: bool,
 }
 
 /// A link's WebSocket.
@@ -84,15 +92,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// The next message from the client, and how many frames have come beside the one that it takes at least.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> (Poll<Read>, usize) {
+    /// The next message from the client, and what has come beside it.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> (Poll<Read>, Beside) {
         let read = self.poll_message(cx);
-        self.pieces.came(self.inner.get_mut().take_read());
+        let stream = self.inner.get_mut();
+        self.pieces.came(stream.take_read());
+        let heard = stream.take_heard();
         if let Poll::Ready(read) = &read {
             self.pieces.told(read.payload());
         }
         let complete = matches!(read, Poll::Ready(Read::Frame(..)));
-        (read, self.pieces.beyond(!complete))
+        let frames = self.pieces.beyond(!complete);
+        (read, Beside { frames, heard })
+    }
+
+    /// Whether the client has begun a frame or a message and not ended it.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.over && self.inner.get_ref().is_unfinished()
+    }
+
+    /// Whether a message has begun of which frames are missing, or most of one.
+    pub(super) fn is_within_message(&self) -> bool {
+        !self.over && self.inner.get_ref().is_within_message()
+    }
+
+    /// What the client still sends is read and thrown away.
+    pub(super) fn gives_up(&mut self) {
+        self.over = true;
+        self.inner.get_mut().gives_up();
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
@@ -111,12 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Some(Err(Error::Utf8(_))) => Read::Broken(CloseCode::INVALID_TEXT),
             Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Read::Lost,
             Some(Err(Error::Protocol(_) | Error::Capacity(_))) => Read::Broken(CloseCode::PROTOCOL),
+            Some(Err(Error::Io(error))) if is_no_room(&error) => {
+                Read::Broken(CloseCode::OVERLOADED)
+            }
             Some(Err(_)) | None => Read::Lost,
         };
         if let Read::Broken(_) | Read::Goodbye = read {
-            self.over = true;
             self.told |= matches!(read, Read::Goodbye);
-            self.inner.get_mut().gives_up();
+            self.gives_up();
         }
         Poll::Ready(read)
     }
@@ -235,4 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+fn is_no_room(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<NoRoom>())
 }

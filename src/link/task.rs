@@ -172,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 }
                 Due::Refusals => self.answers = Answers::None,
                 Due::Idle => self.give_up_silent(),
+                Due::Unfinished => self.give_up_unfinished(),
                 Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
                 Due::Unanswered => {
                     let reason = self
@@ -190,6 +191,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             self.disconnect(CloseCode::IDLE.name());
         } else {
             self.close = self.close.or(Some(CloseCode::IDLE));
+        }
+    }
+
+    /// A client that cannot go on because it is not read has its time again.
+    fn give_up_unfinished(&mut self) {
+        if let Some(connection) = &mut self.connection
+            && self.chains.takes_frames()
+            && !connection.blocked
+        {
+            connection.socket.gives_up();
+            self.close = self.close.or(Some(CloseCode::MESSAGE_TIMEOUT));
         }
     }
 
@@ -217,14 +229,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             if !connection.is_readable(now) {
                 break;
             }
-            let (read, pieces) = connection.socket.poll_read(cx);
-            connection.intake.charge_pieces(pieces, now);
+            let (read, beside) = connection.socket.poll_read(cx);
+            connection.intake.charge_pieces(beside.frames, now);
+            if beside.heard {
+                connection.timing.heard(now);
+            }
             let Poll::Ready(read) = read else {
+                let is_unfinished = connection.socket.is_unfinished();
+                connection.timing.unfinished(is_unfinished, now);
                 break;
             };
             *budget -= 1;
-            connection.timing.heard(now);
             connection.intake.charge(read.payload(), now);
+            if matches!(read, Read::Frame(..)) || !connection.socket.is_within_message() {
+                connection.timing.unfinished(false, now);
+            }
             match read {
                 Read::Frame(_, _)
                     if connection.closing.is_some()

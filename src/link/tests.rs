@@ -4,6 +4,7 @@ mod hostile;
 mod logins;
 mod panics;
 mod pushes;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::*;
-use crate::wire::Counted;
+use crate::wire::{Counted, Unfinished};
 
 /// Answers each frame with itself.
 struct Mirror;
@@ -62,6 +63,7 @@ struct World {
     metrics: Arc<LinkMetrics>,
     settings: LinkSettings,
     token_expires_at: Option<Instant>,
+    room: Arc<Unfinished>,
 }
 
 struct Client {
@@ -82,6 +84,7 @@ impl World {
                 ..LinkSettings::default()
             },
             token_expires_at: None,
+            room: Unfinished::new(1 << 20, 1 << 20, Default::default()),
         }
     }
 
@@ -96,7 +99,7 @@ impl World {
             .read_buffer_size(1024)
             .max_message_size(Some(64 * 1024));
         let socket = WebSocketStream::from_raw_socket(
-            Counted::new(theirs, None),
+            Counted::new(theirs, (64 * 1024, self.room.share(None)), None),
             Role::Server,
             Some(config),
         )

@@ -15,6 +15,8 @@ pub(super) enum Due {
     Ping,
     /// It has not been there for too long.
     Idle,
+    /// It does not finish a message.
+    Unfinished,
     /// It takes nothing.
     Stalled,
     /// What it has sent has been given time enough to be answered.
@@ -32,10 +34,12 @@ pub(super) enum Due {
 pub(super) struct Timing {
     ping: Duration,
     idle: Duration,
+    message: Duration,
     write_stall: Duration,
     close: Duration,
     heard: Instant,
     pinged: bool,
+    unfinished: Option<Instant>,
     stalled: Option<Instant>,
     answers_until: Option<Instant>,
     refusals_until: Option<Instant>,
@@ -50,6 +54,7 @@ impl Timing {
         let LinkSettings {
             ping,
             idle,
+            message,
             write_stall,
             close,
             ..
@@ -59,10 +64,12 @@ impl Timing {
         Self {
             ping,
             idle,
+            message,
             write_stall,
             close,
             heard: now,
             pinged: false,
+            unfinished: None,
             stalled: None,
             answers_until: None,
             refusals_until: None,
@@ -76,6 +83,16 @@ impl Timing {
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = false;
+    }
+
+    /// Whether the client has begun something and not finished it.
+    pub(super) fn unfinished(&mut self, is_unfinished: bool, now: Instant) {
+        if !is_unfinished {
+            self.unfinished = None;
+        } else if self.unfinished.is_none() {
+            self.unfinished = Some(now);
+            self.sooner(now + self.message);
+        }
     }
 
     /// What has been written waits for the client to take it.
@@ -131,6 +148,7 @@ impl Timing {
                 match due {
                     Due::Ping => self.pinged = true,
                     Due::TokenExpired => self.token_expires_at = None,
+                    Due::Unfinished => self.unfinished = None,
                     Due::Answers => self.answers_until = None,
                     Due::Refusals => self.refusals_until = None,
                     Due::Idle | Due::Stalled | Due::Unanswered => {}
@@ -157,10 +175,13 @@ impl Timing {
         let stall = self
             .stalled
             .map(|since| (since + self.write_stall, Due::Stalled));
+        let message = self
+            .unfinished
+            .map(|since| (since + self.message, Due::Unfinished));
         let token = self.token_expires_at.map(|at| (at, Due::TokenExpired));
         let answers = self.answers_until.map(|at| (at, Due::Answers));
         let refusals = self.refusals_until.map(|at| (at, Due::Refusals));
-        [stall, token, answers, refusals]
+        [message, stall, token, answers, refusals]
             .into_iter()
             .flatten()
             .fold(

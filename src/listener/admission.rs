@@ -4,6 +4,7 @@
 mod pace;
 mod per_ip;
 mod quota;
+mod shares;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 
 use self::pace::Pace;
-pub(super) use self::per_ip::{IpPermit, PerIp};
+pub(super) use self::per_ip::client_of;
+use self::per_ip::{IpPermit, PerIp};
 pub use self::quota::{Quota, QuotaPermit};
+pub(super) use self::shares::{Shared, Shares};
 use super::config::{AdmissionConfig, LinksPerSecond};
 use super::refusal::Refusal;
 
@@ -30,7 +33,7 @@ impl Admission {
     pub(super) fn new(config: &AdmissionConfig, open: Gauge) -> Self {
         Self {
             links: Quota::new(config.max_links),
-            per_ip: PerIp::new(config.per_ip),
+            per_ip: PerIp::new(config.per_ip, client_of),
             pace: Mutex::new(config.links_per_second.map(Pace::new)),
             open,
         }

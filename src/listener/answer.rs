@@ -3,31 +3,14 @@
 use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::request::Request;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
+use tokio_tungstenite::tungstenite::handshake::server::write_response;
 
 use crate::listener::refusal::Refusal;
 
 /// How long sending a refusal may take: it is small, and the first that goes out.
 const SENDING: Duration = Duration::from_secs(1);
-
-/// The accepting answer to a sound WebSocket handshake.
-pub(super) fn upgrade(request: &Request<()>) -> Result<Response<()>, Refusal> {
-    create_response(request).map_err(|error| match error {
-        Error::Protocol(
-            ProtocolError::MissingConnectionUpgradeHeader
-            | ProtocolError::MissingUpgradeWebSocketHeader,
-        ) => Refusal::NotWebSocket,
-        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            Refusal::WebSocketVersion
-        }
-        _ => Refusal::Malformed,
-    })
-}
 
 /// The accepting answer as bytes, with the chosen subprotocol and extensions.
 pub(super) fn accepting(
@@ -71,9 +54,31 @@ where
     S: AsyncWrite + Unpin,
 {
     let (status, text) = refusal.answer()?;
-    let bytes = refusing(refusal, status, text, retry_after);
+    send_last(stream, &refusing(refusal, status, text, retry_after)).await
+}
+
+/// Says whether the node wants traffic, to who asked by this method, and nothing after it.
+pub(super) async fn tell_health<S>(stream: &mut S, is_ready: bool, method: &Method) -> Option<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    let (status, text) = match is_ready {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let mut bytes = plain(status, "cache-control: no-store\r\n", text);
+    if *method == Method::HEAD {
+        bytes.truncate(bytes.len() - text.len() - 1);
+    }
+    send_last(stream, &bytes).await
+}
+
+async fn send_last<S>(stream: &mut S, bytes: &[u8]) -> Option<()>
+where
+    S: AsyncWrite + Unpin,
+{
     let sending = async {
-        send(stream, &bytes).await.ok()?;
+        send(stream, bytes).await.ok()?;
         stream.shutdown().await.ok()
     };
     tokio::time::timeout(SENDING, sending).await.ok()?
@@ -82,7 +87,9 @@ where
 fn refusing(refusal: Refusal, status: StatusCode, text: &str, retry_after: Duration) -> Vec<u8> {
     let extra: Option<(HeaderName, String)> = match refusal {
         Refusal::Method => Some((header::ALLOW, "GET".to_owned())),
-        Refusal::NotWebSocket => Some((header::UPGRADE, "websocket".to_owned())),
+        Refusal::NotWebSocket | Refusal::HttpVersion => {
+            Some((header::UPGRADE, "websocket".to_owned()))
+        }
         Refusal::WebSocketVersion => Some((header::SEC_WEBSOCKET_VERSION, "13".to_owned())),
         _ if status == StatusCode::UNAUTHORIZED => {
             Some((header::WWW_AUTHENTICATE, "Bearer".to_owned()))
@@ -99,6 +106,11 @@ fn refusing(refusal: Refusal, status: StatusCode, text: &str, retry_after: Durat
     let extra = extra.map_or(String::new(), |(name, value)| {
         format!("{name}: {value}\r\n")
     });
+    plain(status, &extra, text)
+}
+
+/// A whole answer with one line of text.
+fn plain(status: StatusCode, extra: &str, text: &str) -> Vec<u8> {
     let length = text.len() + 1;
     format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n{extra}\r\n{text}\n"

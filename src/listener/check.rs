@@ -21,6 +21,7 @@ impl ListenerConfig {
         self.check_name(problems);
         self.check_proxies(problems);
         self.check_exposure(problems);
+        self.check_health(problems);
         self.websocket.check(problems);
         self.timeouts.check(problems);
         self.admission.check(problems);
@@ -67,6 +68,21 @@ impl ListenerConfig {
         }
     }
 
+    fn check_health(&self, problems: &mut Problems) {
+        let Some(path) = &self.health else {
+            return;
+        };
+        if !is_path(path) {
+            problems
+                .at("health", format!("`{}` is not a path", path.escape_debug()))
+                .hint("write it as `/healthz`, without a query");
+        } else if *path == self.websocket.path {
+            problems
+                .at("health", "is the path of links, `websocket.path`")
+                .hint("write another path, such as `/healthz`");
+        }
+    }
+
     fn check_exposure(&self, problems: &mut Problems) {
         let insecure = self.auth == AuthConfig::InsecureQuery;
         if insecure
@@ -94,7 +110,7 @@ const LARGEST_MESSAGE: ByteSize = ByteSize::mib(64);
 
 impl WebSocketOptions {
     fn check(&self, problems: &mut Problems) {
-        if !self.path.starts_with('/') || self.path.contains(['?', '#', ' ']) {
+        if !is_path(&self.path) {
             problems
                 .at(
                     ["websocket", "path"],
@@ -126,6 +142,18 @@ impl WebSocketOptions {
                 self.max_bytes_per_second,
                 self.max_message,
                 ByteSize::mib(1024),
+            ),
+            (
+                "max_unfinished",
+                self.max_unfinished,
+                self.max_message,
+                ByteSize::mib(64 * 1024),
+            ),
+            (
+                "max_unfinished_per_ip",
+                self.unfinished_of_one(),
+                self.max_message,
+                self.max_unfinished,
             ),
             (
                 "max_header",
@@ -184,6 +212,7 @@ impl Timeouts {
             ("handshake", self.handshake),
             ("idle", self.idle),
             ("ping", self.ping),
+            ("message", self.message),
             ("write", self.write),
             ("close", self.close),
         ] {
@@ -212,6 +241,7 @@ impl AdmissionConfig {
         positive("per_ip", self.per_ip);
         positive("max_handshakes", Some(self.max_handshakes));
         positive("handshakes_per_ip", self.handshakes_per_ip);
+        positive("handshakes_per_network", self.handshakes_per_network);
         if let Some(pace) = &self.links_per_second {
             pace.check(problems);
         }
@@ -251,6 +281,10 @@ impl LinksPerSecond {
             _ => {}
         }
     }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains(['?', '#', ' '])
 }
 
 /// Takes over a part's problems under its key.

@@ -52,6 +52,11 @@ pub struct ListenerConfig {
     /// Where and what a client may speak.
     #[serde(default)]
     pub websocket: WebSocketOptions,
+    /// A path at which balancers may ask for the health, such as `/healthz`: by GET or HEAD, without a token, on the port that
+    /// serves. 200 while the node wants traffic, 503 before and after, as `/readyz` of the admin address. Such a question
+    /// takes one of the handshakes in progress for as long as it lasts. None by default.
+    #[serde(default)]
+    pub health: Option<String>,
     /// In which form messages travel: `any` (default: the client chooses by the subprotocol `linkgate.v1.proto` or
     /// `linkgate.v1.json`, and a client that offers neither gets protobuf), `protobuf` or `json`.
     #[serde(default)]
@@ -144,6 +149,13 @@ pub struct WebSocketOptions {
     /// Payload that is read of one link per second, likewise; `8MiB` by default, and at least `max_message`. A compressed
     /// message counts with what is unpacked from it.
     pub max_bytes_per_second: ByteSize,
+    /// What unfinished messages of all links may hold, counted as they arrive; `64MiB` by default, and at least
+    /// `max_message`. Beyond it a link whose message is to grow is closed with 4006 `overloaded`. Messages that come in one
+    /// frame of up to 2 KiB do not count; one that comes compressed counts 48 KiB more.
+    pub max_unfinished: ByteSize,
+    /// What those from one client address may hold; a sixteenth of `max_unfinished` by default, but at least `max_message`.
+    /// Addresses count as for `admission.per_ip`.
+    pub max_unfinished_per_ip: Option<ByteSize>,
     /// The largest request head (line and headers together) that opens a link; `8KiB` by default, `1KiB` to `64KiB`.
     pub max_header: ByteSize,
     /// Compression of messages (permessage-deflate, RFC 7692) for clients that offer it; off by default.
@@ -159,9 +171,19 @@ impl Default for WebSocketOptions {
             max_queued: ByteSize::kib(256),
             max_frames: Rate::per_second_of(2000),
             max_bytes_per_second: ByteSize::mib(8),
+            max_unfinished: ByteSize::mib(64),
+            max_unfinished_per_ip: None,
             max_header: ByteSize::kib(8),
             compression: Compression::default(),
         }
+    }
+}
+
+impl WebSocketOptions {
+    /// What the unfinished messages from one client address may hold.
+    pub fn unfinished_of_one(&self) -> ByteSize {
+        let usual = ByteSize::new(self.max_unfinished.bytes() / 16).max(self.max_message);
+        self.max_unfinished_per_ip.unwrap_or(usual)
     }
 }
 
@@ -184,10 +206,13 @@ pub enum FormChoice {
 pub struct Timeouts {
     /// From accepting a connection to an open link, TLS and PROXY header included; `5s` by default.
     pub handshake: HumanDuration,
-    /// A link on which nothing at all was heard for so long is closed; `60s` by default.
+    /// A link on which nothing at all was heard for so long, not even a byte of a frame, is closed; `60s` by default.
     pub idle: HumanDuration,
     /// A link on which nothing was heard for so long is pinged; `25s` by default, and less than `idle`.
     pub ping: HumanDuration,
+    /// A message that has begun to arrive, in one frame or in several, has to be there after so long; `60s` by default.
+    /// Otherwise its link is closed with 4005 `message_timeout`. Time in which the link is not read does not count.
+    pub message: HumanDuration,
     /// A link that takes nothing of what is sent to it for so long is closed as slow; `10s` by default.
     pub write: HumanDuration,
     /// How long a link that is closed waits for the client's goodbye; `3s` by default.
@@ -200,6 +225,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(5).into(),
             idle: Duration::from_secs(60).into(),
             ping: Duration::from_secs(25).into(),
+            message: Duration::from_secs(60).into(),
             write: Duration::from_secs(10).into(),
             close: Duration::from_secs(3).into(),
         }
@@ -220,10 +246,13 @@ pub struct AdmissionConfig {
     /// Handshakes in progress; `1024` by default. While so many are, no further connection is accepted: it waits in the
     /// kernel's queue. Besides them up to a quarter as many refused connections are seen off, for up to a second each.
     pub max_handshakes: u32,
-    /// Handshakes in progress from one client address; a quarter of `max_handshakes` by default, and no more than
+    /// Handshakes in progress from one client address; a sixteenth of `max_handshakes` by default, and no more than
     /// `per_ip`. Addresses count as for `per_ip`: a client behind a proxy that speaks the PROXY protocol counts by its own;
     /// a trusted proxy that names no client before its request is not limited.
     pub handshakes_per_ip: Option<u32>,
+    /// Handshakes in progress from one network of client addresses: an IPv4 /24, an IPv6 /48. A quarter of `max_handshakes`
+    /// by default, and at least `handshakes_per_ip`.
+    pub handshakes_per_network: Option<u32>,
     /// What `Retry-After` says, `5s` by default. Each client is told a time between this and twice this, so that they do
     /// not all come back at once.
     pub retry_after: HumanDuration,
@@ -237,6 +266,7 @@ impl Default for AdmissionConfig {
             links_per_second: None,
             max_handshakes: 1024,
             handshakes_per_ip: None,
+            handshakes_per_network: None,
             retry_after: Duration::from_secs(5).into(),
         }
     }
@@ -245,9 +275,15 @@ impl Default for AdmissionConfig {
 impl AdmissionConfig {
     /// Handshakes that one address may have in progress.
     pub fn handshakes_of_one(&self) -> u32 {
-        let share = (self.max_handshakes / 4).max(1);
+        let share = (self.max_handshakes / 16).max(1);
         let usual = self.per_ip.map_or(share, |links| share.min(links));
         self.handshakes_per_ip.unwrap_or(usual)
+    }
+
+    /// Handshakes that one network of addresses may have in progress.
+    pub fn handshakes_of_network(&self) -> u32 {
+        let usual = (self.max_handshakes / 4).max(self.handshakes_of_one());
+        self.handshakes_per_network.unwrap_or(usual)
     }
 
     /// Refused connections that are seen off at once.

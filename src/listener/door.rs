@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::admission::{Admission, IpPermit, PerIp, Quota};
+use super::admission::{Admission, Quota, Shared, Shares, client_of};
 use super::auth::Authenticator;
 use super::config::{
     AdmissionConfig, Compression, FormChoice, ListenerConfig, ProxyProtocol, WebSocketOptions,
@@ -23,7 +23,7 @@ use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{proxy_protocol, tls};
 use crate::network::Connection;
-use crate::wire::deflate;
+use crate::wire::{Share, Unfinished, deflate};
 
 /// Allocated for every link, idle or not.
 const READ_BUFFER: usize = 1024;
@@ -36,6 +36,8 @@ pub(super) struct Door {
     pub(super) name: Arc<str>,
     pub(super) counters: Counters,
     pub(super) path: String,
+    /// Where the health is asked for.
+    pub(super) health: Option<String>,
     pub(super) max_header: usize,
     pub(super) socket: WebSocketConfig,
     pub(super) compression: Compression,
@@ -49,7 +51,9 @@ pub(super) struct Door {
     proxy_protocol: ProxyProtocol,
     tls: Option<Arc<ServerConfig>>,
     /// Handshakes in progress, of clients that are no trusted proxies.
-    handshakes: Arc<PerIp>,
+    handshakes: Shares,
+    /// Room for unfinished messages.
+    unfinished: Arc<Unfinished>,
     /// Refused connections that are seen off.
     pub(super) farewells: Arc<Quota>,
     pub(super) clock: Arc<dyn Clock>,
@@ -63,10 +67,29 @@ impl fmt::Debug for Door {
     }
 }
 
+/// The limits of a config that hold for what is open already.
+#[derive(Debug)]
+pub(super) struct Limits {
+    admission: AdmissionConfig,
+    max_unfinished: usize,
+    unfinished_of_one: usize,
+}
+
+impl From<&ListenerConfig> for Limits {
+    fn from(config: &ListenerConfig) -> Self {
+        Self {
+            admission: config.admission.clone(),
+            max_unfinished: config.websocket.max_unfinished.as_usize(),
+            unfinished_of_one: config.websocket.unfinished_of_one().as_usize(),
+        }
+    }
+}
+
 /// What connections hold of a listener's limits, whatever its config is changed to.
 struct Held {
     admission: Arc<Admission>,
-    handshakes: Arc<PerIp>,
+    handshakes: Shares,
+    unfinished: Arc<Unfinished>,
     farewells: Arc<Quota>,
     clock: Arc<dyn Clock>,
 }
@@ -81,7 +104,12 @@ impl Door {
         let admission = Admission::new(&config.admission, counters.open_links.clone());
         let held = Held {
             admission: Arc::new(admission),
-            handshakes: PerIp::new(Some(config.admission.handshakes_of_one())),
+            handshakes: Shares::new(&config.admission),
+            unfinished: Unfinished::new(
+                config.websocket.max_unfinished.as_usize(),
+                config.websocket.unfinished_of_one().as_usize(),
+                counters.unfinished_bytes.clone(),
+            ),
             farewells: Quota::new(config.admission.farewells()),
             clock: Arc::clone(clock),
         };
@@ -93,7 +121,8 @@ impl Door {
         let counters = self.counters.clone();
         let held = Held {
             admission: Arc::clone(&self.admission),
-            handshakes: Arc::clone(&self.handshakes),
+            handshakes: self.handshakes.clone(),
+            unfinished: Arc::clone(&self.unfinished),
             farewells: Arc::clone(&self.farewells),
             clock: Arc::clone(&self.clock),
         };
@@ -105,9 +134,16 @@ impl Door {
     }
 
     /// Takes changed limits over.
-    pub(super) fn limit(&self, config: &AdmissionConfig) {
-        self.admission.change(config);
-        self.handshakes.set_limit(Some(config.handshakes_of_one()));
+    pub(super) fn limit(&self, limits: &Limits) {
+        let Limits {
+            admission,
+            max_unfinished,
+            unfinished_of_one,
+        } = limits;
+        self.admission.change(admission);
+        self.handshakes.change(admission);
+        self.unfinished
+            .set_limits(*max_unfinished, *unfinished_of_one);
     }
 
     fn build(config: &ListenerConfig, counters: Counters, held: Held) -> Result<Self, Problems> {
@@ -117,6 +153,7 @@ impl Door {
         let Held {
             admission,
             handshakes,
+            unfinished,
             farewells,
             clock,
         } = held;
@@ -126,6 +163,7 @@ impl Door {
             handshake_timeout: *config.timeouts.handshake,
             counters,
             path: config.websocket.path.clone(),
+            health: config.health.clone(),
             max_header: config.websocket.max_header.as_usize(),
             socket: socket_config(&config.websocket),
             compression: config.websocket.compression.clone(),
@@ -138,9 +176,22 @@ impl Door {
             proxy_protocol: config.proxy_protocol,
             tls,
             handshakes,
+            unfinished,
             farewells,
             clock,
         })
+    }
+
+    /// The share of a link's unfinished message in the room for such, and the largest it may be. `client` as for
+    /// [`Admission::seat`].
+    pub(super) fn room(&self, client: Option<IpAddr>) -> (usize, Share) {
+        let largest = self.socket.max_message_size.unwrap_or(usize::MAX);
+        (largest, self.unfinished.share(client.map(client_of)))
+    }
+
+    /// The client at this address; `None`: a trusted proxy, which may stand for many.
+    pub(super) fn client(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.trusted.contains(address)).then_some(address)
     }
 
     /// Whose connection it is: a trusted proxy's header says so, where there is one.
@@ -164,12 +215,11 @@ impl Door {
     /// A trusted proxy has no share: it stands for many. One that speaks the PROXY protocol names the client before this
     /// is asked. One that speaks HTTP names it in the request, which it sends in one piece: from there on a handshake
     /// waits for nobody, and there is nothing left to share out.
-    pub(super) fn share(&self, client: IpAddr) -> Result<Option<IpPermit>, Refusal> {
-        if self.trusted.contains(client) {
-            return Ok(None);
-        }
-        let permit = self.handshakes.take(client);
-        permit.map(Some).ok_or(Refusal::HandshakesPerIp)
+    pub(super) fn share(&self, client: IpAddr) -> Result<Option<Shared>, Refusal> {
+        let client = self.client(client);
+        client
+            .map(|client| self.handshakes.take(client))
+            .transpose()
     }
 
     /// TLS, where the listener speaks it. A connection within this process has nobody to hide from.

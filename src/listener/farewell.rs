@@ -24,18 +24,18 @@ pub(super) enum Farewell<S = Stream> {
     /// overtake the answer.
     Linger(S),
     /// It was refused before its handshake began, and is to be told so.
-    Answer(Connection),
+    Answer(Connection, Refusal),
 }
 
 impl Farewell {
     /// Does it, unless too many others are at it.
-    pub(super) async fn say(self, door: &Door, refusal: Refusal) {
+    pub(super) async fn say(self, door: &Door) {
         let Some(_seen_off) = door.farewells.take() else {
             return;
         };
         let farewell = async {
             let linger = match self {
-                Self::Answer(stream) => {
+                Self::Answer(stream, refusal) => {
                     let mut stream = door.secured(stream).await.ok()?;
                     refuse(&mut stream, refusal, door.retry_after).await?;
                     stream

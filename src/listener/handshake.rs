@@ -2,10 +2,12 @@
 //! stream. tungstenite takes over behind the answer; its own handshake would leave most refusals without one.
 
 mod head;
+mod request;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Request;
 use linkgate_filter::{Form, Identity};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Permit;
-use super::answer::{self, refuse};
+use super::answer::{self, refuse, tell_health};
 use super::auth::Authenticated;
 use super::door::Door;
 use super::farewell::Farewell;
@@ -57,20 +59,36 @@ struct Admitted<P> {
     pipeline: P,
 }
 
+/// What a request comes to.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Visit<P> {
+    Link(Admitted<P>),
+    /// It asks for the health.
+    Health,
+}
+
 /// A connection that becomes no link.
 #[derive(Debug)]
-pub(super) struct Refused<S = Stream> {
-    pub(super) refusal: Refusal,
+pub(super) struct NoLink<S = Stream> {
+    pub(super) why: Why,
     /// The client's address, as far as trusted proxies have told.
     pub(super) client: IpAddr,
     pub(super) farewell: Farewell<S>,
 }
 
-impl<S> Refused<S> {
+/// Why a connection becomes no link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Refused(Refusal),
+    /// It asked for the health, and has its answer.
+    Health,
+}
+
+impl<S> NoLink<S> {
     /// One that gets no answer.
     fn silently(refusal: Refusal, client: IpAddr) -> Self {
         Self {
-            refusal,
+            why: Why::Refused(refusal),
             client,
             farewell: Farewell::Close,
         }
@@ -84,19 +102,22 @@ pub(super) async fn open<H: Handler>(
     mut stream: Connection,
     peer: IpAddr,
     stop: &CancellationToken,
-) -> Result<Accepted<H::Pipeline>, Refused> {
+) -> Result<Accepted<H::Pipeline>, NoLink> {
     let deadline = Instant::now() + door.handshake_timeout;
     let named = within(deadline, door.named(&mut stream, peer)).await;
-    let client = named.map_err(|refusal| Refused::silently(refusal, peer))?;
-    let Ok(_in_progress) = door.share(client) else {
-        return Err(Refused {
-            refusal: Refusal::HandshakesPerIp,
-            client,
-            farewell: Farewell::Answer(stream),
-        });
+    let client = named.map_err(|refusal| NoLink::silently(refusal, peer))?;
+    let _in_progress = match door.share(client) {
+        Ok(share) => share,
+        Err(refusal) => {
+            return Err(NoLink {
+                why: Why::Refused(refusal),
+                client,
+                farewell: Farewell::Answer(stream, refusal),
+            });
+        }
     };
     let secured = within(deadline, door.secured(stream)).await;
-    let stream = secured.map_err(|refusal| Refused::silently(refusal, client))?;
+    let stream = secured.map_err(|refusal| NoLink::silently(refusal, client))?;
     upgrade(door, handler, stream, client, deadline, stop).await
 }
 
@@ -108,7 +129,7 @@ pub(super) async fn upgrade<S, H>(
     peer: IpAddr,
     deadline: Instant,
     stop: &CancellationToken,
-) -> Result<Accepted<H::Pipeline, S>, Refused<S>>
+) -> Result<Accepted<H::Pipeline, S>, NoLink<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
@@ -118,20 +139,45 @@ where
         Ok(request) => door.trusted.client(peer, request.headers()),
         Err(_) => peer,
     };
-    let admitted = match request.and_then(|request| admit(door, handler, &request, client, stop)) {
-        Ok(admitted) => admitted,
+    let method = request
+        .as_ref()
+        .map_or(Method::GET, |request| request.method().clone());
+    let visit = request.and_then(|request| visit(door, handler, &request, client, stop));
+    let (why, answered) = match visit {
+        Ok(Visit::Link(admitted)) => {
+            return take_in(door, stream, admitted, client, deadline).await;
+        }
+        Ok(Visit::Health) => {
+            let is_ready = handler.is_ready() && !stop.is_cancelled();
+            let answered = tell_health(&mut stream, is_ready, &method).await;
+            (Why::Health, answered)
+        }
         Err(refusal) => {
             let answered = refuse(&mut stream, refusal, door.retry_after).await;
-            return Err(Refused {
-                refusal,
-                client,
-                farewell: answered.map_or(Farewell::Close, |()| Farewell::Linger(stream)),
-            });
+            (Why::Refused(refusal), answered)
         }
     };
+    Err(NoLink {
+        why,
+        client,
+        farewell: answered.map_or(Farewell::Close, |()| Farewell::Linger(stream)),
+    })
+}
+
+/// Answers the request of a client that is let in, and has the WebSocket take over.
+async fn take_in<P, S>(
+    door: &Door,
+    mut stream: S,
+    admitted: Admitted<P>,
+    client: IpAddr,
+    deadline: Instant,
+) -> Result<Accepted<P, S>, NoLink<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     within(deadline, answer::send(&mut stream, &admitted.answer))
         .await
-        .map_err(|refusal| Refused::silently(refusal, client))?;
+        .map_err(|refusal| NoLink::silently(refusal, client))?;
     let Admitted {
         form,
         compression,
@@ -140,7 +186,8 @@ where
         pipeline,
         ..
     } = admitted;
-    let stream = Counted::new(stream, compression);
+    let room = door.room(door.client(client));
+    let stream = Counted::new(stream, room, compression);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(door.socket)).await;
     Ok(Accepted {
         listener: Arc::clone(&door.name),
@@ -154,28 +201,44 @@ where
     })
 }
 
-/// Every check, from the cheap to the dear.
-fn admit<H: Handler>(
+/// What is to become of a request.
+fn visit<H: Handler>(
     door: &Door,
     handler: &H,
     request: &Request<()>,
     client: IpAddr,
     stop: &CancellationToken,
-) -> Result<Admitted<H::Pipeline>, Refusal> {
+) -> Result<Visit<H::Pipeline>, Refusal> {
+    request::check(request)?;
+    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_reading && door.health.as_deref() == Some(request.uri().path()) {
+        return Ok(Visit::Health);
+    }
     if stop.is_cancelled() {
         return Err(Refusal::Stopping);
+    }
+    admit(door, handler, request, client).map(Visit::Link)
+}
+
+/// Every check of a handshake, from the cheap to the dear.
+fn admit<H: Handler>(
+    door: &Door,
+    handler: &H,
+    request: &Request<()>,
+    client: IpAddr,
+) -> Result<Admitted<H::Pipeline>, Refusal> {
+    if *request.method() != Method::GET {
+        return Err(Refusal::Method);
     }
     if request.uri().path() != door.path {
         return Err(Refusal::Path);
     }
-    let upgrade = answer::upgrade(request)?;
+    let upgrade = request::upgrade(request)?;
     if !door.origins.allow(request.headers()) {
         return Err(Refusal::Origin);
     }
     let (form, named) = subprotocol::choose(request.headers(), door.form)?;
-    let seat = door
-        .admission
-        .seat((!door.trusted.contains(client)).then_some(client))?;
+    let seat = door.admission.seat(door.client(client))?;
     let authenticated = door.auth.authenticate(request, door.clock.wall())?;
     let Offer { pipeline, links } = handler
         .find(&door.name, &authenticated.identity.biz_id)

@@ -16,7 +16,9 @@ pub struct ListenerMetrics {
     refused: Family<OfRefusal, Counter>,
     handshake_seconds: Family<OfListener, Histogram, fn() -> Histogram>,
     open_links: Family<OfListener, Gauge>,
+    unfinished_bytes: Family<OfListener, Gauge>,
     accept_errors: Family<OfListener, Counter>,
+    health_checks: Family<OfListener, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,7 +44,9 @@ impl Default for ListenerMetrics {
             refused: Family::default(),
             handshake_seconds: Family::new_with_constructor(seconds),
             open_links: Family::default(),
+            unfinished_bytes: Family::default(),
             accept_errors: Family::default(),
+            health_checks: Family::default(),
         }
     }
 }
@@ -68,9 +72,19 @@ impl ListenerMetrics {
         );
         registry.register("open_links", "Links open now", self.open_links.clone());
         registry.register(
+            "unfinished_bytes",
+            "What unfinished messages hold now, in bytes",
+            self.unfinished_bytes.clone(),
+        );
+        registry.register(
             "accept_errors",
             "Connections that could not be accepted, as for want of file descriptors",
             self.accept_errors.clone(),
+        );
+        registry.register(
+            "health_checks",
+            "Questions about the health, answered",
+            self.health_checks.clone(),
         );
     }
 
@@ -83,7 +97,9 @@ impl ListenerMetrics {
             accepted: self.accepted.get_or_create_owned(&label),
             handshake_seconds: self.handshake_seconds.get_or_create_owned(&label),
             open_links: self.open_links.get_or_create_owned(&label),
+            unfinished_bytes: self.unfinished_bytes.get_or_create_owned(&label),
             accept_errors: self.accept_errors.get_or_create_owned(&label),
+            health_checks: self.health_checks.get_or_create_owned(&label),
             refused: self.refused.clone(),
             listener: label.listener,
         };
@@ -100,7 +116,9 @@ pub(super) struct Counters {
     pub(super) accepted: Counter,
     pub(super) handshake_seconds: Histogram,
     pub(super) open_links: Gauge,
+    pub(super) unfinished_bytes: Gauge,
     pub(super) accept_errors: Counter,
+    pub(super) health_checks: Counter,
     refused: Family<OfRefusal, Counter>,
     listener: String,
 }

@@ -16,12 +16,20 @@ pub enum Refusal {
     Tls,
     /// `admission.handshakes_per_ip` is reached.
     HandshakesPerIp,
+    /// `admission.handshakes_per_network` is reached.
+    HandshakesPerNetwork,
     /// The request head is larger than `websocket.max_header`.
     HeadTooLarge,
-    /// The request is no HTTP/1.1, or lacks what a WebSocket handshake must have.
+    /// The request is no HTTP, or lacks what a WebSocket handshake must have.
     Malformed,
+    /// The request names no host, or several.
+    Host,
+    /// The request announces a body.
+    Body,
     /// The method is not GET.
     Method,
+    /// The request is HTTP/1.0, which knows no upgrade.
+    HttpVersion,
     /// The request does not ask for an upgrade to WebSocket.
     NotWebSocket,
     /// The request asks for another version of WebSocket than 13.
@@ -70,15 +78,19 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, so that metrics can show those that did not happen yet.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::Timeout,
         Self::Gone,
         Self::ProxyHeader,
         Self::Tls,
         Self::HandshakesPerIp,
+        Self::HandshakesPerNetwork,
         Self::HeadTooLarge,
         Self::Malformed,
+        Self::Host,
+        Self::Body,
         Self::Method,
+        Self::HttpVersion,
         Self::NotWebSocket,
         Self::WebSocketVersion,
         Self::Path,
@@ -111,9 +123,13 @@ impl Refusal {
             Self::ProxyHeader => "proxy_header",
             Self::Tls => "tls",
             Self::HandshakesPerIp => "handshakes_per_ip",
+            Self::HandshakesPerNetwork => "handshakes_per_network",
             Self::HeadTooLarge => "head_too_large",
             Self::Malformed => "malformed",
+            Self::Host => "host",
+            Self::Body => "body",
             Self::Method => "method",
+            Self::HttpVersion => "http_version",
             Self::NotWebSocket => "not_websocket",
             Self::WebSocketVersion => "websocket_version",
             Self::Path => "path",
@@ -148,7 +164,13 @@ impl Refusal {
                 "the request head is too large",
             ),
             Self::Malformed => (StatusCode::BAD_REQUEST, "not a WebSocket handshake"),
+            Self::Host => (StatusCode::BAD_REQUEST, "name the host, once"),
+            Self::Body => (StatusCode::BAD_REQUEST, "send no body"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "use GET"),
+            Self::HttpVersion => (
+                StatusCode::UPGRADE_REQUIRED,
+                "use HTTP/1.1, also from proxies in front",
+            ),
             Self::NotWebSocket => (
                 StatusCode::UPGRADE_REQUIRED,
                 "this address speaks WebSocket",
@@ -179,7 +201,7 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many links: try again later",
             ),
-            Self::HandshakesPerIp => (
+            Self::HandshakesPerIp | Self::HandshakesPerNetwork => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many handshakes: try again later",
             ),

@@ -1,11 +1,14 @@
 //! The listener over real sockets: what each kind of client gets, and what is left afterwards.
 
 mod handshakes;
+mod health;
+mod in_front;
 mod limits;
 mod refusals;
 mod secured;
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +26,7 @@ use crate::clock::SystemClock;
 struct Desk {
     links: mpsc::Sender<Accepted<&'static str>>,
     quota: Mutex<Arc<Quota>>,
+    ready: AtomicBool,
 }
 
 impl Handler for Desk {
@@ -34,6 +38,10 @@ impl Handler for Desk {
             pipeline: "chat's",
             links,
         })
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
     }
 
     async fn link(self: Arc<Self>, accepted: Accepted<&'static str>) {
@@ -80,6 +88,7 @@ impl Site {
         let desk = Arc::new(Desk {
             links: sender,
             quota: Mutex::new(Quota::unlimited()),
+            ready: AtomicBool::new(true),
         });
         let stop = CancellationToken::new();
         Self {

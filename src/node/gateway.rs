@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::links;
+use crate::admin::Admin;
 use crate::link::{Grace, LinkHandle, LinkManager, LinkMetrics, LinkSettings, NewLink};
 use crate::listener::{Accepted, Handler, Offer};
 use crate::pipeline::{Generations, Served};
@@ -14,6 +15,8 @@ pub(super) struct Gateway {
     generations: Arc<Generations>,
     manager: Arc<LinkManager>,
     metrics: Arc<LinkMetrics>,
+    /// Whether the node wants traffic.
+    admin: Arc<Admin>,
     tasks: TaskTracker,
 }
 
@@ -22,11 +25,13 @@ impl Gateway {
         generations: &Arc<Generations>,
         manager: &Arc<LinkManager>,
         metrics: LinkMetrics,
+        admin: &Arc<Admin>,
     ) -> Self {
         Self {
             generations: Arc::clone(generations),
             manager: Arc::clone(manager),
             metrics: Arc::new(metrics),
+            admin: Arc::clone(admin),
             tasks: TaskTracker::new(),
         }
     }
@@ -74,6 +79,10 @@ impl Handler for Gateway {
             pipeline: Destination { served, settings },
             links,
         })
+    }
+
+    fn is_ready(&self) -> bool {
+        self.admin.is_ready()
     }
 
     fn link(

@@ -134,6 +134,7 @@ fn settings(config: &ListenerConfig) -> LinkSettings {
     LinkSettings {
         second_login: config.second_login,
         idle: *config.timeouts.idle,
+        message: *config.timeouts.message,
         ping: *config.timeouts.ping,
         write_stall: *config.timeouts.write,
         close: *config.timeouts.close,

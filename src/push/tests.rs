@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::link::{LinkManager, LinkSettings, NewLink, PushBudget};
-use crate::wire::Counted;
+use crate::wire::{Counted, Share};
 
 const PIPELINE: &str = "[{ use: codec, config: { format: json } }, \
     { id: ack, use: ack_retry, config: { resume_for: 30s } }, { use: test_end }]";
@@ -50,7 +50,7 @@ impl Node {
         let (ours, theirs) = duplex(8 * 1024);
         let link = NewLink {
             socket: WebSocketStream::from_raw_socket(
-                Counted::new(theirs, None),
+                Counted::new(theirs, (1 << 20, Share::unlimited()), None),
                 Role::Server,
                 None,
             )

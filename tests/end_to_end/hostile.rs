@@ -68,7 +68,7 @@ async fn a_client_that_is_gone_without_a_word_is_noticed() {
 
 #[tokio::test]
 async fn clients_that_vanish_in_the_middle_leave_nothing_behind() {
-    let gateway = gateway("").await;
+    let gateway = gateway("admission: { handshakes_per_ip: 256 }").await;
     let links = (0..200).map(async |n| {
         let mut raw = Raw::link(gateway.address(), &n.to_string()).await;
         let message = masked(FIN | BINARY, &business("1"));

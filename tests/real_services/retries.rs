@@ -45,7 +45,7 @@ async fn start(redis: &Redis, backend: &Backend) -> Gateway {
     Gateway::start(&format!(
         "schema: 1
 admin: {{ address: \"127.0.0.1:0\" }}
-listeners: [{{ name: public, address: \"127.0.0.1:0\", auth: insecure_query, admission: {{ per_ip: 10000 }} }}]
+listeners: [{{ name: public, address: \"127.0.0.1:0\", auth: insecure_query, admission: {{ per_ip: 10000, handshakes_per_ip: 1024 }} }}]
 stores: {{ main: {{ redis: {{ url: \"redis://{redis}\", timeout: 1s }} }} }}
 backends: {{ chat: {{ grpc: {{ endpoints: [\"{backend}\"] }} }} }}
 pipelines:

@@ -48,6 +48,10 @@ close_codes! {
     IDLE = 4003, "idle_timeout";
     /// The pipeline was taken away or the listener removed.
     RETIRED = 4004, "retired";
+    /// A message did not arrive in full within the message timeout.
+    MESSAGE_TIMEOUT = 4005, "message_timeout";
+    /// There was no room for another unfinished message.
+    OVERLOADED = 4006, "overloaded";
     /// The same identity logged in again and the policy is `replace`.
     REPLACED = 4500, "replaced";
     /// The token has expired; come back with a fresh one.

@@ -13,7 +13,7 @@ use super::stats::Shared;
 use crate::client::{Limits, Socket, Target};
 
 /// Handshakes under way at most.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 32;
 
 /// How links are opened.
 pub(super) struct Opening {

@@ -174,3 +174,30 @@ proptest! {
         prop_assert_eq!((door.links.held(), door.per_ip.addresses()), (0, 0));
     }
 }
+
+#[test]
+fn handshakes_are_shared_by_address_and_by_network() {
+    let shares = Shares::new(&AdmissionConfig {
+        handshakes_per_ip: Some(1),
+        handshakes_per_network: Some(2),
+        ..AdmissionConfig::default()
+    });
+    let take = |address: &str| shares.take(address.parse().unwrap());
+    for [first, second, third, elsewhere] in [
+        ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.3.1"],
+        [
+            "2001:db8:1:1::1",
+            "2001:db8:1:2::1",
+            "2001:db8:1:3::1",
+            "2001:db8:2::1",
+        ],
+    ] {
+        let one = take(first).unwrap();
+        assert_eq!(take(first).unwrap_err(), Refusal::HandshakesPerIp);
+        let _two = take(second).unwrap();
+        assert_eq!(take(third).unwrap_err(), Refusal::HandshakesPerNetwork);
+        assert!(take(elsewhere).is_ok());
+        drop(one);
+        assert!(take(third).is_ok(), "who was refused holds nothing");
+    }
+}

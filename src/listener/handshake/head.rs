@@ -1,10 +1,9 @@
 //! Reads a request's head and nothing behind it, up to a size.
 
 use http::request::Request;
+use http::{HeaderName, HeaderValue, Version};
+use httparse::{EMPTY_HEADER, Error, Status};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 
 use crate::listener::refusal::Refusal;
 
@@ -13,6 +12,8 @@ const END: &[u8] = b"\r\n\r\n";
 const TLS_HANDSHAKE: u8 = 0x16;
 /// What most heads fit into.
 const USUAL: usize = 1024;
+/// Header lines of one head: more than any client and all proxies in front of it send.
+const LINES: usize = 128;
 
 /// The request, once its head is complete. A client must send nothing more before the answer.
 pub(super) async fn read<S>(stream: &mut S, max: usize) -> Result<Request<()>, Refusal>
@@ -55,11 +56,30 @@ where
 }
 
 fn parse(head: &[u8]) -> Result<Request<()>, Refusal> {
-    match Request::try_parse(head) {
-        Ok(Some((_, request))) => Ok(request),
-        Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => Err(Refusal::Method),
-        Ok(None) | Err(_) => Err(Refusal::Malformed),
+    let mut lines = [EMPTY_HEADER; LINES];
+    let mut parsed = httparse::Request::new(&mut lines);
+    match parsed.parse(head) {
+        Ok(Status::Complete(_)) => typed(&parsed).ok_or(Refusal::Malformed),
+        Err(Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
+        Ok(Status::Partial) | Err(_) => Err(Refusal::Malformed),
     }
+}
+
+/// The request, if its parts are what their places are for.
+fn typed(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
+    let version = match parsed.version? {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let mut request = Request::builder()
+        .method(parsed.method?)
+        .uri(parsed.path?)
+        .version(version);
+    for line in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        request = request.header(name, HeaderValue::from_bytes(line.value).ok()?);
+    }
+    request.body(()).ok()
 }
 
 #[cfg(test)]

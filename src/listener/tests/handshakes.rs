@@ -25,7 +25,7 @@ async fn first_line(stream: TcpStream, bytes: &str) -> String {
 /// The listener has accepted all that came so far and waits for them.
 async fn until_idle(site: &Site, source: &str) {
     let stream = from(site, source).await;
-    let nothing = answer_to(stream, b"GET /nothing HTTP/1.1\r\n\r\n").await;
+    let nothing = answer_to(stream, b"GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n").await;
     assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
 }
 
@@ -57,7 +57,7 @@ async fn one_address_cannot_hold_all_handshakes() {
 
 #[tokio::test]
 async fn an_address_has_a_share_of_the_handshakes() {
-    let site = Site::open("admission: { max_handshakes: 8 }").await;
+    let site = Site::open("admission: { max_handshakes: 32 }").await;
     let _idle = (site.connect().await, site.connect().await);
     until_idle(&site, "127.0.0.2").await;
     assert_eq!(status(&site, &[]).await, "HTTP/1.1 503");
@@ -70,23 +70,66 @@ async fn an_address_has_a_share_of_the_handshakes() {
 }
 
 #[tokio::test]
+async fn a_network_of_addresses_has_a_share_of_the_handshakes() {
+    let site = Site::open("admission: { max_handshakes: 32 }").await;
+    let mut silent = Vec::new();
+    for address in 1..=4 {
+        for _ in 0..2 {
+            silent.push(from(&site, &format!("127.0.0.{address}")).await);
+        }
+    }
+    until_idle(&site, "127.0.1.1").await;
+    let neighbour = from(&site, "127.0.0.200").await;
+    assert_eq!(
+        first_line(neighbour, &handshake(GOOD, &[])).await,
+        "HTTP/1.1 503"
+    );
+    site.until_refused(Refusal::HandshakesPerNetwork, 1).await;
+    let other = from(&site, "127.0.1.1").await;
+    assert_eq!(
+        first_line(other, &handshake(GOOD, &[])).await,
+        "HTTP/1.1 101"
+    );
+}
+
+#[tokio::test]
+async fn silent_sockets_from_a_few_addresses_delay_nobody() {
+    let site = Site::open("admission: { max_handshakes: 64 }").await;
+    let mut silent = Vec::new();
+    for address in ["127.0.1.1", "127.0.2.1", "127.0.2.2", "127.0.3.1"] {
+        for _ in 0..40 {
+            silent.push(from(&site, address).await);
+        }
+    }
+    let start = Instant::now();
+    assert_eq!(status(&site, &[]).await, "HTTP/1.1 101");
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn the_share_can_be_set_and_is_at_most_that_of_links() {
     for (admission, share) in [
-        ("{}", 256),
-        ("{ max_handshakes: 3 }", 1),
-        ("{ per_ip: 2 }", 2),
-        ("{ per_ip: 10000 }", 256),
-        ("{ per_ip: 2, handshakes_per_ip: 500 }", 500),
+        ("{}", (64, 256)),
+        ("{ max_handshakes: 3 }", (1, 1)),
+        ("{ per_ip: 2 }", (2, 256)),
+        ("{ per_ip: 10000 }", (64, 256)),
+        ("{ per_ip: 2, handshakes_per_ip: 500 }", (500, 500)),
+        ("{ handshakes_per_network: 100 }", (64, 100)),
     ] {
-        let config = config(&format!("admission: {admission}"));
-        assert_eq!(config.admission.handshakes_of_one(), share, "{admission}");
+        let config = config(&format!("admission: {admission}")).admission;
+        let shares = (config.handshakes_of_one(), config.handshakes_of_network());
+        assert_eq!(shares, share, "{admission}");
     }
 }
 
 #[tokio::test]
 async fn a_proxy_that_names_its_clients_gives_each_a_share() {
     let listener =
-        "proxy_protocol: v1\ntrusted_proxies: [127.0.0.1]\nadmission: { max_handshakes: 8 }";
+        "proxy_protocol: v1\ntrusted_proxies: [127.0.0.1]\nadmission: { max_handshakes: 32 }";
     let site = Site::open(listener).await;
     let header = |client: &str| format!("PROXY TCP4 {client} 10.0.0.9 5000 80\r\n");
     let slow = async |client: &str| {

@@ -86,6 +86,7 @@ async fn new_links_have_a_pace_that_bad_requests_do_not_use_up() {
     let desk = Desk {
         links,
         quota: Mutex::new(Quota::unlimited()),
+        ready: AtomicBool::new(true),
     };
     let eve = "/ws?biz_id=other&user_id=eve";
     let mut came = Vec::new();
@@ -129,7 +130,10 @@ async fn in_memory(door: &Door, desk: &Desk, path: &str) -> Result<(), Refusal> 
     let peer = IpAddr::from([192, 0, 2, 1]);
     let upgrade = super::super::handshake::upgrade(door, desk, server, peer, deadline, &stop);
     let upgraded = tokio::join!(upgrade, ask).0;
-    upgraded.map(drop).map_err(|refused| refused.refusal)
+    upgraded.map(drop).map_err(|no_link| match no_link.why {
+        Why::Refused(refusal) => refusal,
+        Why::Health => panic!("nobody asked for the health"),
+    })
 }
 
 #[tokio::test]

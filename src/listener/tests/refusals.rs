@@ -70,9 +70,9 @@ async fn each_fault_has_its_status() {
         ),
         (
             good.replace("HTTP/1.1", "HTTP/1.0"),
-            400,
-            "",
-            Refusal::Malformed,
+            426,
+            "use http/1.1",
+            Refusal::HttpVersion,
         ),
         (
             "\x16\x03\x01 no http\r\n\r\n".to_owned(),

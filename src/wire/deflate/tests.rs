@@ -1,7 +1,5 @@
 //! Messages there and back, against an independent use of the deflate library.
 
-mod trickle;
-
 use std::io::Read;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -13,9 +11,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use self::trickle::Trickle;
 use super::*;
-use crate::wire::Counted;
+use crate::wire::trickle::Trickle;
+use crate::wire::{Counted, Share};
 
 const AGREED: Agreement = Agreement {
     window_bits: 15,
@@ -113,7 +111,11 @@ fn read(
         .read_buffer_size(1024)
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
-    let stream = Counted::new(Trickle::new(bytes, sizes), Some(agreed));
+    let stream = Counted::new(
+        Trickle::new(bytes, sizes),
+        (max, Share::unlimited()),
+        Some(agreed),
+    );
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
@@ -332,10 +334,14 @@ fn only_what_is_large_enough_and_gains_is_packed() {
 async fn a_link_keeps_no_state_between_messages() {
     let hello = frame(0xc1, &deflated(&mut client(15), b"Hello"));
     for (agreed, kept) in [(AGREED, false), (KEPT, true)] {
-        let mut stream = Counted::new(Trickle::new(&hello, &[4]), Some(agreed));
+        let mut stream = Counted::new(
+            Trickle::new(&hello, &[4]),
+            (1 << 20, Share::unlimited()),
+            Some(agreed),
+        );
         let mut frames = Vec::new();
         stream.read_to_end(&mut frames).await.unwrap();
-        let deflate = stream.deflate.as_mut().unwrap();
+        let deflate = stream.source.deflate.as_mut().unwrap();
         deflate.pack(b"Hello Hello Hello Hello").unwrap();
         assert_eq!(deflate.packer.is_some(), kept);
         assert_eq!(deflate.unpacker.is_idle(), !kept);

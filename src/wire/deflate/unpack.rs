@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use self::packed::Packed;
 use super::{TAIL, pool};
+use crate::wire::BREACH;
 
 /// Read from the connection at a time.
 const INPUT: usize = 1024;
@@ -21,8 +22,8 @@ const INPUT: usize = 1024;
 const PIECE: usize = 2048;
 /// Room for the header of such a frame: it is masked, with zeros.
 const HEADER: usize = 8;
-/// A frame that no WebSocket takes without an extension: it ends the link as one that broke the protocol.
-const BREACH: [u8; 6] = [0xc2, 0x80, 0, 0, 0, 0];
+/// What an inflater takes.
+const INFLATER: usize = 48 * 1024;
 
 #[derive(Debug)]
 pub(in crate::wire) struct Unpacker {
@@ -40,6 +41,7 @@ pub(in crate::wire) struct Unpacker {
     keeps: bool,
     window_bits: u8,
     count: usize,
+    heard: bool,
 }
 
 /// What comes next in the input.
@@ -84,12 +86,39 @@ impl Unpacker {
             keeps,
             window_bits,
             count: 0,
+            heard: false,
         }
     }
 
     /// Bytes that came since this was last asked, had they not been compressed.
     pub(in crate::wire) fn take_count(&mut self) -> usize {
         std::mem::take(&mut self.count)
+    }
+
+    /// Whether any byte came since this was last asked.
+    pub(in crate::wire) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Whether a frame or a message has begun and its end has not come.
+    pub(in crate::wire) fn is_unfinished(&self) -> bool {
+        let is_between = matches!(self.within, Within::Header | Within::Broken);
+        self.message.is_some() || self.input_at < self.input.len() || !is_between
+    }
+
+    /// Whether a message has begun of which frames are missing.
+    pub(in crate::wire) fn is_within_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// What is kept for a message that is not finished, beside what has been unpacked of it.
+    pub(in crate::wire) fn holds(&self) -> usize {
+        // One that is kept from message to message is none of this one's.
+        if self.inflater.is_some() && !self.keeps {
+            INFLATER
+        } else {
+            0
+        }
     }
 
     pub(in crate::wire) fn poll_read<S: AsyncRead + Unpin>(
@@ -170,6 +199,7 @@ impl Unpacker {
         self.input.drain(..self.input_at);
         self.input_at = 0;
         self.input.extend_from_slice(read.filled());
+        self.heard |= !read.filled().is_empty();
         self.unmask();
         Poll::Ready(Ok(read.filled().len()))
     }

@@ -16,7 +16,7 @@ const KEY: &str = "key-of-the-chat-0123456789abcdef";
 #[tokio::test]
 async fn handshakes_without_an_end_are_cut_off() {
     let gateway =
-        gateway("timeouts: { handshake: 500ms }, admission: { max_handshakes: 88 }").await;
+        gateway("timeouts: { handshake: 500ms }, admission: { handshakes_per_ip: 22 }").await;
     let request = handshake("/ws?biz_id=chat&user_id=eve", "");
     let mut lorises = Vec::new();
     for n in 0..20 {
