@@ -66,15 +66,50 @@ if [ "${1:-}" = --inside ]; then
     exit 0
 fi
 
-# ---- on this machine ----
+# ---- on this machine, in namespaces of its own ----
 
-# In namespaces of its own: mounts what is lent, forgets what is set here, and goes on inside.
+# lend FOLDER|FILE...: copies what is there to the same place.
+lend() {
+    for path in "$@"; do
+        [ -e "$path" ] || continue
+        mkdir -p "$ROOT$(dirname "$path")"
+        cp -rL "$path" "$ROOT$(dirname "$path")/"
+    done
+}
+
+# lend_home FOLDER PLACE FILE...: copies what is there of a folder of settings to a place in the clean home.
+lend_home() {
+    from=$1 to=$ROOT/root/$2
+    shift 2
+    mkdir -p "$to"
+    for file in "$@"; do
+        [ ! -e "$from/$file" ] || cp "$from/$file" "$to/"
+    done
+}
+
 if [ "${1:-}" = --enter ]; then
-    root=$2 toolchain=$3
-    shift 3
-    mount -t proc proc "$root/proc"
-    mount --rbind /dev "$root/dev"
-    mount --bind -o ro "$toolchain" "$root$TOOLCHAIN"
+    ROOT=$2
+    shift 2
+    echo "==> a clean Debian ($RELEASE) in $ROOT"
+    mirror=$(apt-get indextargets --format '$(CODENAME) $(SITE)' | sed -n "s/^$RELEASE //p" | head -n 1)
+    mkdir -p "$ROOT/root"
+    # shellcheck disable=SC2086 # none, or one word
+    debootstrap --variant=minbase --include=ca-certificates,git,make $RELEASE "$ROOT" $mirror > "$ROOT/root/debootstrap.log" 2>&1 || {
+        tail -n 20 "$ROOT/root/debootstrap.log" >&2
+        exit 1
+    }
+    lend /etc/hosts /etc/resolv.conf /etc/apt/auth.conf /etc/apt/auth.conf.d
+    apt-config dump Acquire > "$ROOT/etc/apt/apt.conf.d/90lent"
+    # The certificates beside the list of them: packages make the list anew.
+    lend /usr/local/share/ca-certificates /etc/ssl/certs/ca-certificates.crt
+    lend_home "${CARGO_HOME:-$HOME/.cargo}" .cargo config config.toml credentials.toml
+    lend_home "$HOME/.m2" .m2 settings.xml settings-security.xml
+    git clone -q --no-local . "$ROOT/root/linkgate"
+
+    mount -t proc proc "$ROOT/proc"
+    mount --rbind /dev "$ROOT/dev"
+    mkdir -p "$ROOT$TOOLCHAIN"
+    mount --bind -o ro "$(rustc --print sysroot)" "$ROOT$TOOLCHAIN"
     # Names are chosen one by one: what else is set here may be what a newcomer lacks.
     for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
         case $name in
@@ -85,8 +120,10 @@ if [ "${1:-}" = --enter ]; then
     done
     export HOME=/root USER=root LANG=C.UTF-8
     export PATH=$TOOLCHAIN/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-    exec chroot "$root" /root/linkgate/scripts/fresh.sh --inside "$@"
+    exec chroot "$ROOT" /root/linkgate/scripts/fresh.sh --inside "$@"
 fi
+
+# ---- on this machine ----
 
 for step in "$@"; do
     case $step in
@@ -104,6 +141,7 @@ scripts/packages.sh fresh
 [ -z "$(git status --porcelain)" ] || echo "note: what is not committed is not tried"
 
 ROOT=$(mktemp -d "${FRESH_DIR:-/var/tmp}/linkgate-fresh.XXXXXX")
+chmod 755 "$ROOT" # apt and the services give up root
 INSIDE=
 finish() {
     if [ -n "$INSIDE" ]; then
@@ -114,41 +152,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
-
-# lend FOLDER|FILE...: copies what is there to the same place.
-lend() {
-    for path in "$@"; do
-        [ -e "$path" ] || continue
-        mkdir -p "$ROOT$(dirname "$path")"
-        cp -rL "$path" "$ROOT$(dirname "$path")/"
-    done
-}
-
-echo "==> a clean Debian ($RELEASE) in $ROOT"
-mirror=$(apt-get indextargets --format '$(CODENAME) $(SITE)' | sed -n "s/^$RELEASE //p" | head -n 1)
-# shellcheck disable=SC2086 # none, or one word
-debootstrap --variant=minbase --include=ca-certificates,git,make "$RELEASE" "$ROOT" $mirror > "$ROOT.log" 2>&1 || {
-    tail -n 20 "$ROOT.log" >&2
-    rm -f "$ROOT.log"
-    exit 1
-}
-rm -f "$ROOT.log"
-
-lend /etc/hosts /etc/resolv.conf /etc/apt/auth.conf /etc/apt/auth.conf.d /usr/local/share/ca-certificates
-apt-config dump Acquire > "$ROOT/etc/apt/apt.conf.d/90lent"
-# The clean Debian's package has made the list of certificates from its own; this machine's may say more.
-lend /etc/ssl/certs/ca-certificates.crt
-cargo=${CARGO_HOME:-$HOME/.cargo}
-mkdir -p "$ROOT/root/.cargo" "$ROOT/root/.m2" "$ROOT$TOOLCHAIN"
-for file in config config.toml credentials.toml; do
-    [ ! -e "$cargo/$file" ] || cp "$cargo/$file" "$ROOT/root/.cargo/"
-done
-for file in settings.xml settings-security.xml; do
-    [ ! -e "$HOME/.m2/$file" ] || cp "$HOME/.m2/$file" "$ROOT/root/.m2/"
-done
-git clone -q --no-local . "$ROOT/root/linkgate"
-
-unshare --mount --pid --fork --kill-child "$self" --enter "$ROOT" "$(rustc --print sysroot)" "$@" &
+unshare --mount --pid --fork --kill-child "$self" --enter "$ROOT" "$@" &
 INSIDE=$!
 wait $INSIDE
 INSIDE=
