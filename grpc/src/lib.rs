@@ -3,6 +3,7 @@
 //! ```text
 //! Pool ── lease ──> Lease ── channel ──> tonic's Channel
 //!   │                 └─ end ──> Breaker
+//!   ├─ Resolver: what names stand for, asked by a task of its own
 //!   └─ Directory: endpoints that outlive a change of the configuration
 //! ```
 //!
@@ -17,6 +18,7 @@ mod breaker;
 mod connector;
 mod endpoint;
 mod pool;
+mod resolver;
 
 use std::error::Error;
 

@@ -102,7 +102,7 @@ fn hash(text: &str) -> String {
 }
 
 impl Call {
-    async fn run<T: FromRedisValue>(&self, connections: &Connections) -> RedisResult<T> {
+    async fn run<T: FromRedisValue>(&self, connections: &Arc<Connections>) -> RedisResult<T> {
         let (mut connection, number) = connections.get().await?;
         let mut answer = connection
             .call(&self.command("EVALSHA", &self.script.hash))
@@ -115,7 +115,7 @@ impl Call {
                 .await;
         }
         if matches!(&answer, Err(error) if is_broken(error)) {
-            connections.drop_broken(number).await;
+            connections.drop_broken(number);
         }
         let answer: Value = answer?;
         Ok(T::from_redis_value(answer)?)

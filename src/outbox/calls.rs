@@ -11,7 +11,7 @@ use linkgate_grpc::{BreakerRules, Lease, NoEndpoint, Pool, chain, is_trouble};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -100,14 +100,14 @@ impl<N: Notice> Shared<N> {
     }
 
     async fn call(&self, notices: Vec<N>) -> Told {
-        let lease = self.pool.lease(&[], BreakerRules::default());
-        let why = match timeout(self.timeout, lease).await {
-            Ok(Ok(lease)) => return self.call_at(lease, notices).await,
-            Ok(Err(NoEndpoint::NoAddress(why))) => why,
-            Ok(Err(NoEndpoint::Resting(_))) => {
+        let until = Instant::now() + self.timeout;
+        let lease = self.pool.lease(&[], BreakerRules::default(), until);
+        let why = match lease.await {
+            Ok(lease) => return self.call_at(lease, notices).await,
+            Err(NoEndpoint::NoAddress(why)) => why,
+            Err(NoEndpoint::Resting(_)) => {
                 "it has failed too often and is left alone for a while".to_owned()
             }
-            Err(_) => "its name is not resolved in time".to_owned(),
         };
         Err(EdgeError::new(EdgeFailure::Unreachable, why))
     }

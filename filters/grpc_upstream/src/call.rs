@@ -142,15 +142,17 @@ impl Caller {
     }
 
     async fn lease(&self, call: &Call) -> Result<Lease, NoLease> {
-        let lease = self.pool.lease(&call.tried, self.config.breaker);
-        let trace = Trace::default();
-        let ended = match timeout_at(self.until(call), lease).await {
-            Ok(Ok(lease)) => return Ok(lease),
-            Ok(Err(NoEndpoint::Resting(wait))) => return Err(NoLease::Resting(wait)),
-            Ok(Err(NoEndpoint::NoAddress(message))) => Ended::NotReached(message),
-            Err(_) => Ended::TimedOut,
-        };
-        Err(NoLease::Failed(status::judge(&trace, ended)))
+        let lease = self
+            .pool
+            .lease(&call.tried, self.config.breaker, call.deadline);
+        match lease.await {
+            Ok(lease) => Ok(lease),
+            Err(NoEndpoint::Resting(wait)) => Err(NoLease::Resting(wait)),
+            Err(NoEndpoint::NoAddress(message)) => {
+                let ended = Ended::NotReached(message);
+                Err(NoLease::Failed(status::judge(&Trace::default(), ended)))
+            }
+        }
     }
 
     async fn attempt<R: Rpc>(

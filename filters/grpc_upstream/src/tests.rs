@@ -4,5 +4,6 @@ mod calls;
 mod chains;
 mod endpoints;
 mod memory;
+mod names;
 mod network;
 mod truth;

@@ -1,7 +1,11 @@
 //! The connection of a store: opened when it is needed, given up when it breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -10,7 +14,6 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
     RedisResult, TlsCertificates, TlsMode, Value,
 };
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::edges::config::{RedisConfig, RedisSentinel};
@@ -37,7 +40,7 @@ impl Connection {
 enum Opener {
     Server(Client),
     Cluster(ClusterClient),
-    Sentinel(Mutex<SentinelClient>),
+    Sentinel(tokio::sync::Mutex<SentinelClient>),
 }
 
 /// Opens the one connection, again if need be.
@@ -52,13 +55,20 @@ struct Slot {
     open: Option<Connection>,
     /// Counts connections, so that a broken one is given up once.
     number: u64,
+    opening: Option<Opening>,
     /// When opening failed last. Those that wait do not try one after the other.
     failed: Option<Instant>,
 }
 
+/// A connection that is being opened, by a task of its own: if that takes longer than one operation may, it serves the
+/// next ones.
+type Opening = Shared<BoxFuture<'static, RedisResult<(Connection, u64)>>>;
+
 impl Connections {
     /// Opening is not tried again sooner.
     const PAUSE: Duration = Duration::from_millis(100);
+    /// How long opening may take, names included.
+    const PATIENCE: Duration = Duration::from_secs(15);
 
     pub(super) fn new(config: &RedisConfig) -> Result<Self, String> {
         let opener = Opener::new(config).map_err(|error| {
@@ -76,37 +86,50 @@ impl Connections {
     }
 
     /// The connection and its number.
-    pub(super) async fn get(&self) -> RedisResult<(Connection, u64)> {
-        let mut slot = self.slot.lock().await;
-        if let Some(open) = &slot.open {
-            return Ok((open.clone(), slot.number));
-        }
-        if slot.failed.is_some_and(|at| at.elapsed() < Self::PAUSE) {
-            return Err(RedisError::from((ErrorKind::Io, "Redis cannot be reached")));
-        }
-        let opened = tokio::time::timeout(self.timeout, self.opener.open(self.timeout)).await;
-        match opened {
-            Ok(Ok(open)) => {
+    pub(super) async fn get(self: &Arc<Self>) -> RedisResult<(Connection, u64)> {
+        let opening = {
+            let mut slot = self.slot.lock();
+            if let Some(open) = &slot.open {
+                return Ok((open.clone(), slot.number));
+            }
+            if slot.failed.is_some_and(|at| at.elapsed() < Self::PAUSE) {
+                return Err(failed("Redis cannot be reached"));
+            }
+            let opening = slot.opening.get_or_insert_with(|| self.begin());
+            opening.clone()
+        };
+        opening.await
+    }
+
+    fn begin(self: &Arc<Self>) -> Opening {
+        let this = Arc::clone(self);
+        let opening = tokio::spawn(async move {
+            let opened = tokio::time::timeout(Self::PATIENCE, this.opener.open(this.timeout)).await;
+            let opened = opened.unwrap_or_else(|_| Err(failed("connecting took too long")));
+            let mut slot = this.slot.lock();
+            slot.opening = None;
+            slot.failed = opened.is_err().then(Instant::now);
+            opened.map(|open| {
                 slot.number += 1;
-                slot.failed = None;
                 slot.open = Some(open.clone());
-                Ok((open, slot.number))
-            }
-            failed => {
-                slot.failed = Some(Instant::now());
-                let late = || RedisError::from((ErrorKind::Io, "connecting took too long"));
-                failed.unwrap_or_else(|_| Err(late())).map(|open| (open, 0))
-            }
-        }
+                (open, slot.number)
+            })
+        });
+        let ended = |opened: Result<_, _>| opened.unwrap_or_else(|_| Err(failed("the node stops")));
+        opening.map(ended).boxed().shared()
     }
 
     /// Gives up a connection, unless that has been done.
-    pub(super) async fn drop_broken(&self, number: u64) {
-        let mut slot = self.slot.lock().await;
+    pub(super) fn drop_broken(&self, number: u64) {
+        let mut slot = self.slot.lock();
         if slot.number == number {
             slot.open = None;
         }
     }
+}
+
+fn failed(what: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::Io, what))
 }
 
 impl Opener {
@@ -116,7 +139,9 @@ impl Opener {
             root_cert: Some(ca.clone().into_bytes()),
         });
         if let Some(sentinel) = &config.sentinel {
-            return Ok(Self::Sentinel(Mutex::new(sentinels(sentinel, tls)?)));
+            return Ok(Self::Sentinel(tokio::sync::Mutex::new(sentinels(
+                sentinel, tls,
+            )?)));
         }
         if let Some(url) = &config.url {
             return Ok(Self::Server(match tls {
@@ -135,7 +160,7 @@ impl Opener {
 
     async fn open(&self, timeout: Duration) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout))
+            .set_connection_timeout(Some(Connections::PATIENCE))
             .set_response_timeout(Some(timeout));
         Ok(match self {
             Self::Server(client) => Connection::Server(

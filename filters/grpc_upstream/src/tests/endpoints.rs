@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use linkgate_filter::{Effect, Outcome};
 use serde_json::json;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::memory::{Backend, Memory, caller, deliver, fault, pool};
@@ -12,6 +13,10 @@ use linkgate_grpc::{BreakerRules, Directory};
 
 fn accepted() -> Outcome {
     Outcome::accepted("hello")
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(1)
 }
 
 async fn seconds(n: u64) {
@@ -165,86 +170,23 @@ async fn a_connection_that_went_dead_in_silence_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_addresses_of_a_name_are_used_and_looked_up_now_and_then() {
-    let memory = Arc::new(Memory::default());
-    let backends = ["10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"].map(|at| {
-        let backend = Backend::echo();
-        memory.serve(at, &backend);
-        backend
-    });
-    let used = || backends.each_ref().map(|backend| backend.keys().len());
-    memory.name("chat", &["10.0.0.1:7", "10.0.0.2:7"]);
-    let caller = caller(&memory, &["dns:///chat:7"], json!({}));
-    let calls = (0..4).map(|_| deliver(&caller, "k"));
-    futures_util::future::join_all(calls).await;
-    assert_eq!(used(), [2, 2, 0]);
-    assert_eq!(*memory.asked.lock(), 1, "one lookup for all");
-
-    memory.name("chat", &["10.0.0.3:7"]);
-    deliver(&caller, "k").await;
-    assert_eq!(used()[2], 0, "not before its time");
-    seconds(30).await;
-    deliver(&caller, "k").await;
-    tokio::task::yield_now().await;
-    for _ in 0..3 {
-        deliver(&caller, "k").await;
-    }
-    assert_eq!(used()[2], 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_gone_is_looked_up_again() {
-    let memory = Arc::new(Memory::default());
-    let moved = Backend::echo();
-    memory.serve("10.0.0.2:7", &moved);
-    memory.name("chat", &["10.0.0.1:7"]);
-    let config = json!({ "retry": { "max_attempts": 1 } });
-    let caller = caller(&memory, &["dns:///chat:7"], config);
-    assert_eq!(fault(&caller).await.code, "grpc.unreachable");
-    memory.name("chat", &["10.0.0.2:7"]);
-    seconds(1).await;
-    fault(&caller).await;
-    tokio::task::yield_now().await;
-    assert_eq!(deliver(&caller, "k").await, accepted());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_name_without_an_address_has_no_effect_and_is_asked_at_a_pace() {
-    let memory = Arc::new(Memory::default());
-    let config = json!({ "retry": { "max_attempts": 1 } });
-    let caller = caller(&memory, &["dns:///chat:7"], config);
-    for _ in 0..10 {
-        let fault = fault(&caller).await;
-        assert_eq!(
-            (fault.code.as_ref(), fault.effect),
-            ("grpc.unreachable", Effect::None)
-        );
-    }
-    assert_eq!(*memory.asked.lock(), 1);
-    memory.serve("10.0.0.1:7", &Backend::echo());
-    memory.name("chat", &["10.0.0.1:7"]);
-    seconds(1).await;
-    assert_eq!(deliver(&caller, "k").await, accepted());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_changed_pipeline_finds_connections_and_breakers_again() {
     let memory = Arc::new(Memory::default());
     memory.serve("a:1", &Backend::echo());
     let directory = Arc::<Directory>::default();
     let rules = BreakerRules::default();
     let old = pool(&memory, &["a:1"], &directory);
-    let lease = old.lease(&[], rules).await.unwrap();
+    let lease = old.lease(&[], rules, soon()).await.unwrap();
     let new = pool(&memory, &["b:1", "a:1"], &directory);
-    let same = new.lease(&[], rules).await.unwrap();
+    let same = new.lease(&[], rules, soon()).await.unwrap();
     assert_eq!(same.endpoint().address.uri, "http://b:1/", "`a` is busy");
     let same = new
-        .lease(&[Arc::clone(same.endpoint())], rules)
+        .lease(&[Arc::clone(same.endpoint())], rules, soon())
         .await
         .unwrap();
     assert!(Arc::ptr_eq(same.endpoint(), lease.endpoint()));
     let elsewhere = pool(&memory, &["a:1"], &Arc::default());
-    let other = elsewhere.lease(&[], rules).await.unwrap();
+    let other = elsewhere.lease(&[], rules, soon()).await.unwrap();
     assert!(!Arc::ptr_eq(other.endpoint(), lease.endpoint()));
 }
 

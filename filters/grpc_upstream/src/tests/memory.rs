@@ -151,7 +151,11 @@ impl BatchBackendService for Backend {
 pub(super) struct Memory {
     hosts: Arc<Mutex<HashMap<String, Host>>>,
     names: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    silent: Mutex<Vec<String>>,
     pub(super) asked: Mutex<u32>,
+    /// How long an answer takes, and how long a connection.
+    pub(super) names_take: Mutex<Duration>,
+    pub(super) connecting_takes: Mutex<Duration>,
 }
 
 struct Host {
@@ -197,9 +201,19 @@ impl Memory {
         self.hosts.lock().remove(at);
     }
 
+    /// What a name stands for from now on; nothing: it is not known.
     pub(super) fn name(&self, host: &str, addresses: &[&str]) {
+        if addresses.is_empty() {
+            self.names.lock().remove(host);
+            return;
+        }
         let addresses = addresses.iter().map(|at| at.parse().unwrap()).collect();
         self.names.lock().insert(host.to_owned(), addresses);
+    }
+
+    /// Whoever asks for this name waits for ever.
+    pub(super) fn never_answers(&self, host: &str) {
+        self.silent.lock().push(host.to_owned());
     }
 
     /// Connections opened so far and not cut.
@@ -211,9 +225,13 @@ impl Memory {
 impl Connector for Memory {
     fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
         let hosts = Arc::clone(&self.hosts);
+        let takes = *self.connecting_takes.lock();
         let dial = tower::service_fn(move |uri: http::Uri| {
             let hosts = Arc::clone(&hosts);
             async move {
+                if !takes.is_zero() {
+                    tokio::time::sleep(takes).await;
+                }
                 let at = uri.authority().unwrap().as_str();
                 let mut hosts = hosts.lock();
                 let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
@@ -235,7 +253,16 @@ impl Connector for Memory {
         *self.asked.lock() += 1;
         let found = self.names.lock().get(host).cloned();
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        Box::pin(async move { found.ok_or_else(missing) })
+        let takes = *self.names_take.lock();
+        if self.silent.lock().iter().any(|silent| silent == host) {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(async move {
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
+            found.ok_or_else(missing)
+        })
     }
 }
 
