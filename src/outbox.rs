@@ -13,6 +13,7 @@ pub use self::calls::Notice;
 pub use self::config::{Destination, NoticeService, NoticeTopic};
 pub use self::letter::{Letter, Writer};
 pub use self::outlet::Outlet;
+pub(crate) use self::outlet::json;
 
 #[cfg(test)]
 mod tests;

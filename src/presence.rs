@@ -4,6 +4,7 @@
 //! enter: how a link works, and how a topic or a service is reached ([`crate::outbox`]).
 
 mod config;
+mod users_action;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
-pub use self::config::PresenceConfig;
+pub use self::config::{PresenceConfig, PresenceFormat};
 use crate::link::{Change, Watch};
 use crate::outbox::{Notice, Outlet, Writer};
 use crate::telemetry::limit::Every;
@@ -75,6 +76,7 @@ pub struct Presence {
     outlet: Outlet<v1::PresenceEvent>,
     writer: Writer,
     events: mpsc::Receiver<v1::PresenceEvent>,
+    is_told: fn(&v1::PresenceEvent) -> bool,
     metrics: PresenceMetrics,
 }
 
@@ -111,9 +113,20 @@ impl Presence {
                 metrics.refused_writes.clone(),
             ),
             events,
+            is_told: |_| true,
             metrics: metrics.clone(),
         };
         (presence, Arc::new(move |change| desk.hear(change)))
+    }
+
+    /// Has the records of a topic say it in this format.
+    #[must_use]
+    pub fn in_format(mut self, format: PresenceFormat) -> Self {
+        if format == PresenceFormat::UsersAction {
+            self.outlet = self.outlet.written(users_action::write);
+            self.is_told = users_action::is_told;
+        }
+        self
     }
 
     /// Tells until `stop`, and then what is left, for as long as a node that stops may.
@@ -146,7 +159,8 @@ impl Presence {
                 return;
             }
             let told = batch.len();
-            let letters = batch.into_iter().map(|event| self.outlet.letter(event));
+            let letters = batch.into_iter().filter(self.is_told);
+            let letters = letters.map(|event| self.outlet.letter(event));
             self.writer.clone().write(letters.collect()).await;
             self.metrics.waiting.dec_by(told as i64);
         }

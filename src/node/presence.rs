@@ -45,6 +45,7 @@ impl Teller {
         };
         let most = made_of.0.max_queued as usize;
         let (presence, watch) = Presence::new(outlet, most, (node, &host.clock), metrics);
+        let presence = presence.in_format(made_of.0.format);
         links.watch(Some(watch));
         let stop = stop.child_token();
         tasks.spawn(presence.run(stop.clone()));

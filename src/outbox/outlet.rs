@@ -6,6 +6,7 @@ use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::{Broker, Record};
 use linkgate_filter::{Bytes, Edges};
 use linkgate_grpc::{Pool, connector};
+use serde::Serialize;
 
 use super::calls::{Calls, Notice};
 use super::config::Destination;
@@ -14,15 +15,20 @@ use super::letter::Letter;
 /// Where notices of one kind go.
 pub struct Outlet<N>(Way<N>);
 
+/// What a record says.
+type Write<N> = fn(&N) -> Bytes;
+
 enum Way<N> {
-    Topic(Arc<dyn Broker>, Arc<str>),
+    Topic(Arc<dyn Broker>, Arc<str>, Write<N>),
     Service(Arc<str>, Calls<N>),
 }
 
 impl<N> Clone for Outlet<N> {
     fn clone(&self) -> Self {
         Self(match &self.0 {
-            Way::Topic(broker, topic) => Way::Topic(Arc::clone(broker), Arc::clone(topic)),
+            Way::Topic(broker, topic, write) => {
+                Way::Topic(Arc::clone(broker), Arc::clone(topic), *write)
+            }
             Way::Service(name, calls) => Way::Service(Arc::clone(name), calls.clone()),
         })
     }
@@ -49,18 +55,26 @@ impl<N: Notice> Outlet<N> {
 
     /// The way to a topic.
     pub fn topic(broker: &Arc<dyn Broker>, topic: &str) -> Self {
-        Self(Way::Topic(Arc::clone(broker), topic.into()))
+        Self(Way::Topic(Arc::clone(broker), topic.into(), json))
+    }
+
+    /// Records are written so, not as JSON of the notices.
+    #[must_use]
+    pub fn written(mut self, so: fn(&N) -> Bytes) -> Self {
+        if let Way::Topic(_, _, write) = &mut self.0 {
+            *write = so;
+        }
+        self
     }
 
     /// A letter that tells this.
     pub fn letter(&self, notice: N) -> Letter {
         match &self.0 {
-            Way::Topic(broker, topic) => {
+            Way::Topic(broker, topic, write) => {
                 let record = Record {
                     topic: topic.to_string(),
                     key: notice.key().into(),
-                    // Texts and numbers can always be written as JSON.
-                    payload: serde_json::to_vec(&notice).map_or_else(|_| Bytes::new(), Bytes::from),
+                    payload: write(&notice),
                     headers: Vec::new(),
                 };
                 Letter::record(broker, record)
@@ -71,4 +85,9 @@ impl<N: Notice> Outlet<N> {
             }
         }
     }
+}
+
+/// Texts and numbers can always be written as JSON.
+pub(crate) fn json(notice: &impl Serialize) -> Bytes {
+    serde_json::to_vec(notice).map_or_else(|_| Bytes::new(), Bytes::from)
 }

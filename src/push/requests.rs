@@ -1,6 +1,7 @@
 //! Requests and answers of the wire into those of the router and back.
 
 mod json;
+mod legacy;
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,7 @@ use linkgate_filter::{Blame, Effect, Fault};
 use linkgate_proto::v1;
 
 pub(super) use self::json::from_json;
+pub(super) use self::legacy::from_protobuf;
 use super::message::Push;
 use super::outcome::{ReceiverOutcome, Status};
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// How messages look on the wire. Links that are open keep the form they began with. A listener that is fixed to
-    /// another form cannot serve the pipeline.
+    /// another form cannot serve the pipeline. `legacy_json` is for clients of older gateways: JSON in binary frames, with
+    /// commands such as `COMMAND_TYPE_UPSTREAM_MESSAGE` and without faults.
     pub format: Format,
     /// The longest key, in bytes: `1B` to `4KiB`.
     pub max_key: ByteSize,
@@ -70,6 +71,9 @@ pub enum Format {
     Json,
     /// What the listener and the client agreed on by the WebSocket subprotocol.
     Negotiated,
+    /// JSON as clients of older gateways speak it: in binary frames, with commands such as
+    /// `COMMAND_TYPE_UPSTREAM_MESSAGE` and without faults. Text frames and names without the prefix are taken too.
+    LegacyJson,
 }
 
 impl Format {
@@ -77,7 +81,7 @@ impl Format {
     pub(crate) fn fixed(self) -> Option<Form> {
         match self {
             Self::Protobuf => Some(Form::Protobuf),
-            Self::Json => Some(Form::Json),
+            Self::Json | Self::LegacyJson => Some(Form::Json),
             Self::Negotiated => None,
         }
     }

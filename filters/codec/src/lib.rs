@@ -16,7 +16,7 @@ use linkgate_filter::{
 };
 
 pub use self::config::{Config, Format, Reaction};
-use self::wire::{Decoded, Unreadable, decode, encode};
+use self::wire::{Decoded, Unreadable, decode, decode_legacy, encode, encode_legacy};
 
 /// The filter type.
 pub struct Codec(Arc<Config>);
@@ -45,12 +45,15 @@ impl FilterType for Codec {
     }
 
     fn filter(&self, cx: &Open<'_>) -> CodecFilter {
-        let form = self.0.format.form(cx.link().form);
+        let format = self.0.format;
+        let spoken = (format.form(cx.link().form), format == Format::LegacyJson);
         // A changed `format` is for new links: the client of this one knows only the form it began with.
-        let kept = cx.owned(OwnedScope::Link, || form).with(|form| *form);
+        let kept = cx.owned(OwnedScope::Link, || spoken).with(|spoken| *spoken);
+        let (form, is_legacy) = kept.unwrap_or(spoken);
         CodecFilter {
             config: Arc::clone(&self.0),
-            form: kept.unwrap_or(form),
+            form,
+            is_legacy,
         }
     }
 }
@@ -59,6 +62,8 @@ impl FilterType for Codec {
 pub struct CodecFilter {
     config: Arc<Config>,
     form: Form,
+    /// The JSON is that of older gateways.
+    is_legacy: bool,
 }
 
 impl Filter for CodecFilter {
@@ -100,8 +105,11 @@ impl Filter for CodecFilter {
         }
         let (key, body) = (std::mem::take(&mut m.key), std::mem::take(&mut m.body));
         let fault = m.fault.take();
-        m.body = encode(self.form, command, key, body, fault.as_deref());
-        m.text = self.form == Form::Json;
+        m.body = match self.is_legacy {
+            true => encode_legacy(command, key, body),
+            false => encode(self.form, command, key, body, fault.as_deref()),
+        };
+        m.text = self.form == Form::Json && !self.is_legacy;
         m.command = None;
         Verdict::Next(m)
     }
@@ -117,7 +125,7 @@ impl CodecFilter {
     /// Reads a frame and checks all that can be checked without knowing the business.
     fn read(&self, m: &Message) -> Result<Decoded, Rejected> {
         let config = &self.config;
-        if m.text != (self.form == Form::Json) {
+        if !self.is_legacy && m.text != (self.form == Form::Json) {
             let wanted = if m.text { "binary" } else { "text" };
             let fault = Fault::client("codec.wrong_form")
                 .detail(format!("this link speaks in {wanted} frames"));
@@ -129,7 +137,11 @@ impl CodecFilter {
                 CloseCode::UNSUPPORTED,
             ));
         }
-        let decoded = decode(self.form, &m.body).map_err(|unreadable| match unreadable {
+        let decoded = match self.is_legacy {
+            true => decode_legacy(&m.body),
+            false => decode(self.form, &m.body),
+        };
+        let decoded = decoded.map_err(|unreadable| match unreadable {
             Unreadable::Garbage { key } => {
                 let fault = Fault::client("codec.garbage").detail("the frame is no message");
                 reject(key, fault, config.on_garbage, CloseCode::GARBAGE)

@@ -1,5 +1,6 @@
 //! What a client sees of the codec, and what the filters behind it see.
 
+mod legacy;
 mod property;
 mod refusals;
 

@@ -6,7 +6,7 @@ use linkgate_filter::{Blame, Command, Effect, Fault, Form};
 use linkgate_proto::v1;
 use prost::Message as _;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,41 @@ pub fn encode(
             }
         }
     }
+}
+
+/// What stands before a command in the JSON of older gateways.
+const PREFIX: &str = "COMMAND_TYPE_";
+
+/// Reads a frame in the JSON of older gateways.
+///
+/// # Errors
+/// Says how far the reading came.
+pub fn decode_legacy(frame: &Bytes) -> Result<Decoded, Unreadable> {
+    let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(frame) else {
+        return Err(Unreadable::Garbage { key: String::new() });
+    };
+    if let Some(Value::String(name)) = fields.get_mut("cmd")
+        && let Some(bare) = name.strip_prefix(PREFIX)
+    {
+        *name = bare.to_owned();
+    }
+    decode(Form::Json, &Value::Object(fields).to_string().into())
+}
+
+/// Writes a frame in the JSON of older gateways, which knows no fault.
+pub fn encode_legacy(command: Command, key: String, body: Bytes) -> Bytes {
+    let message = v1::Message {
+        cmd: command as i32,
+        key,
+        body,
+        fault: None,
+    };
+    // As in `encode`, this cannot fail.
+    let mut fields = serde_json::to_value(&message).unwrap_or_default();
+    if let Some(Value::String(name)) = fields.get_mut("cmd") {
+        name.insert_str(0, PREFIX);
+    }
+    fields.to_string().into()
 }
 
 fn command(number: i32) -> Option<Command> {

@@ -54,7 +54,8 @@ pub enum OnExpired {
     DeadLetter,
 }
 
-/// Pushes from a topic. A record is a `PushRequest` of `linkgate/v1/push.proto`, as protobuf or JSON.
+/// Pushes from a topic. A record is a `PushRequest` of `linkgate/v1/push.proto`, as protobuf or JSON, or one of an older
+/// gateway (`docs/records.md`).
 ///
 /// The group's offset moves past a push only once its outcome is reported, or the push is parked: written to a topic of
 /// its own, from which it is taken up again.

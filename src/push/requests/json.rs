@@ -18,14 +18,14 @@ pub(in crate::push) fn from_json(text: &[u8]) -> Result<v1::PushRequest, Fault> 
         .map_err(|what| invalid(what.to_owned()))
 }
 
-/// A push as backends write it in JSON: the protobuf mapping, where a receiver may stand alone or be a number.
+/// A push as backends write it in JSON: the protobuf mapping, where a receiver may stand alone, and names may be numbers.
 /// As there, `null` is as good as nothing.
 #[derive(Deserialize)]
 struct JsonPush {
     #[serde(default)]
-    key: Option<String>,
+    key: Option<Name>,
     #[serde(default, alias = "bizId")]
-    biz_id: Option<String>,
+    biz_id: Option<Name>,
     #[serde(default, alias = "receiverId")]
     receiver_id: Option<Name>,
     #[serde(default, alias = "receiverIds")]
@@ -61,8 +61,8 @@ impl JsonPush {
         let body = self.body.unwrap_or_default();
         let body = decode(&body).ok_or("`body` is not base64")?;
         Ok(v1::PushRequest {
-            key: self.key.unwrap_or_default(),
-            biz_id: self.biz_id.unwrap_or_default(),
+            key: self.key.map(|key| key.0).unwrap_or_default(),
+            biz_id: self.biz_id.map(|biz_id| biz_id.0).unwrap_or_default(),
             receiver_ids,
             body: body.into(),
             device_id: self.device_id.map(|device| device.0),

@@ -19,6 +19,7 @@ use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
 use crate::push::report::{Course, Reporter};
 use crate::push::router::Router;
+use crate::telemetry::limit::Every;
 
 pub(super) struct Settings {
     /// The topic of parked pushes; `None`: nothing is parked.
@@ -133,6 +134,18 @@ impl Desk {
     }
 
     fn put_aside(&self, record: Record) -> Letter {
+        static LINE: Every = Every::new(Duration::from_secs(1));
+        if let Some(held_back) = LINE.pass() {
+            let (from, code) = record::origin(&record);
+            let to = &record.topic;
+            tracing::warn!(
+                from,
+                code,
+                to,
+                held_back,
+                "a record goes to the dead letters"
+            );
+        }
         let reason = record::reason_alone(&record);
         let instead = vec![Letter::record(&self.broker, reason)];
         Letter::record(&self.broker, record).or(instead)

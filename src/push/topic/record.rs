@@ -130,6 +130,18 @@ pub(super) fn with_reason(mut record: Record, reason: &Fault) -> Record {
     record
 }
 
+/// Where a dead letter was read, as `topic/partition/offset`, and why it is one. For the log: nothing of what it says.
+pub(super) fn origin(record: &Record) -> (&str, &str) {
+    let header = |name: &str| {
+        let mut headers = record.headers.iter();
+        let value = headers.find(|(key, _)| key == name).map(|(_, value)| value);
+        value
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .unwrap_or_default()
+    };
+    (header(ID), header(REASON))
+}
+
 /// The reason alone, for a record that is refused whole: it is too large, or has no key where the topic wants one. What is
 /// left is short, whatever was written, and its key is where the record was.
 pub(super) fn reason_alone(record: &Record) -> Record {
@@ -160,11 +172,13 @@ pub(super) fn poison(topic: &str, arrival: &Arrival) -> Record {
 /// line feeds before it.
 fn request(payload: &Bytes) -> Result<v1::PushRequest, Fault> {
     let invalid = |what: &str| Fault::backend(INVALID).detail(what.to_owned());
-    let protobuf = || v1::PushRequest::decode(payload.clone());
+    let protobuf = || requests::from_protobuf(payload);
     match payload.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(invalid("the record is empty")),
-        Some(b'{') => requests::from_json(payload).or_else(|why| protobuf().map_err(|_| why)),
-        Some(_) => protobuf().map_err(|_| invalid("neither JSON nor a `PushRequest` in protobuf")),
+        Some(b'{') => requests::from_json(payload).or_else(|why| protobuf().ok_or(why)),
+        Some(_) => {
+            protobuf().ok_or_else(|| invalid("neither JSON nor a `PushRequest` in protobuf"))
+        }
     }
 }
 

@@ -50,6 +50,28 @@ fn json_is_read_as_backends_write_it() {
 }
 
 #[test]
+fn records_of_older_gateways_are_read_in_both_forms() {
+    let json = r#"{"key":"k1","biz_id":1,"receiver_id":1001,"body":"aGk="}"#;
+    let numeric = r#"{"key":7,"biz_id":1,"receiver_id":1001,"body":"aGk="}"#;
+    // `PushMessage { key: "k1", biz_id: 1, receiver_id: 1001, body: "hi" }`, by the tools of another program.
+    let protobuf: &[u8] = b"\x0a\x02k1\x10\x01\x18\xe9\x07\x22\x02hi";
+    // Its first field is a text of 10 bytes that begins like JSON.
+    let braced: &[u8] = b"\n\n{1-2-3-45}\x10\x01\x18\xe9\x07\x22\x02hi";
+    for (payload, key) in [
+        (Bytes::from(json), "k1"),
+        (numeric.into(), "7"),
+        (protobuf.into(), "k1"),
+        (braced.into(), "{1-2-3-45}"),
+    ] {
+        let taken = read(payload).unwrap();
+        assert_eq!((&*taken.push.key, &*taken.push.biz_id), (key, "1"));
+        assert_eq!(taken.receivers, ["1001"]);
+        assert_eq!(taken.push.body, "hi");
+        assert!(taken.push.ack);
+    }
+}
+
+#[test]
 fn null_is_as_good_as_nothing() {
     let taken = read(
         r#"{"key":"k","biz_id":"chat","receiver_id":null,"receiver_ids":["a"],"body":null,"device_id":null,
