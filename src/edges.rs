@@ -8,6 +8,8 @@ pub mod config;
 mod kafka;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "kafka", feature = "redis"))]
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,26 +68,27 @@ impl AsConfigured {
 }
 
 impl Opener for AsConfigured {
-    fn store(&self, _: &str, config: &StoreConfig) -> Result<Arc<dyn Store>, String> {
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+    fn store(&self, name: &str, config: &StoreConfig) -> Result<Arc<dyn Store>, String> {
         match config.kind()? {
             StoreKind::Memory(memory) => {
                 let clock = Arc::clone(&self.clock);
                 Ok(Arc::new(MemoryStore::new(clock, memory.into())))
             }
             #[cfg(feature = "redis")]
-            StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(redis)?)),
+            StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(name, redis)?)),
             #[cfg(not(feature = "redis"))]
             StoreKind::Redis(_) => Err("this program was built without Redis".to_owned()),
         }
     }
 
-    fn broker(&self, _: &str, config: &BrokerConfig) -> Result<Arc<dyn Broker>, String> {
+    fn broker(&self, name: &str, config: &BrokerConfig) -> Result<Arc<dyn Broker>, String> {
         match config.kind()? {
             BrokerKind::Memory(memory) => {
                 let clock = Arc::clone(&self.clock);
                 Ok(Arc::new(MemoryBroker::new(clock, memory.into())))
             }
-            BrokerKind::Kafka(kafka) => open_kafka(kafka),
+            BrokerKind::Kafka(kafka) => open_kafka(name, kafka),
         }
     }
 
@@ -203,12 +206,12 @@ impl PartialEq for Edge {
 }
 
 #[cfg(feature = "kafka")]
-fn open_kafka(config: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
-    Ok(Arc::new(kafka::KafkaBroker::open(config)?))
+fn open_kafka(name: &str, config: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
+    Ok(Arc::new(kafka::KafkaBroker::open(name, config)?))
 }
 
 #[cfg(not(feature = "kafka"))]
-fn open_kafka(_: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
+fn open_kafka(_: &str, _: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
     Err(NO_KAFKA.to_owned())
 }
 

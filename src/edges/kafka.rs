@@ -9,9 +9,12 @@
 mod client;
 mod consumer;
 mod failure;
+mod hints;
 mod producer;
 mod queue;
 mod status;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::EdgeError;
@@ -21,10 +24,12 @@ pub(super) use self::client::check;
 use self::consumer::KafkaConsumer;
 use self::producer::Producer;
 use super::config::KafkaConfig;
+use super::words::Words;
 
 /// A Kafka cluster.
 pub(super) struct KafkaBroker {
     config: KafkaConfig,
+    words: Arc<Words>,
     producer: Producer,
 }
 
@@ -33,10 +38,12 @@ impl KafkaBroker {
     ///
     /// # Errors
     /// librdkafka refuses the configuration; in its own words.
-    pub(super) fn open(config: &KafkaConfig) -> Result<Self, String> {
+    pub(super) fn open(name: &str, config: &KafkaConfig) -> Result<Self, String> {
+        let words = Words::of("Kafka", name);
         Ok(Self {
             config: config.clone(),
-            producer: Producer::start(config)?,
+            producer: Producer::start(config, &words)?,
+            words,
         })
     }
 }
@@ -51,7 +58,7 @@ impl Broker for KafkaBroker {
     }
 
     fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, EdgeError> {
-        let consumer = KafkaConsumer::start(&self.config, subscription)?;
+        let consumer = KafkaConsumer::start(&self.config, subscription, &self.words)?;
         Ok(Box::new(consumer))
     }
 }

@@ -1,6 +1,7 @@
 //! A store on Redis. Operations of all links share one connection, where they are pipelined.
 
 mod connection;
+mod failure;
 #[cfg(test)]
 mod tests;
 
@@ -16,18 +17,21 @@ use tokio::time::timeout;
 
 use self::connection::Connections;
 use super::config::RedisConfig;
+use super::words::{Hint, Words};
 
 /// A store on Redis.
 pub(super) struct RedisStore {
     connections: Arc<Connections>,
+    words: Arc<Words>,
     places: Arc<Semaphore>,
     timeout: Duration,
 }
 
 impl RedisStore {
     /// Connects with the first operation.
-    pub(super) fn new(config: &RedisConfig) -> Result<Self, String> {
+    pub(super) fn new(name: &str, config: &RedisConfig) -> Result<Self, String> {
         Ok(Self {
+            words: Words::of("Redis", name),
             connections: Arc::new(Connections::new(config)?),
             places: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             timeout: *config.timeout,
@@ -39,9 +43,11 @@ impl RedisStore {
     fn run<T: FromRedisValue + Send + 'static>(&self, call: Call) -> Answer<T> {
         let (connections, limit) = (Arc::clone(&self.connections), self.timeout);
         let place = Arc::clone(&self.places).try_acquire_owned();
+        let words = Arc::clone(&self.words);
         Box::pin(async move {
             let Ok(_place) = place else {
                 let what = "`max_in_flight` operations are under way";
+                words.say(FULL, what);
                 return Err(EdgeError::new(EdgeFailure::Full, what));
             };
             let twice = async {
@@ -51,15 +57,29 @@ impl RedisStore {
                 }
             };
             match timeout(limit, twice).await {
-                Ok(answer) => answer.map_err(|error| failure(&error)),
+                Ok(answer) => answer.map_err(|error| {
+                    failure::say(&words, &error, &call.key);
+                    failure::failure(&error)
+                }),
                 Err(_) => {
                     let what = format!("no answer within {limit:?}");
+                    words.say(LATE, &what);
                     Err(EdgeError::new(EdgeFailure::TimedOut, what).effect_unknown())
                 }
             }
         })
     }
 }
+
+const FULL: Hint = Hint {
+    kind: "full",
+    todo: "raise `max_in_flight` of the store, if Redis is quick enough",
+};
+
+const LATE: Hint = Hint {
+    kind: "timed_out",
+    todo: "see whether Redis is overloaded, or raise `timeout` of the store",
+};
 
 type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
 
@@ -139,36 +159,6 @@ fn is_broken(error: &RedisError) -> bool {
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
         )
-}
-
-fn failure(error: &RedisError) -> EdgeError {
-    let of = |failure| EdgeError::new(failure, error.to_string());
-    if error.is_timeout() {
-        return of(EdgeFailure::TimedOut).effect_unknown();
-    }
-    if error.is_connection_refusal() {
-        return of(EdgeFailure::Unreachable);
-    }
-    match error.kind() {
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::ReadOnly
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask,
-        )
-        | ErrorKind::ClusterConnectionNotFound
-        | ErrorKind::MasterNameNotFoundBySentinel => of(EdgeFailure::Unreachable),
-        ErrorKind::Io => of(EdgeFailure::Unreachable).effect_unknown(),
-        _ if error.code() == Some("OOM") => of(EdgeFailure::Full),
-        ErrorKind::Server(_)
-        | ErrorKind::Extension
-        | ErrorKind::AuthenticationFailed
-        | ErrorKind::InvalidClientConfig => of(EdgeFailure::Refused),
-        _ => of(EdgeFailure::Unreachable).effect_unknown(),
-    }
 }
 
 /// Redis counts in milliseconds, from 1.

@@ -1,6 +1,7 @@
 //! A store on a real Redis, as filters see it.
 
 mod kinds;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -101,7 +101,11 @@ pub(super) fn producer(config: &KafkaConfig) -> ClientConfig {
         KafkaCompression::Zstd => "zstd",
     };
     let mut client = common(config);
-    client.set("partitioner", "murmur2_random");
+    // A topic that is not there is told as such, not as a record whose time is over.
+    let unknown_after = (*config.timeout / 2).min(LOOK_FOR_TOPICS);
+    client
+        .set("partitioner", "murmur2_random")
+        .set("topic.metadata.propagation.max.ms", millis(unknown_after));
     pass_through(config, &mut client);
     client
         .set("enable.idempotence", "true")

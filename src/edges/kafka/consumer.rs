@@ -24,6 +24,7 @@ use self::reader::Reader;
 use self::shared::Shared;
 use super::failure;
 use crate::edges::config::KafkaConfig;
+use crate::edges::words::Words;
 
 /// How long leaving a group may take. The thread goes on trying after that, but nobody waits for it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -39,10 +40,11 @@ impl KafkaConsumer {
     pub(super) fn start(
         config: &KafkaConfig,
         subscription: &Subscription,
+        words: &Arc<Words>,
     ) -> Result<Self, EdgeError> {
         let shared = Arc::new(Shared::new(subscription));
         let (leaving, left) = oneshot::channel();
-        let reader = Reader::new(config, subscription, &shared);
+        let reader = Reader::new(config, subscription, (&shared, words));
         // The first one here, so that what librdkafka refuses is heard of at once.
         let consumer = reader.consumer().map_err(|error| failure::error(&error))?;
         std::thread::Builder::new()

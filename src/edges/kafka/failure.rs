@@ -1,14 +1,26 @@
-//! From librdkafka's errors to ours.
+//! From librdkafka's errors to ours. What an operator is to do about them stands in `hints`.
 
 use linkgate_filter::{EdgeError, EdgeFailure};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::hints::hint;
+use crate::edges::words::Words;
+
 /// What an error says of the brokers; without effect unless the caller knows of one.
 pub(super) fn error(error: &KafkaError) -> EdgeError {
-    let failure = error
-        .rdkafka_error_code()
-        .map_or(EdgeFailure::Unreachable, failure);
-    EdgeError::new(failure, error.to_string())
+    with_words(error, &error.to_string())
+}
+
+/// Likewise, in words that say more than the error.
+pub(super) fn with_words(error: &KafkaError, words: &str) -> EdgeError {
+    let code = error.rdkafka_error_code();
+    let failure = code.map_or(EdgeFailure::Unreachable, failure);
+    EdgeError::new(failure, hint(code).explain(words))
+}
+
+/// Tells the operator.
+pub(super) fn say(log: &Words, error: &KafkaError, words: &str) {
+    log.say(hint(error.rdkafka_error_code()), words);
 }
 
 /// [`EdgeFailure::Refused`] is for what no waiting heals, and nobody but who wrote the record, or the configuration: whoever

@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use tokio::sync::oneshot;
 
 use super::queue::{Place, Queue};
 use super::{client, failure, status};
 use crate::edges::config::KafkaConfig;
+use crate::edges::words::Words;
 
 /// How long the reporting thread sleeps at most before it looks whether it is still needed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,16 +27,18 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A producer, replaced when it has failed for good.
 pub(super) struct Producer {
     config: KafkaConfig,
+    words: Arc<Words>,
     queue: Arc<Queue>,
     client: Mutex<Client>,
 }
 
 impl Producer {
-    pub(super) fn start(config: &KafkaConfig) -> Result<Self, String> {
+    pub(super) fn start(config: &KafkaConfig, words: &Arc<Words>) -> Result<Self, String> {
         let queue = Queue::new(&config.queue);
-        let client = Client::start(config).map_err(|error| error.to_string())?;
+        let client = Client::start(config, words).map_err(|error| error.to_string())?;
         Ok(Self {
             config: config.clone(),
+            words: Arc::clone(words),
             queue,
             client: Mutex::new(client),
         })
@@ -52,6 +55,7 @@ impl Producer {
         let (report, reported) = oneshot::channel();
         let sent = Box::new(Sent { place, report });
         if let Err((error, _)) = self.hand_over(&record, sent) {
+            tell(&self.words, &error, &record.topic);
             return Ok(Box::pin(ready(Err(failure::error(&error)))));
         }
         Ok(Box::pin(async move {
@@ -68,7 +72,7 @@ impl Producer {
         let mut client = self.client.lock();
         match client.send(record, sent) {
             Err((error, sent)) if is_fatal(&error) => {
-                let new = match Client::start(&self.config) {
+                let new = match Client::start(&self.config, &self.words) {
                     Ok(new) => new,
                     Err(error) => return Err((error, sent)),
                 };
@@ -99,9 +103,10 @@ struct Client {
 }
 
 impl Client {
-    fn start(config: &KafkaConfig) -> Result<Self, KafkaError> {
+    fn start(config: &KafkaConfig, words: &Arc<Words>) -> Result<Self, KafkaError> {
+        let reports = Reports(Arc::clone(words));
         let producer: BaseProducer<Reports> =
-            client::producer(config).create_with_context(Reports)?;
+            client::producer(config).create_with_context(reports)?;
         let (producer, dropped) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
         let (reporting, stop) = (Arc::clone(&producer), Arc::clone(&dropped));
         thread::Builder::new()
@@ -141,7 +146,7 @@ impl Drop for Client {
 }
 
 /// Hears what became of records.
-struct Reports;
+struct Reports(Arc<Words>);
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -151,7 +156,7 @@ impl ClientContext for Reports {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client::log(RDKafkaLogLevel::Error, &error.to_string(), reason);
+        failure::say(&self.0, &error, reason);
     }
 }
 
@@ -162,6 +167,7 @@ impl ProducerContext for Reports {
         let outcome = match result {
             Ok(_) => Ok(()),
             Err((error, message)) => {
+                tell(&self.0, error, message.topic());
                 let error = failed(error);
                 Err(if status::is_not_stored(message) {
                     error
@@ -175,6 +181,10 @@ impl ProducerContext for Reports {
         // Nobody may wait for it any more.
         let _ = report.send(outcome);
     }
+}
+
+fn tell(words: &Words, error: &KafkaError, topic: &str) {
+    failure::say(words, error, &format!("topic `{topic}`: {error}"));
 }
 
 /// A record of a producer that failed for good, or was purged, did not fail by itself.

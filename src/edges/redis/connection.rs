@@ -56,8 +56,8 @@ struct Slot {
     /// Counts connections, so that a broken one is given up once.
     number: u64,
     opening: Option<Opening>,
-    /// When opening failed last. Those that wait do not try one after the other.
-    failed: Option<Instant>,
+    /// When opening failed last, and why. Those that wait do not try one after the other.
+    failed: Option<(Instant, RedisError)>,
 }
 
 /// A connection that is being opened, by a task of its own: if that takes longer than one operation may, it serves the
@@ -92,8 +92,10 @@ impl Connections {
             if let Some(open) = &slot.open {
                 return Ok((open.clone(), slot.number));
             }
-            if slot.failed.is_some_and(|at| at.elapsed() < Self::PAUSE) {
-                return Err(failed("Redis cannot be reached"));
+            if let Some((at, error)) = &slot.failed
+                && at.elapsed() < Self::PAUSE
+            {
+                return Err(error.clone());
             }
             let opening = slot.opening.get_or_insert_with(|| self.begin());
             opening.clone()
@@ -108,7 +110,8 @@ impl Connections {
             let opened = opened.unwrap_or_else(|_| Err(failed("connecting took too long")));
             let mut slot = this.slot.lock();
             slot.opening = None;
-            slot.failed = opened.is_err().then(Instant::now);
+            let error = opened.as_ref().err();
+            slot.failed = error.map(|error| (Instant::now(), error.clone()));
             opened.map(|open| {
                 slot.number += 1;
                 slot.open = Some(open.clone());

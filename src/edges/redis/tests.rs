@@ -7,7 +7,10 @@ use crate::secret::Secret;
 
 fn store(url: &str) -> Result<RedisStore, String> {
     let config = format!("{{ url: '{url}', timeout: 500ms }}");
-    RedisStore::new(&serde_yaml::from_str::<RedisConfig>(&config).unwrap())
+    RedisStore::new(
+        "main",
+        &serde_yaml::from_str::<RedisConfig>(&config).unwrap(),
+    )
 }
 
 #[tokio::test]

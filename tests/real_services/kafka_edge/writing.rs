@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use linkgate_filter::broker::Event;
 use linkgate_filter::{EdgeFailure, Effect};
 
 use super::{Member, broker, number, record, send, stored, subscription, write};
@@ -122,5 +123,34 @@ async fn a_record_that_is_too_large_is_refused_without_effect() {
     assert_eq!(
         (error.failure, error.effect),
         (EdgeFailure::Refused, Effect::None)
+    );
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_there_is_named_with_what_to_do() {
+    let Some(kafka) = Kafka::start_set("auto.create.topics.enable=false").await else {
+        return;
+    };
+    let broker = broker(kafka.address(), "timeout: 4s");
+    let error = stored(broker.send(record("nowhere", "k", "1")).unwrap()).await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.failure, error.effect),
+        (EdgeFailure::Unreachable, Effect::None),
+        "{error}"
+    );
+    assert!(error.to_string().contains("create the topic"), "{error}");
+    let mut member = broker.subscribe(&subscription("nowhere", "g")).unwrap();
+    let failed = async {
+        loop {
+            if let Event::Failed(error) = member.next().await {
+                return error.to_string();
+            }
+        }
+    };
+    let said = within("a word of the topic", failed).await;
+    assert!(
+        said.contains("nowhere") && said.contains("create the topic"),
+        "{said}"
     );
 }

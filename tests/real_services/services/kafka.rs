@@ -54,8 +54,17 @@ impl Kafka {
         Self::start_with(None).await
     }
 
+    /// Likewise; with a line of settings that counts more than what stands in the file.
+    pub(crate) async fn start_set(setting: &str) -> Option<Self> {
+        Self::start_as(None, setting).await
+    }
+
     /// Likewise; with a second way in over TLS, for clients with a certificate of this authority and a password.
     pub(crate) async fn start_with(authority: Option<&Authority>) -> Option<Self> {
+        Self::start_as(authority, "").await
+    }
+
+    async fn start_as(authority: Option<&Authority>, setting: &str) -> Option<Self> {
         let jars = match std::env::var_os("KAFKA_HOME") {
             Some(home) => Path::new(&home).join("libs"),
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/services/kafka"),
@@ -72,7 +81,7 @@ impl Kafka {
             secured: authority.map(|_| free_address()),
             guard: None,
         };
-        kafka.format(authority);
+        kafka.format(authority, setting);
         kafka.resume().await;
         Some(kafka)
     }
@@ -112,7 +121,7 @@ org.apache.kafka.common.security.scram.ScramLoginModule required;
         )
     }
 
-    fn format(&self, authority: Option<&Authority>) {
+    fn format(&self, authority: Option<&Authority>, setting: &str) {
         let (address, controller) = (self.address, self.controller);
         let (listener, secured) = match (self.secured, authority) {
             (Some(address), Some(authority)) => {
@@ -140,6 +149,7 @@ log.flush.interval.messages=1000
 # One that was killed may come back when its session is over.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+{setting}
 {secured}",
             folder = self.folder.path().display(),
         );

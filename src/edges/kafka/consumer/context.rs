@@ -10,9 +10,13 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::shared::Shared;
-use crate::edges::kafka::client;
+use crate::edges::kafka::{client, failure};
+use crate::edges::words::Words;
 
-pub(super) struct Group(pub(super) Arc<Shared>);
+pub(super) struct Group {
+    pub(super) shared: Arc<Shared>,
+    pub(super) words: Arc<Words>,
+}
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -22,8 +26,8 @@ impl ClientContext for Group {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client::log(RDKafkaLogLevel::Error, &error.to_string(), reason);
-        self.0.say(reason);
+        failure::say(&self.words, &error, reason);
+        self.shared.say(reason);
     }
 }
 
@@ -34,13 +38,13 @@ impl ConsumerContext for Group {
         };
         let partitions = partitions(list);
         if consumer.assignment_lost() {
-            return self.0.lost(partitions);
+            return self.shared.lost(partitions);
         }
         if partitions.is_empty() {
             return;
         }
-        let halted = self.0.halted_of(&partitions);
-        let done = self.0.revoke(&partitions);
+        let halted = self.shared.halted_of(&partitions);
+        let done = self.shared.revoke(&partitions);
         // Giving the partitions back, which comes next, writes what is stored.
         store(consumer, &done);
         if !halted.is_empty() {
@@ -50,14 +54,14 @@ impl ConsumerContext for Group {
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
-            self.0.assigned(partitions(list));
-            self.0.rebalanced();
+            self.shared.assigned(partitions(list));
+            self.shared.rebalanced();
         }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = result {
-            client::log(RDKafkaLogLevel::Warning, "commit", &error.to_string());
+            failure::say(&self.words, &error, &error.to_string());
         }
     }
 }

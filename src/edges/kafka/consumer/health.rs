@@ -50,10 +50,10 @@ impl Health {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        let mut told = failure::error(error);
-        if let Some(words) = words {
-            told.detail = words;
-        }
+        let told = match words {
+            Some(words) => failure::with_words(error, &words),
+            None => failure::error(error),
+        };
         if is_of_group(code) {
             self.group = Some(told.clone());
         }
@@ -119,9 +119,11 @@ struct NoAnswer(EdgeError);
 fn judge(topic: &MetadataTopic) -> Result<(), EdgeError> {
     let name = topic.name();
     if let Some(code) = topic.error() {
-        let mut error = failure::error(&KafkaError::MetadataFetch(code.into()));
-        error.detail = format!("topic `{name}`: {}", error.detail);
-        return Err(error);
+        let error = KafkaError::MetadataFetch(code.into());
+        return Err(failure::with_words(
+            &error,
+            &format!("topic `{name}`: {error}"),
+        ));
     }
     let mut partitions = topic.partitions().iter();
     match partitions.find(|partition| partition.leader() < 0) {

@@ -17,6 +17,7 @@ use super::others::Others;
 use super::shared::{Orders, Shared};
 use crate::edges::config::KafkaConfig;
 use crate::edges::kafka::{client, failure};
+use crate::edges::words::Words;
 
 /// How long the thread sleeps at most: librdkafka wants to be polled now and then.
 const SLEEP: Duration = Duration::from_millis(200);
@@ -32,6 +33,7 @@ pub(super) struct Reader {
     topics: Vec<String>,
     health: Health,
     shared: Arc<Shared>,
+    words: Arc<Words>,
     /// The topic of the last record: there are few, and one text does for all records.
     topic: Arc<str>,
     others: Others,
@@ -41,13 +43,14 @@ impl Reader {
     pub(super) fn new(
         config: &KafkaConfig,
         subscription: &Subscription,
-        shared: &Arc<Shared>,
+        (shared, words): (&Arc<Shared>, &Arc<Words>),
     ) -> Self {
         Self {
             config: client::consumer(config, subscription),
             topics: subscription.topics.clone(),
             health: Health::new(&subscription.topics),
             shared: Arc::clone(shared),
+            words: Arc::clone(words),
             topic: "".into(),
             others: Others::new(&subscription.topics),
         }
@@ -55,7 +58,10 @@ impl Reader {
 
     /// A consumer that joins the group once it is polled.
     pub(super) fn consumer(&self) -> KafkaResult<BaseConsumer<Group>> {
-        let group = Group(Arc::clone(&self.shared));
+        let group = Group {
+            shared: Arc::clone(&self.shared),
+            words: Arc::clone(&self.words),
+        };
         let mut consumer: BaseConsumer<Group> = self.config.create_with_context(group)?;
         let shared = Arc::clone(&self.shared);
         consumer.set_nonempty_callback(move || shared.ring());
