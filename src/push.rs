@@ -16,6 +16,7 @@ mod outcome;
 mod report;
 mod requests;
 mod router;
+mod settled;
 #[cfg(test)]
 mod testing;
 mod topic;

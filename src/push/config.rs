@@ -129,6 +129,11 @@ pub struct PushLimits {
     /// A push that is not settled after this long is answered as expired, even if its links still try. Should be longer
     /// than retransmission goes on. Default: 15m, at most 1d.
     pub max_wait: HumanDuration,
+    /// Pushes that may have reached their receivers and are remembered, each by some 150 bytes, so that another body under
+    /// the same key is rejected as `push.key_reused`; the oldest are forgotten first. 0 remembers none. Default: 100000.
+    pub remembered: u32,
+    /// How long they are remembered at the most. Default: 10m.
+    pub remember_for: HumanDuration,
 }
 
 impl Default for PushLimits {
@@ -139,6 +144,8 @@ impl Default for PushLimits {
             unsettled_bytes: ByteSize::mib(256),
             unsettled_bytes_per_biz: ByteSize::mib(64),
             max_wait: Duration::from_secs(900).into(),
+            remembered: 100_000,
+            remember_for: Duration::from_secs(600).into(),
         }
     }
 }

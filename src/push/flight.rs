@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use linkgate_filter::{Fault, Outcome, Settler};
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::message::Push;
 use super::outcome::ReceiverOutcome;
+use super::settled::{Memory, Print, Prints, Settled};
 
 /// What tells flights apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +39,7 @@ impl FlightKey {
 /// A push under way to one receiver. Hears of its outcomes on links, each under the number it was sent with.
 pub(super) struct Flight {
     key: FlightKey,
+    name: Print,
     pub(super) push: Arc<Admitted>,
     news: Mutex<Vec<(u64, Outcome)>>,
     arrived: Notify,
@@ -90,6 +93,7 @@ impl Settler for Flight {
 /// A push whose bytes are counted until nobody has it any more.
 pub(super) struct Admitted {
     push: Push,
+    print: Print,
     flights: Arc<Flights>,
     /// Its bytes count among those that are parked.
     parked: AtomicBool,
@@ -129,6 +133,7 @@ impl Drop for Admitted {
 
 /// All flights of the node, bounded in all and for each business.
 pub(super) struct Flights {
+    prints: Prints,
     table: Mutex<Table>,
 }
 
@@ -140,6 +145,7 @@ struct Table {
     /// What is parked: still under way, but in nobody's way.
     parked: Load,
     of_biz: HashMap<Arc<str>, Load>,
+    settled: Settled,
 }
 
 /// What may be under way.
@@ -150,6 +156,8 @@ pub(super) struct Bounds {
     pub(super) most_of_biz: Load,
     /// The number of flights of businesses that have a bound of their own.
     pub(super) own: HashMap<Arc<str>, usize>,
+    /// What is remembered of those that have settled.
+    pub(super) memory: Memory,
 }
 
 /// What is under way.
@@ -236,6 +244,7 @@ impl Flights {
             ..Table::default()
         };
         Self {
+            prints: Prints::default(),
             table: Mutex::new(table),
         }
     }
@@ -258,23 +267,38 @@ impl Flights {
         self.table.lock().load(&push.biz_id, more)?;
         let flights = Arc::clone(self);
         let parked = AtomicBool::new(false);
+        let print = self.prints.of(&push.body);
         Ok(Arc::new(Admitted {
             push,
+            print,
             flights,
             parked,
         }))
     }
 
-    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, push: &Arc<Admitted>) -> Begin {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        key: FlightKey,
+        push: &Arc<Admitted>,
+        now: Instant,
+    ) -> Begin {
+        let name = self.prints.of(&key);
         let mut table = self.table.lock();
         if let Some(flight) = table.flights.get(&key) {
             return join(flight, push);
+        }
+        let memory = table.bounds.memory;
+        if table.settled.is_reused(name, push.print, now, memory) {
+            let fault = Fault::backend(KEY_REUSED);
+            let what = "another push with this key has gone to this receiver lately";
+            return Begin::Refused(fault.detail(what));
         }
         if let Err(fault) = table.load(&key.biz_id, Self::ONE) {
             return Begin::Refused(fault);
         }
         let flight = Arc::new(Flight {
             key: key.clone(),
+            name,
             push: Arc::clone(push),
             news: Mutex::default(),
             arrived: Notify::new(),
@@ -323,12 +347,14 @@ impl Flights {
     };
 }
 
+const KEY_REUSED: &str = "push.key_reused";
+
 /// A key names one push: the outcome of another body would mislead the caller.
-fn join(flight: &Flight, push: &Push) -> Begin {
-    if flight.push.body == push.body {
+fn join(flight: &Flight, push: &Admitted) -> Begin {
+    if flight.push.print == push.print {
         return Begin::Joined(flight.outcome.subscribe());
     }
-    let fault = Fault::backend("push.key_reused");
+    let fault = Fault::backend(KEY_REUSED);
     Begin::Refused(fault.detail("another push with this key is under way to this receiver"))
 }
 
@@ -342,6 +368,14 @@ fn overloaded(by_biz: bool) -> Fault {
 }
 
 impl Begun {
+    /// The push may have reached its receiver: its key is not another's for a while.
+    pub(super) fn keep_key(&self, now: Instant) {
+        let mut table = self.flights.table.lock();
+        let (memory, flight) = (table.bounds.memory, &self.flight);
+        let body = flight.push.print;
+        table.settled.note(flight.name, body, now, memory);
+    }
+
     /// Waits with the others.
     pub(super) fn landing(&self) -> Landing {
         self.flight.outcome.subscribe()

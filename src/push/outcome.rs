@@ -1,6 +1,6 @@
 //! What became of a push for one receiver, made up of what its links say.
 
-use linkgate_filter::{Fault, Outcome};
+use linkgate_filter::{Effect, Fault, Outcome};
 
 /// What became of a push for one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,13 @@ impl ReceiverOutcome {
             self.reason = self.reason.map(Fault::effect_unknown);
         }
         self
+    }
+
+    /// Whether the user may have got it.
+    pub(super) fn may_have_arrived(&self) -> bool {
+        let reason = self.reason.as_ref();
+        matches!(self.status, Status::Delivered | Status::Sent)
+            || reason.is_some_and(|reason| reason.effect == Effect::Unknown)
     }
 
     /// Nothing is known yet, and nobody waits any longer.

@@ -13,6 +13,7 @@ use super::links::Links;
 use super::message::Push;
 use super::metrics::PushMetrics;
 use super::outcome::{ReceiverOutcome, has_left, is_retired, judge};
+use super::settled::Memory;
 
 /// Sends pushes to the links of this node. Clones are the same router.
 #[derive(Clone)]
@@ -35,6 +36,10 @@ fn bounds(limits: &PushLimits, own: HashMap<Arc<str>, usize>) -> Bounds {
             bytes: limits.unsettled_bytes_per_biz.as_usize(),
         },
         own,
+        memory: Memory {
+            most: limits.remembered as usize,
+            keep: *limits.remember_for,
+        },
     }
 }
 
@@ -110,7 +115,7 @@ impl Router {
             },
         };
         let key = FlightKey::of(push, user_id);
-        let begun = match self.flights.begin(key, push) {
+        let begun = match self.flights.begin(key, push, now) {
             Begin::Begun(begun) => begun,
             Begin::Joined(landing) => {
                 self.metrics.joined.inc();
@@ -297,6 +302,9 @@ impl Course {
         self.metrics.unsettled.dec();
         self.metrics.ended(outcome.status);
         let flight = Arc::clone(self.flight());
+        if outcome.may_have_arrived() {
+            self.begun.keep_key(self.clock.now());
+        }
         // Out of the table first: who asks again from here on begins anew.
         drop(self);
         flight.land(outcome);

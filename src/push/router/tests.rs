@@ -266,6 +266,42 @@ async fn a_key_under_way_is_joined_and_survives_its_first_caller() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_is_not_given_to_another_push_once_the_first_has_arrived() {
+    let limits = PushLimits {
+        remember_for: Duration::from_secs(60).into(),
+        ..PushLimits::default()
+    };
+    let node = node_with(&limits);
+    let link = node.links.connect("alice", None);
+    let other = || Push {
+        body: Bytes::from_static(b"something else"),
+        ..push("k")
+    };
+    let first = node.start(push("k"), "alice");
+    link.ack();
+    assert_eq!(first.await.unwrap().status, Status::Delivered);
+    let refused = node.send(other(), "alice").outcome(None).await;
+    assert_eq!(
+        (refused.status, code(&refused)),
+        (Status::Rejected, "push.key_reused")
+    );
+    assert!(link.keys().is_empty(), "the client has not seen it");
+
+    // Nobody has got this one: its key is free.
+    let away = node.send(push("k"), "bob").outcome(None).await;
+    assert_eq!(away.status, Status::Offline);
+    let bob = node.links.connect("bob", None);
+    let again = node.start(other(), "bob");
+    bob.ack();
+    assert_eq!(again.await.unwrap().status, Status::Delivered);
+
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let late = node.start(other(), "alice");
+    link.ack();
+    assert_eq!(late.await.unwrap().status, Status::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_is_not_joined_by_another_body() {
     let node = node();
     let link = node.links.connect("alice", None);
