@@ -82,7 +82,7 @@ impl Member {
     async fn next(&mut self) -> Event {
         loop {
             match within("an event", self.0.next()).await {
-                Event::Failed(_) | Event::Elsewhere(_) => {}
+                Event::Failed(_) | Event::Recovered | Event::Elsewhere(_) => {}
                 event => return event,
             }
         }
