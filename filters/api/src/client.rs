@@ -35,7 +35,7 @@ pub struct Piece<'a> {
 /// A client's ends of all filters of a pipeline, for one link.
 #[derive(Default)]
 pub struct Ends {
-    /// Of the filters before the one that decodes.
+    /// Of the filters up to the one that decodes.
     pub(crate) frames: Vec<Box<dyn ClientEnd>>,
     /// Of those behind it.
     pub(crate) bodies: Vec<Box<dyn ClientEnd>>,

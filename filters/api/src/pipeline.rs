@@ -242,7 +242,7 @@ impl Plan {
 
 fn ends(slots: &[Slot], decodes_at: Option<usize>, identity: &Identity) -> Ends {
     let mut ends = Ends::default();
-    let (frames, bodies) = slots.split_at(decodes_at.unwrap_or(0));
+    let (frames, bodies) = slots.split_at(decodes_at.map_or(0, |at| at + 1));
     let client = |slot: &Slot| slot.prepared.client(identity);
     ends.frames.extend(frames.iter().filter_map(client));
     ends.bodies.extend(bodies.iter().filter_map(client));

@@ -9,10 +9,12 @@ pub mod wire;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use linkgate_filter::client::{ClientEnd, Piece};
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    CloseCode, Command, Context, Fact, Fault, Filter, FilterType, Form, Message, Nacks, Open,
-    Outcome, OwnedScope, Prepare, Properties, Verdict,
+    CloseCode, Command, Context, Fact, Fault, Filter, FilterType, Form, Identity, Message, Nacks,
+    Open, Outcome, OwnedScope, Prepare, Properties, Verdict,
 };
 
 pub use self::config::{Config, Format, Reaction};
@@ -42,6 +44,11 @@ impl FilterType for Codec {
                 "codec.body_too_big",
             ])
         }
+    }
+
+    fn client(&self, _: &Identity) -> Option<Box<dyn ClientEnd>> {
+        let is_legacy = self.0.format == Format::LegacyJson;
+        is_legacy.then(|| Box::new(LegacyClient) as _)
     }
 
     fn filter(&self, cx: &Open<'_>) -> CodecFilter {
@@ -112,6 +119,27 @@ impl Filter for CodecFilter {
         m.text = self.form == Form::Json && !self.is_legacy;
         m.command = None;
         Verdict::Next(m)
+    }
+}
+
+/// A client of older gateways that speaks JSON: its binary frames hold what those of others hold as protobuf.
+struct LegacyClient;
+
+impl ClientEnd for LegacyClient {
+    fn sends(&mut self, piece: Piece<'_>) -> Result<Bytes, String> {
+        Ok(match decode(Form::Protobuf, &piece.body) {
+            Ok(Decoded { command, key, body }) if !piece.text => encode_legacy(command, key, body),
+            _ => piece.body,
+        })
+    }
+
+    fn gets(&mut self, piece: Piece<'_>) -> Result<Bytes, String> {
+        Ok(match decode_legacy(&piece.body) {
+            Ok(Decoded { command, key, body }) if !piece.text => {
+                encode(Form::Protobuf, command, key, body, None)
+            }
+            _ => piece.body,
+        })
     }
 }
 
