@@ -1,6 +1,8 @@
 //! How the program speaks of itself: what logs and metrics share.
 //! No room's own lines or metrics live here; those stay beside what they tell of.
 
+#[cfg(test)]
+pub(crate) mod captured;
 pub mod limit;
 pub mod panics;
 

@@ -59,3 +59,38 @@ impl Words {
         tracing::warn!(kind, held_back, "{edge}: {}", hint.explain(words));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::captured::Captured;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_kind_of_failure_has_a_line_now_and_then_with_what_to_do() {
+        let log = Captured::begin();
+        let words = Words::of("Kafka", "main");
+        let [password, topic] = [
+            ("authentication", "check `sasl`"),
+            ("unknown_topic", "create it"),
+        ]
+        .map(|(kind, todo)| Hint { kind, todo });
+        for _ in 0..100 {
+            words.say(password, "who are you");
+            words.say(topic, "topic `t`: nowhere");
+        }
+        let lines = log.lines("Kafka `main`: ");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("who are you; check `sasl`"), "{lines:?}");
+        assert!(
+            lines[1].contains("topic `t`: nowhere; create it"),
+            "{lines:?}"
+        );
+        tokio::time::advance(Words::EVERY).await;
+        words.say(password, "who are you");
+        let lines = log.lines("who are you");
+        assert!(
+            lines.len() == 2 && lines[1].contains("held_back=99"),
+            "{lines:?}"
+        );
+    }
+}

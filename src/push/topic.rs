@@ -48,6 +48,7 @@ use super::report::Reporter;
 use super::router::Router;
 use crate::outbox::Writer;
 use crate::readiness::Reason;
+use crate::telemetry::limit::Every;
 
 /// Says whether a business is served here.
 pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -170,6 +171,7 @@ fn desk(
         landed: Landed::new(bounds.records),
         lines: std::collections::HashMap::new(),
         work: FuturesUnordered::new(),
+        dead_lines: Every::new(Duration::from_secs(1)),
         leaving: false,
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Desk {
     /// behind.
     pub(super) lines: HashMap<(Arc<str>, String), Instant>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Of what goes to the dead letters.
+    pub(super) dead_lines: Every,
     /// The node stops: a user who is gone is to be found by another node.
     pub(super) leaving: bool,
 }
@@ -134,8 +136,7 @@ impl Desk {
     }
 
     fn put_aside(&self, record: Record) -> Letter {
-        static LINE: Every = Every::new(Duration::from_secs(1));
-        if let Some(held_back) = LINE.pass() {
+        if let Some(held_back) = self.dead_lines.pass() {
             let (from, code) = record::origin(&record);
             let to = &record.topic;
             tracing::warn!(

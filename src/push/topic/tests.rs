@@ -10,6 +10,7 @@ use linkgate_filter::{Bytes, Fault, Outcome};
 
 use self::rig::{Rig, group, json};
 use crate::readiness::Held;
+use crate::telemetry::captured::Captured;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -406,4 +407,26 @@ async fn nodes_that_share_an_id_share_a_group_of_broadcast_too() {
     second.stop().await;
     first.stop().await;
     assert_eq!((rig.reasons(), rig.elsewhere()), (Held::default(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_leaves_a_line_that_says_which_and_why_and_nothing_of_the_record() {
+    let log = Captured::begin();
+    let rig = Rig::new("dead_letter: dead");
+    rig.write(json("k", "nobody").replace("chat", "secret-business"));
+    rig.write("hunter2".to_owned());
+    let reader = rig.read();
+    rig.until(|| rig.broker.records("dead").len() == 2).await;
+    reader.stop().await;
+    let lines = log.lines("dead letters");
+    let [line] = &lines[..] else {
+        panic!("one in a second: {lines:?}");
+    };
+    for word in ["pushes/0/0", "push.unknown_biz", "dead"] {
+        assert!(line.contains(word), "{line}");
+    }
+    assert!(
+        !line.contains("secret-business") && !line.contains("hunter2"),
+        "{line}"
+    );
 }

@@ -4,6 +4,7 @@ use linkgate_filter::broker::Event;
 
 use super::{Member, broker, record, stored, subscription, write};
 use crate::common::tls::Authority;
+use crate::common::wait::within;
 use crate::services::Kafka;
 use crate::services::kafka::{PASSWORD, USER};
 
@@ -67,5 +68,23 @@ async fn tls_and_each_kind_of_password_let_in_and_nothing_else_does() {
         let said = stored(broker.send(record("t", "k", "v")).unwrap()).await;
         let error = said.expect_err(what);
         assert!(!error.to_string().contains(PASSWORD), "{error}");
+        if what == "a wrong password" {
+            let said = refused(&broker).await;
+            assert!(said.contains("check `sasl`"), "{said}");
+            assert!(!said.contains("guess"), "{said}");
+        }
     }
+}
+
+/// What a member is told that is not let in.
+async fn refused(broker: &std::sync::Arc<dyn linkgate_filter::broker::Broker>) -> String {
+    let mut member = broker.subscribe(&subscription("t", "g")).unwrap();
+    let failed = async {
+        loop {
+            if let Event::Failed(error) = member.next().await {
+                return error.to_string();
+            }
+        }
+    };
+    within("a word of the brokers", failed).await
 }

@@ -57,7 +57,14 @@ impl Health {
         if is_of_group(code) {
             self.group = Some(told.clone());
         }
-        self.heard = Some((code, told));
+        // That nobody is there may be the end of a longer story: why they do not let linkgate in says more.
+        let is_end = matches!(
+            code,
+            RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure
+        );
+        if !is_end || self.heard.is_none() {
+            self.heard = Some((code, told));
+        }
         self.ask_at.get_or_insert(Instant::now() + LET_PASS);
     }
 
@@ -71,8 +78,12 @@ impl Health {
             return;
         }
         self.ask_at = Some(now + ASK_EVERY);
-        let heard = self.heard.take();
-        let trouble = match self.ask(consumer) {
+        let answer = self.ask(consumer);
+        let heard = match answer {
+            Err(_) => self.heard.clone(),
+            Ok(_) => self.heard.take(),
+        };
+        let trouble = match answer {
             Err(NoAnswer(error)) => Some(heard.map_or(error, |(_, heard)| heard)),
             Ok(Err(error)) => Some(error),
             Ok(Ok(())) => {
