@@ -2,10 +2,12 @@
 //!
 //! What may not enter: anything a client can reach.
 
-use std::io;
-use std::net::SocketAddr;
+mod body;
+mod config;
+mod guard;
+mod server;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,11 +17,10 @@ use axum::routing::get;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
-use tokio_util::sync::CancellationToken;
 
-use crate::network::{Binding, Connection, Network, Socket};
+pub use self::config::{AdminConfig, Operator, Scope};
+pub use self::server::{AdminError, AdminServer};
 use crate::readiness::Reasons;
-use crate::telemetry::limit::Every;
 
 /// Whether the node wants traffic, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,70 +76,13 @@ impl Admin {
     }
 }
 
-/// The admin address, bound.
-pub struct AdminServer(Socket);
-
-impl AdminServer {
-    const PAUSE: Duration = Duration::from_millis(100);
-
-    /// Binds the address.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn bind(address: SocketAddr, network: &Network) -> io::Result<Self> {
-        network.bind(address, Binding::default()).map(Self)
-    }
-
-    /// The address in use, for one that was bound with port 0.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_address()
-    }
-
-    /// Answers until `stop` is cancelled, by `more` routes too.
-    pub async fn run(self, admin: Arc<Admin>, more: Router, stop: CancellationToken) {
-        let routes = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .with_state(admin)
-            .merge(more);
-        let server = axum::serve(Accepting(self.0), routes)
-            .with_graceful_shutdown(async move { stop.cancelled().await });
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the admin address does not answer any more");
-        }
-    }
-}
-
-/// A socket as the HTTP server takes connections from it.
-struct Accepting(Socket);
-
-impl axum::serve::Listener for Accepting {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        loop {
-            match self.0.accept().await {
-                Ok(accepted) => return accepted,
-                // Out of descriptors, most likely: trying again at once would only spin.
-                Err(error) => {
-                    static LINE: Every = Every::new(Duration::from_secs(1));
-                    if let Some(held_back) = LINE.pass() {
-                        tracing::error!(%error, held_back, "the admin address cannot accept: trying again");
-                    }
-                    tokio::time::sleep(AdminServer::PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_address()
-    }
+/// What every node answers.
+fn own_routes(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
 }
 
 /// A first line for programs, and a line for each reason that holds.
@@ -171,30 +115,4 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn readiness_says_what_is_wrong_and_fails_where_that_is_asked_for() {
-        let admin = Arc::new(Admin::new(Registry::default()));
-        let said = async || {
-            let (status, body) = readyz(State(Arc::clone(&admin))).await;
-            (status.as_u16(), body)
-        };
-        assert_eq!(said().await, (503, "starting\n".to_owned()));
-        admin.set(Readiness::Ready);
-        assert_eq!(said().await, (200, "ready\n".to_owned()));
-        let reasons = admin.reasons();
-        let (small, large) = (reasons.reason(false), reasons.reason(true));
-        small.holds("a small one");
-        assert_eq!(
-            said().await,
-            (200, "ready\nignored: a small one\n".to_owned())
-        );
-        large.holds("a large one");
-        let both = "not ready\na large one\nignored: a small one\n".to_owned();
-        assert_eq!(said().await, (503, both));
-        drop((small, large));
-        assert_eq!(said().await, (200, "ready\n".to_owned()));
-    }
-}
+mod tests;

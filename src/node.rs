@@ -11,7 +11,6 @@ mod running;
 mod status;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ use self::running::Running;
 use self::status::StatusMetrics;
 pub(crate) use self::status::unix_ms;
 pub use self::status::{ConfigStatus, DocumentStatus, Shared};
-use crate::admin::{Admin, AdminServer, Readiness};
+use crate::admin::{Admin, AdminError, AdminServer, Readiness};
 use crate::config::{Config, document};
 use crate::edges;
 use crate::link::{Grace, LinkManager, LinkMetrics};
@@ -68,17 +67,17 @@ pub enum StartError {
     #[error("this configuration has started a node already")]
     Twice,
     /// The admin address cannot be bound.
-    #[error("the admin address cannot be {address}: {source}")]
+    #[error("the admin address {address} cannot be served: {source}")]
     Admin {
         /// The configured address.
         address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
+        /// Why.
+        source: AdminError,
     },
 }
 
 impl StartError {
-    fn admin(address: SocketAddr, source: io::Error) -> Self {
+    fn admin(address: SocketAddr, source: AdminError) -> Self {
         Self::Admin { address, source }
     }
 }
@@ -207,7 +206,7 @@ impl Node {
         let mut running = Running::new(host, edges);
         let server = match &config.admin {
             Some(config) => {
-                let bound = AdminServer::bind(config.address, &base.network);
+                let bound = AdminServer::bind(config, (&base.network, &base.counted.reception));
                 Some(bound.map_err(|source| StartError::admin(config.address, source))?)
             }
             None => None,

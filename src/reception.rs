@@ -4,6 +4,7 @@
 //! What may not enter: what is said over a connection, and who may call.
 
 mod config;
+pub(crate) mod credentials;
 mod guest;
 mod metrics;
 mod seats;

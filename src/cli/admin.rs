@@ -8,13 +8,30 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use std::convert::Infallible;
 use std::time::Duration;
+
+use crate::secret::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a node is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asking {
+    /// The token of an operator, for a node that asks for one (`admin.auth`)
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "LINKGATE_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_parser = |text: &str| Ok::<_, Infallible>(Secret::new(text))
+    )]
+    token: Option<Secret>,
+}
+
 /// Calls `path` of the node at `url` (`http://host:port`). Gives the status and what was answered; the error is a sentence.
 pub(super) async fn call(
-    url: &str,
+    (url, asking): (&str, &Asking),
     (method, path): (Method, &str),
     body: Vec<u8>,
 ) -> Result<(u16, Bytes), String> {
@@ -32,17 +49,28 @@ pub(super) async fn call(
             .await
             .map_err(|e| failed(&e))?;
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", address)
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        if let Some(token) = &asking.token {
+            request = request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|e| failed(&e))?;
         let answer = send.send_request(request).await.map_err(|e| failed(&e))?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.map_err(|e| failed(&e))?;
-        Ok((status, body.to_bytes()))
+        let body = body.to_bytes();
+        match status {
+            401 => Err(failed(
+                &"give it a token that it knows, by --token or LINKGATE_ADMIN_TOKEN",
+            )),
+            403 | 421 => Err(failed(&String::from_utf8_lossy(&body).trim_end())),
+            _ => Ok((status, body)),
+        }
     };
     let called = timeout(PATIENCE, called).await;
     called.unwrap_or_else(|_| Err(failed(&"it does not answer")))

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use hyper::Method;
 use linkgate_filter::Registry;
 
+use super::admin::Asking;
 use super::{admin, text};
 use crate::config::compare::{Difference, compare};
 use crate::config::diagnostics::count;
@@ -32,6 +33,8 @@ pub struct Args {
     /// Ask the node with this admin address instead of reading OLD: it knows its links, variables and secrets
     #[arg(long, value_name = "URL")]
     node: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,7 +46,7 @@ const CARE: u8 = 3;
 /// Runs the command.
 pub async fn run(args: Args, registry: &Registry) -> ExitCode {
     let differences = match (&args.node, &args.old, &args.new) {
-        (Some(node), Some(new), None) => ask(node, new).await,
+        (Some(node), Some(new), None) => ask((node, &args.asking), new).await,
         (None, Some(old), Some(new)) => offline(old, new, registry),
         _ => {
             text::complain("give OLD and NEW, or --node and NEW");
@@ -76,11 +79,12 @@ fn offline(old: &Path, new: &Path, registry: &Registry) -> Result<Vec<Difference
     Ok(compare(&load(old)?, &load(new)?))
 }
 
-async fn ask(node: &str, new: &Path) -> Result<Vec<Difference>, String> {
+async fn ask((node, asking): (&str, &Asking), new: &Path) -> Result<Vec<Difference>, String> {
     let documents: BTreeMap<String, String> =
         documents::texts(new).map_err(|invalid| invalid.render(false))?;
     let proposal = serde_json::to_vec(&Proposal { documents }).map_err(|e| e.to_string())?;
-    let (status, answer) = admin::call(node, (Method::POST, "/v1/plan"), proposal).await?;
+    let (status, answer) =
+        admin::call((node, asking), (Method::POST, "/v1/plan"), proposal).await?;
     let said = String::from_utf8_lossy(&answer);
     match status {
         200 => serde_json::from_slice(&answer)

@@ -39,6 +39,9 @@ pub(super) fn assemble(
     let node = only::<Node>(documents, "node", diagnostics);
     let admin = only::<Admin>(documents, "admin", diagnostics);
     if let Some((admin, tree)) = &admin {
+        let mut problems = Problems::new();
+        admin.check(&mut problems);
+        report(tree, problems, diagnostics);
         addresses.add(admin.address, tree, diagnostics);
     }
     for source in documents

@@ -13,9 +13,10 @@ use linkgate_filter::backend::Backend;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use node::{Admin, ConfigSource, IdleUsers, Node};
+pub use node::{ConfigSource, IdleUsers, Node};
 pub use pipeline::{Entry, Limits, Pipeline, Rollout};
 
+pub use crate::admin::AdminConfig as Admin;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::presence::PresenceConfig;

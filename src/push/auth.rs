@@ -1,32 +1,16 @@
-//! Who calls, and for which businesses it may push.
+//! For which businesses those who call may push.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
-use rustls_pki_types::CertificateDer;
-use subtle::ConstantTimeEq;
-use x509_parser::extensions::GeneralName;
-use x509_parser::parse_x509_certificate;
 
 use super::config::GrpcCaller;
+use crate::reception::credentials::{Known, Shown};
 
 /// The callers of one source. Clones are the same callers.
 #[derive(Clone)]
-pub(super) struct Callers(Arc<ArcSwap<Vec<Caller>>>);
-
-struct Caller {
-    proof: Proof,
-    grant: Grant,
-}
-
-enum Proof {
-    /// The digest of its token: of one length whatever the token is, so that comparing takes one time.
-    Token([u8; 32]),
-    /// A name in its certificate.
-    Name(String),
-}
+pub(super) struct Callers(Arc<ArcSwap<Known<Grant>>>);
 
 /// The businesses a caller may push for.
 #[derive(Clone)]
@@ -60,74 +44,19 @@ impl Callers {
         self.0.load().is_empty()
     }
 
-    /// Compares with every token, so that the time tells nothing of which one it is like.
     pub(super) fn by_token(&self, token: &str) -> Option<Grant> {
-        let token = hash(token);
-        let mut found = None;
-        for caller in self.0.load().iter() {
-            if let Proof::Token(known) = &caller.proof
-                && bool::from(known.ct_eq(&token))
-            {
-                found = Some(caller.grant.clone());
-            }
-        }
-        found
+        self.0.load().by_token(token).cloned()
     }
 
-    /// The certificate has been verified in the handshake.
-    pub(super) fn by_name(&self, certificate: &CertificateDer<'_>) -> Option<Grant> {
-        let names = names(certificate);
-        let callers = self.0.load();
-        let caller = callers
-            .iter()
-            .find(|caller| matches!(&caller.proof, Proof::Name(name) if names.contains(name)))?;
-        Some(caller.grant.clone())
+    pub(super) fn by_certificate(&self, shown: &Shown) -> Option<Grant> {
+        self.0.load().by_certificate(shown).cloned()
     }
 }
 
-fn known(callers: &[GrpcCaller]) -> Vec<Caller> {
-    let caller = |caller: &GrpcCaller| {
-        let proof = match (&caller.token, &caller.client_cert) {
-            (Some(token), _) => Proof::Token(hash(token.expose())),
-            (None, Some(name)) => Proof::Name(name.clone()),
-            // Refused by the config's check.
-            (None, None) => return None,
-        };
+fn known(callers: &[GrpcCaller]) -> Known<Grant> {
+    Known::new(callers.iter().map(|caller| {
         let biz_ids = caller.biz_ids.iter().cloned().collect();
-        let grant = Grant::Of(Arc::new(biz_ids));
-        Some(Caller { proof, grant })
-    };
-    callers.iter().filter_map(caller).collect()
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    hash
-}
-
-/// The token of an `authorization` header.
-pub(super) fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The common name, and the DNS names and URIs among the alternative names.
-fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
-        return Vec::new();
-    };
-    let common = certificate.subject().iter_common_name();
-    let mut names: Vec<_> = common
-        .filter_map(|name| name.as_str().ok())
-        .map(str::to_owned)
-        .collect();
-    if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
-        for name in &alternative.value.general_names {
-            if let GeneralName::DNSName(name) | GeneralName::URI(name) = name {
-                names.push((*name).to_owned());
-            }
-        }
-    }
-    names
+        let name = caller.client_cert.as_deref();
+        (caller.token.as_ref(), name, Grant::Of(Arc::new(biz_ids)))
+    }))
 }

@@ -11,17 +11,19 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router as Routes};
+use axum::{Extension, Json, Router as Routes};
 use futures_util::future::join_all;
 use linkgate_filter::Fault;
 use linkgate_filter::units::HumanDuration;
 use linkgate_proto::v1;
 use serde::Deserialize;
 
-use super::auth::{Callers, Grant, bearer};
+use super::auth::{Callers, Grant};
 use super::config::HttpSource;
 use super::requests::{self, FORBIDDEN, INVALID};
 use super::router::Router;
+use crate::reception::Guest;
+use crate::reception::credentials::bearer;
 
 /// The place of a source on the admin address.
 pub type HttpSlot = Arc<ArcSwapOption<HttpPush>>;
@@ -110,6 +112,7 @@ impl HttpPush {
 
 async fn push(
     State(slot): State<HttpSlot>,
+    guest: Option<Extension<Guest>>,
     headers: HeaderMap,
     Query(Patience { wait }): Query<Patience>,
     body: Body,
@@ -118,6 +121,9 @@ async fn push(
         return StatusCode::NOT_FOUND.into_response();
     };
     let answered = match source.grant(&headers) {
+        Ok(_) if guest.is_some_and(|guest| guest.known().is_err()) => {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
         Ok(grant) => match to_bytes(body, source.max_message).await {
             Ok(body) => source.push(&body, &grant, *wait).await,
             Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
@@ -166,6 +167,11 @@ impl Guest {
             && (inner.reception.idle == Idle::Stays || inner.busy.load(Ordering::Acquire) > 0);
         let deadline = (!may_stay).then(|| Instant::now() + *inner.reception.limits.idle);
         inner.deadline.send_replace(deadline);
+    }
+
+    /// How long a request may take to come whole.
+    pub fn patience(&self) -> Duration {
+        *self.0.reception.limits.request
     }
 
     /// For the bytes of one request that has not come whole.

@@ -46,16 +46,19 @@ pub(crate) enum Reason {
     Unfinished,
     /// The connection ended with an error of its protocol.
     Protocol,
+    /// It has not shown that it may do this.
+    Unknown,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Crowded,
         Self::Full,
         Self::Silent,
         Self::Slow,
         Self::Unfinished,
         Self::Protocol,
+        Self::Unknown,
     ];
 
     fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Reason {
             Self::Slow => "slow",
             Self::Unfinished => "unfinished",
             Self::Protocol => "protocol",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -80,6 +84,7 @@ impl Reason {
             Self::Slow => "its request did not come whole within `connections.request`",
             Self::Unfinished => "requests that have not come whole reach `connections.unfinished`",
             Self::Protocol => "its connection ended with a protocol error",
+            Self::Unknown => "it has not shown that it may do this",
         }
     }
 }

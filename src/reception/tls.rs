@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::Tls;
+use super::credentials::Shown;
 use crate::network::Connection;
 
 /// A caller's connection: left as it came, right behind TLS.
@@ -54,16 +55,13 @@ impl Acceptor {
     ///
     /// # Errors
     /// The handshake failed.
-    pub async fn open(
-        &self,
-        connection: Connection,
-    ) -> io::Result<(Stream, Option<CertificateDer<'static>>)> {
+    pub(crate) async fn open(&self, connection: Connection) -> io::Result<(Stream, Option<Shown>)> {
         let Some(acceptor) = &self.0 else {
             return Ok((Either::Left(connection), None));
         };
         let stream = acceptor.accept(connection).await?;
         let shown = stream.get_ref().1.peer_certificates();
-        let own = shown.and_then(|chain| chain.first()).cloned();
+        let own = shown.and_then(|chain| chain.first()).cloned().map(Shown);
         Ok((Either::Right(Box::new(stream)), own))
     }
 }

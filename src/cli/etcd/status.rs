@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use hyper::Method;
 
 use super::{etcd, told};
+use crate::cli::admin::Asking;
 use crate::cli::{admin, text};
 use crate::config::documents;
 use crate::config::etcd::Snapshot;
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     /// Show the last pushes too
     #[arg(long)]
     history: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// What a node that is not in step ends with.
@@ -31,7 +34,7 @@ const OUT_OF_STEP: u8 = 3;
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> ExitCode {
     let shown = if args.url.starts_with("http://") {
-        of_node(&args.url).await
+        of_node(&args.url, &args.asking).await
     } else {
         of_all(&args).await
     };
@@ -46,8 +49,9 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 }
 
 /// Shows one node; says whether all that it read runs.
-async fn of_node(url: &str) -> Result<bool, String> {
-    let (status, body) = admin::call(url, (Method::GET, "/v1/config"), Vec::new()).await?;
+async fn of_node(url: &str, asking: &Asking) -> Result<bool, String> {
+    let (status, body) =
+        admin::call((url, asking), (Method::GET, "/v1/config"), Vec::new()).await?;
     let read = serde_json::from_slice::<ConfigStatus>(&body);
     let status = match (status, read) {
         (200, Ok(status)) => status,

@@ -1,6 +1,5 @@
 //! What a node's own document says.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,14 +76,6 @@ impl Default for Node {
 
 fn one() -> u32 {
     1
-}
-
-/// The address for operators.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
-    /// Where `/healthz`, `/readyz` and `/metrics` are served, such as `127.0.0.1:9901`. Keep it away from clients.
-    pub address: SocketAddr,
 }
 
 /// Where the other documents are. A document that stands on the machine itself takes the place of one of the same name in

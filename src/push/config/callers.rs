@@ -1,15 +1,11 @@
 //! `auth:` of a push source: who may push for which businesses.
 
-use std::fmt;
-
-use crate::secret::Secret;
 use linkgate_filter::problem::{Path, Problems};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::reception::Tls;
+use crate::reception::{Tls, credentials};
+use crate::secret::Secret;
 
 /// A backend that may push, known by its token or by its certificate.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -28,23 +24,9 @@ pub struct GrpcCaller {
 }
 
 impl GrpcCaller {
-    const SHORTEST_TOKEN: usize = 16;
-
     pub(super) fn check(&self, tls: Option<&Tls>, problems: &mut Problems) {
-        match (&self.token, &self.client_cert) {
-            (None, None) => {
-                problems
-                    .at(Path::root(), "nothing says how the caller is known")
-                    .hint("add `token: \"${file:secrets/push.token}\"` or `client_cert: name`");
-            }
-            (Some(_), Some(_)) => {
-                problems
-                    .at("client_cert", "the caller is known by its `token` already")
-                    .hint("make two callers of them, or remove one");
-            }
-            (Some(token), None) => check_token(token, problems),
-            (None, Some(name)) => check_cert(name, tls, problems),
-        }
+        let name = self.client_cert.as_deref();
+        credentials::check(self.token.as_ref(), name, tls, problems);
         if self.biz_ids.is_empty() {
             problems
                 .at("biz_ids", "the caller may push for no business")
@@ -56,61 +38,4 @@ impl GrpcCaller {
             }
         }
     }
-}
-
-fn check_token(token: &Secret, problems: &mut Problems) {
-    let token = token.expose();
-    if token.len() < GrpcCaller::SHORTEST_TOKEN {
-        let what = "a token shorter than 16 characters can be guessed";
-        problems
-            .at("token", what)
-            .hint("make one with `openssl rand -hex 32`");
-    } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        problems
-            .at(
-                "token",
-                "the token has a character that a header cannot carry",
-            )
-            .hint("use ASCII letters, digits and signs, without spaces or line ends");
-    }
-}
-
-fn check_cert(name: &str, tls: Option<&Tls>, problems: &mut Problems) {
-    if name.is_empty() {
-        problems.at("client_cert", "a certificate's name is not empty");
-    }
-    if tls.is_none_or(|tls| tls.client_ca.is_none()) {
-        problems
-            .at("client_cert", "callers are not asked for certificates here")
-            .hint("add `tls: { cert, key, client_ca }` to the source");
-    }
-}
-
-/// Reads one caller or a list of them. (An untagged enum would lose the place of what is wrong.)
-pub(super) fn one_or_many<'de, D>(deserializer: D) -> Result<Vec<GrpcCaller>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    struct OneOrMany;
-    impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Vec<GrpcCaller>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a caller with `token` or `client_cert`, or a list of them")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            GrpcCaller::deserialize(MapAccessDeserializer::new(map)).map(|caller| vec![caller])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(list))
-        }
-    }
-    deserializer.deserialize_any(OneOrMany)
-}
-
-pub(super) fn one_or_many_schema(generator: &mut SchemaGenerator) -> Schema {
-    let one = generator.subschema_for::<GrpcCaller>();
-    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 }

@@ -8,8 +8,8 @@ use linkgate_filter::units::{ByteSize, HumanDuration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{GrpcCaller, at_least_one, callers};
-use crate::reception::{ConnectionLimits, Tls};
+use super::{GrpcCaller, at_least_one};
+use crate::reception::{ConnectionLimits, Tls, credentials};
 
 /// `PushService`, served for backends.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -22,8 +22,8 @@ pub struct GrpcSource {
     pub tls: Option<Tls>,
     /// Who may push for which businesses: one caller or a list. Default: everybody for all businesses, on loopback
     /// addresses only.
-    #[serde(default, deserialize_with = "callers::one_or_many")]
-    #[schemars(schema_with = "callers::one_or_many_schema")]
+    #[serde(default, deserialize_with = "credentials::one_or_many")]
+    #[schemars(schema_with = "credentials::one_or_many_schema::<GrpcCaller>")]
     pub auth: Vec<GrpcCaller>,
     /// Pushes that may be under way on one `PushStream`; beyond it the next ones are not read. Default: 256, at most
     /// 65536.

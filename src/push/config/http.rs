@@ -5,15 +5,16 @@ use linkgate_filter::units::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{GrpcCaller, callers};
+use super::GrpcCaller;
+use crate::reception::credentials;
 
 /// `POST /v1/push`, served on the admin address.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSource {
     /// Who may push for which businesses: one caller or a list, each known by its token.
-    #[serde(deserialize_with = "callers::one_or_many")]
-    #[schemars(schema_with = "callers::one_or_many_schema")]
+    #[serde(deserialize_with = "credentials::one_or_many")]
+    #[schemars(schema_with = "credentials::one_or_many_schema::<GrpcCaller>")]
     pub auth: Vec<GrpcCaller>,
     /// The largest push, with all its receivers, as JSON. Default: 1MiB, at most 64MiB.
     #[serde(default = "HttpSource::max_message")]

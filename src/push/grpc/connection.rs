@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Ping, PingPong};
-use rustls_pki_types::CertificateDer;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::call::Desk;
 use crate::network;
+use crate::reception::credentials::Shown;
 use crate::reception::{Acceptor, Leaves, Reason, Seat, Stream, passed};
 
 /// What the connections of a source have in common.
@@ -21,10 +21,6 @@ pub(super) struct Around {
     pub(super) max_calls: u32,
     pub(super) keep_alive: Duration,
 }
-
-/// The certificate that a caller has shown in the handshake.
-#[derive(Clone)]
-pub(super) struct Shown(pub(super) CertificateDer<'static>);
 
 /// What a stream may send before its messages are taken.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -49,7 +45,7 @@ pub(super) async fn serve(
         () = stop.cancelled() => return,
     };
     match opened {
-        Ok((stream, shown)) => speak(stream, shown.map(Shown), &seat, around, stop).await,
+        Ok((stream, shown)) => speak(stream, shown, &seat, around, stop).await,
         Err(error) => {
             tracing::debug!(peer = %seat.guest().peer(), %error, "a caller's TLS handshake failed");
         }

@@ -4,10 +4,10 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-use super::connection::Shown;
-use crate::push::auth::{Callers, Grant, bearer};
+use crate::push::auth::{Callers, Grant};
 use crate::push::config::GrpcCaller;
 use crate::push::metrics::PushMetrics;
+use crate::reception::credentials::bearer;
 use crate::reception::{Full, Guest};
 
 /// Intercepts every call before its body is read, so that a stranger costs nothing; the call goes on with its [`Grant`].
@@ -54,13 +54,13 @@ impl Doorman {
                 .by_token(token)
                 .ok_or_else(|| Status::unauthenticated("the token is not known"));
         }
-        let Some(Shown(own)) = request.extensions().get() else {
+        let Some(shown) = request.extensions().get() else {
             return Err(Status::unauthenticated(
                 "a token is missing: send `authorization: Bearer ...`",
             ));
         };
         self.callers
-            .by_name(own)
+            .by_certificate(shown)
             .ok_or_else(|| Status::unauthenticated("the certificate's name is not known"))
     }
 }
