@@ -266,7 +266,9 @@ impl Chains {
                 old.expire();
                 continue;
             }
-            if !old.chain.business_waits() && self.current.open_gate() {
+            // What was given up is decided, though filters may still work on its outcomes.
+            let passed = old.given_up || !old.chain.business_waits();
+            if passed && self.current.open_gate() {
                 self.current.poll(cx);
             }
             if !old.chain.is_idle() {

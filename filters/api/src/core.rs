@@ -173,6 +173,18 @@ impl Core {
         })
     }
 
+    /// Gives the entries whose outcome no filter has begun to work on other numbers, so that outcomes that come later find
+    /// nothing. Says the new ones.
+    pub(crate) fn give_up(&mut self) -> Vec<u64> {
+        let settling = self.tasks.settling();
+        let mut numbers = self.entries.numbers();
+        numbers.retain(|number| !settling.contains(number));
+        let renumbered = numbers.into_iter();
+        renumbered
+            .filter_map(|number| self.entries.renumber(number))
+            .collect()
+    }
+
     pub(crate) fn settle(&mut self, mut message: Message, outcome: Outcome) {
         for part in message.take_parts() {
             self.settle(part, outcome.clone());

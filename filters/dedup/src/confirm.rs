@@ -133,7 +133,7 @@ impl Confirmer {
     }
 
     /// Frees the key. One that cannot be freed ends by itself.
-    async fn free(&self) {
+    pub(crate) async fn free(&self) {
         if self.remove().await.is_err() && self.remove().await.is_err() {
             self.counters.store_failed.inc();
         }

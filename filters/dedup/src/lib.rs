@@ -9,7 +9,8 @@
 //! | accepted, with the answer | is answered with it |
 //! | unknown (`on_unknown: refuse`) | NACK `dedup.unknown`, not retryable |
 //!
-//! A reservation ends by itself after `reserve_for`, and is renewed while its message is unsettled. When the message
+//! A reservation ends by itself after `reserve_for`, and is renewed while its message is unsettled. A message is tracked
+//! before the store is asked for its key, so that whatever ends it meanwhile frees what may have been written. When the message
 //! settles, the store hears of it before the client does: accepted is recorded for `remember_for`, failed frees the key,
 //! unknown frees it too or keeps it, by `on_unknown`. Accepted stands even if the reservation had run out and another node
 //! has reserved the key since: what that one comes to does not take an acknowledged key back.
@@ -167,13 +168,21 @@ struct Reservation {
     flight: Flight,
     /// What it wrote; `None` if it went on without the store.
     value: Option<Bytes>,
+    /// The store has not answered yet, so the message has gone nowhere.
+    asking: bool,
     since: Instant,
+}
+
+impl Reservation {
+    /// Whether it stands in the store, as far as is known.
+    fn is_stored(&self) -> bool {
+        self.value.is_some() && !self.asking
+    }
 }
 
 /// What the store said of a key.
 struct Asked {
-    flight: Flight,
-    value: Bytes,
+    token: u64,
     found: Result<Option<Bytes>, EdgeError>,
 }
 
@@ -216,15 +225,24 @@ impl Filter for Deduplicator {
         let Some(reservation) = self.reserved.remove(&token.0) else {
             return Settle::Next(outcome);
         };
-        let flight = reservation.flight;
-        let value = reservation.value;
+        let Reservation {
+            flight,
+            value,
+            asking,
+            ..
+        } = reservation;
         let Some(confirmer) = value.and_then(|value| self.confirmer(flight.key(), value, cx))
         else {
             flight.land(&outcome);
             return Settle::Next(outcome);
         };
         Settle::Wait(Box::pin(async move {
-            let outcome = confirmer.confirm(outcome).await;
+            let outcome = if asking {
+                confirmer.free().await;
+                outcome
+            } else {
+                confirmer.confirm(outcome).await
+            };
             flight.land(&outcome);
             outcome
         }))
@@ -249,80 +267,103 @@ impl Deduplicator {
     /// Reservations that a link takes back at a time; those beyond end by themselves.
     const MOST_TAKEN_BACK: usize = 64;
 
-    /// Asks the store for the key.
-    fn ask(&mut self, m: Message, flight: Flight, cx: &mut Context<'_>) -> Verdict {
-        let Some(store) = &self.store else {
+    /// Asks the store for the key. The message is tracked from here on: should it end before the answer is there, the key
+    /// is freed.
+    fn ask(&mut self, mut m: Message, flight: Flight, cx: &mut Context<'_>) -> Verdict {
+        let Some(store) = self.store.clone() else {
             return Verdict::Next(m);
         };
         let value = record::reserved([cx.random(), cx.random()]);
         let (key, keep) = (flight.key().to_owned(), *self.config.reserve_for);
-        let asking = store.insert(key, value.clone(), keep);
+        let token = self.tokens;
+        self.tokens += 1;
+        cx.track(&mut m, Token(token));
+        let reservation = Reservation {
+            flight,
+            value: Some(value.clone()),
+            asking: true,
+            since: cx.now(),
+        };
+        self.reserved.insert(token, reservation);
+        let asking = store.insert(key, value, keep);
         Verdict::wait(async move {
             let found = asking.await;
-            let asked = Asked {
-                flight,
-                value,
-                found,
-            };
-            (m, asked)
+            (m, Asked { token, found })
         })
     }
 
     /// What the store has said decides.
-    fn told(&mut self, mut m: Message, asked: Asked, cx: &mut Context<'_>) -> Verdict {
-        let Asked {
-            flight,
-            value,
-            found,
-        } = asked;
-        let found = match found {
-            Ok(found) => found.filter(|found| *found != value),
-            Err(error) => {
-                self.counters.store_failed.inc();
-                let unheard = self.confirmer(flight.key(), value, cx);
-                if let (Some(unheard), Effect::Unknown) = (unheard, error.effect)
-                    && Arc::strong_count(&self.taken_back) <= Self::MOST_TAKEN_BACK
-                {
-                    let counted = Arc::clone(&self.taken_back);
-                    cx.spawn(TAKEN_BACK, async move {
-                        unheard.take_back().await;
-                        drop(counted);
-                    });
-                }
-                if self.config.on_store_failure == OnStoreFailure::Reject {
-                    let fault = Fault {
-                        // The message itself has gone nowhere.
-                        effect: Effect::None,
-                        ..error.fault("dedup.store")
-                    };
-                    return refuse(m, flight, fault.retryable());
-                }
-                self.counters.passed.inc();
-                self.reserve(&mut m, flight, None, cx);
-                return Verdict::Next(m);
-            }
+    fn told(&mut self, m: Message, asked: Asked, cx: &mut Context<'_>) -> Verdict {
+        let Some(own) = self.reserved.get_mut(&asked.token) else {
+            return Verdict::Next(m);
         };
-        match found.as_ref().map(record::read) {
-            None => {
-                self.reserve(&mut m, flight, Some(value), cx);
-                Verdict::Next(m)
-            }
-            Some(Record::Accepted(outcome)) => {
+        own.asking = false;
+        let found = match asked.found {
+            Ok(found) => found.filter(|found| Some(found) != own.value.as_ref()),
+            Err(error) => return self.unheard(m, asked.token, &error, cx),
+        };
+        let Some(found) = found else {
+            own.since = cx.now();
+            self.arm(cx);
+            return Verdict::Next(m);
+        };
+        // The key is another's: there is nothing of this message in the store.
+        let Some(Reservation { flight, .. }) = self.reserved.remove(&asked.token) else {
+            return Verdict::Next(m);
+        };
+        match record::read(&found) {
+            Record::Accepted(outcome) => {
                 self.counters.answered.inc();
                 flight.land(&outcome);
                 cx.settle(m, outcome);
                 Verdict::Done
             }
-            Some(Record::Reserved) => {
+            Record::Reserved => {
                 self.counters.in_flight.inc();
                 refuse(m, flight, in_flight())
             }
-            Some(Record::Unknown) => {
+            Record::Unknown => {
                 let fault = Fault::gateway("dedup.unknown").effect_unknown();
                 let fault = fault.detail("what became of this message is not known");
                 refuse(m, flight, fault)
             }
         }
+    }
+
+    /// The store has failed, and may have reserved the key even so.
+    fn unheard(
+        &mut self,
+        m: Message,
+        token: u64,
+        error: &EdgeError,
+        cx: &mut Context<'_>,
+    ) -> Verdict {
+        self.counters.store_failed.inc();
+        let Some(mut own) = self.reserved.remove(&token) else {
+            return Verdict::Next(m);
+        };
+        let value = own.value.take();
+        let unheard = value.and_then(|value| self.confirmer(own.flight.key(), value, cx));
+        if let (Some(unheard), Effect::Unknown) = (unheard, error.effect)
+            && Arc::strong_count(&self.taken_back) <= Self::MOST_TAKEN_BACK
+        {
+            let counted = Arc::clone(&self.taken_back);
+            cx.spawn(TAKEN_BACK, async move {
+                unheard.take_back().await;
+                drop(counted);
+            });
+        }
+        if self.config.on_store_failure == OnStoreFailure::Reject {
+            let fault = Fault {
+                // The message itself has gone nowhere.
+                effect: Effect::None,
+                ..error.fault("dedup.store")
+            };
+            return refuse(m, own.flight, fault.retryable());
+        }
+        self.counters.passed.inc();
+        self.reserved.insert(token, own);
+        Verdict::Next(m)
     }
 
     fn confirmer(&self, key: &str, value: Bytes, cx: &Context<'_>) -> Option<Confirmer> {
@@ -336,33 +377,13 @@ impl Deduplicator {
         })
     }
 
-    fn reserve(
-        &mut self,
-        m: &mut Message,
-        flight: Flight,
-        value: Option<Bytes>,
-        cx: &mut Context<'_>,
-    ) {
-        let token = self.tokens;
-        self.tokens += 1;
-        cx.track(m, Token(token));
-        let since = cx.now();
-        let reservation = Reservation {
-            flight,
-            value,
-            since,
-        };
-        self.reserved.insert(token, reservation);
-        self.arm(cx);
-    }
-
     fn renew_after(&self) -> Duration {
         *self.config.reserve_for / 3
     }
 
     /// One timer for all: it goes off for the oldest.
     fn arm(&mut self, cx: &mut Context<'_>) {
-        let stored = self.reserved.values().filter(|own| own.value.is_some());
+        let stored = self.reserved.values().filter(|own| own.is_stored());
         if self.renews_at.is_none()
             && let Some(oldest) = stored.map(|own| own.since).min()
         {
@@ -380,8 +401,9 @@ impl Deduplicator {
         let (now, after, keep) = (cx.now(), self.renew_after(), *self.config.reserve_for);
         let mut renewals = Vec::new();
         for own in self.reserved.values_mut() {
-            if let Some(value) = own.value.clone()
+            if own.is_stored()
                 && own.since + after <= now
+                && let Some(value) = own.value.clone()
             {
                 own.since = now;
                 let key = own.flight.key().to_owned();

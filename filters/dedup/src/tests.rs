@@ -1,6 +1,7 @@
 //! The filter in the production runner, in virtual time, on a store in memory that the tests can make fail.
 
 mod configs;
+mod freed;
 mod property;
 mod rig;
 

@@ -32,7 +32,7 @@ impl Chain {
                     self.core.asked.push_back(Work::Settle { number, outcome });
                     return self.core.asked_first();
                 }
-                Settle::Wait(_) if self.given_up => {
+                Settle::Wait(_) if self.ended => {
                     let outcome = given_up();
                     self.core.asked.push_back(Work::Settle { number, outcome });
                     return self.core.asked_first();
@@ -97,7 +97,7 @@ impl Chain {
                     self.refuse(step, message, closing());
                 }
             }
-            self.run();
+            self.guard(Self::run);
         }
     }
 
@@ -107,30 +107,30 @@ impl Chain {
     }
 
     /// Ends the chain's messages now. What stands in line has had no effect and is refused; everything else that is
-    /// unsettled settles as unknown. Outcomes that come later find nothing. What is on its way to the client may still
-    /// arrive there; see [`Chain::end`].
+    /// unsettled settles as unknown. Outcomes that come later find nothing. What filters still do on outcomes, such as to
+    /// free a key in a store, and what is on its way to the client may still end; see [`Chain::end`].
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
-        let mut frames = dropped_by_runner(|| self.core.tasks.keep_downstream());
+        let mut frames = dropped_by_runner(|| self.core.tasks.give_up());
         self.core.timers.clear();
         for message in self.core.lanes.take(Direction::Upstream) {
             frames += usize::from(message.command.is_none());
             let fault = Fault::gateway("link.retired").retryable();
             self.core.settle(message, Outcome::Failed(fault));
-            self.run();
+            self.guard(Self::run);
         }
         if frames > 0 {
             // Frames that nobody has decoded cannot be answered: let the client come back and send them again.
             self.pipeline.meter().fault("link.retired");
             self.core.close_link(CloseCode::RETIRED);
         }
-        for number in self.core.entries.numbers() {
+        for number in self.core.give_up() {
             self.start(Work::Settle {
                 number,
                 outcome: given_up(),
             });
         }
-        if self.gone {
+        if self.gone && !self.is_settling() {
             self.end();
         }
     }
@@ -162,7 +162,7 @@ impl Chain {
             lost |= message.may_answer();
             let fault = Fault::gateway("link.retired").retryable();
             self.core.settle(message, Outcome::Failed(fault));
-            self.run();
+            self.guard(Self::run);
         }
         lost
     }

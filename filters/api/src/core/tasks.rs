@@ -1,6 +1,7 @@
 //! The futures of a chain. They run on the chain's own task.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -206,8 +207,19 @@ impl Tasks {
         }
     }
 
-    /// Drops all but the waits on the way to the client. Says how many of the others held a frame on its way upstream.
-    pub(crate) fn keep_downstream(&mut self) -> usize {
+    /// The entries whose outcomes filters still work on.
+    pub(crate) fn settling(&self) -> HashSet<u64> {
+        let tasks = self.0.iter().flatten();
+        let numbers = tasks.filter_map(|task| match task {
+            Task::Settle { number, .. } => Some(*number),
+            Task::Wait { .. } | Task::Spawned { .. } => None,
+        });
+        numbers.collect()
+    }
+
+    /// Drops all but the waits on the way to the client and what is done on outcomes. Says how many of the others held a
+    /// frame on its way upstream.
+    pub(crate) fn give_up(&mut self) -> usize {
         let mut frames = 0;
         for task in self.0.take().into_iter().flatten() {
             match task {
@@ -215,7 +227,8 @@ impl Tasks {
                     self.push(task);
                 }
                 Task::Wait { step, .. } => frames += usize::from(step.raw),
-                Task::Settle { .. } | Task::Spawned { .. } => {}
+                Task::Settle { .. } => self.push(task),
+                Task::Spawned { .. } => {}
             }
         }
         frames

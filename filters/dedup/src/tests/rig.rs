@@ -1,10 +1,11 @@
 //! A store, nodes that share it, and their links.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use linkgate_filter::backend::Backends;
 use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
 use linkgate_filter::testkit::{TestLink, Testkit, virtual_clock};
@@ -28,6 +29,8 @@ impl Rig {
                 store,
                 fails: AtomicBool::new(false),
                 loses_answers: AtomicBool::new(false),
+                latency: Mutex::default(),
+                keys: Mutex::default(),
             }),
             config: config.to_owned(),
         }
@@ -50,6 +53,7 @@ impl Rig {
                 &entries,
             ),
             taken: Mutex::default(),
+            entries,
         }
     }
 
@@ -63,6 +67,17 @@ impl Rig {
         self.store.loses_answers.store(loses, Ordering::Relaxed);
     }
 
+    /// The store does what it is asked for at once, and says so after this long.
+    pub(super) fn store_takes(&self, latency: Duration) {
+        *self.store.latency.lock() = latency;
+    }
+
+    /// Whether the store has a key of the message with this one.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let keys = self.store.keys.lock();
+        keys.iter().any(|place| place.ends_with(key))
+    }
+
     /// Keys in the store.
     pub(super) fn keys(&self) -> usize {
         self.store.store.len()
@@ -71,6 +86,7 @@ impl Rig {
 
 pub(super) struct Node {
     kit: Testkit,
+    entries: String,
     taken: Mutex<Vec<Message>>,
 }
 
@@ -143,6 +159,19 @@ impl Client {
         self.0.run().await;
     }
 
+    /// The pipeline changes to an equal one.
+    pub(super) async fn change(&mut self, node: &Node, patience: Duration) {
+        let next = node.kit.pipeline(&node.entries);
+        self.0.change(&next, patience);
+        self.0.run().await;
+    }
+
+    /// The link has no time left for what it has not sent on.
+    pub(super) async fn refuse_waiting(&mut self) {
+        self.0.chains().refuse_waiting();
+        self.0.run().await;
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.0.is_finished()
     }
@@ -175,6 +204,9 @@ struct Failing {
     store: MemoryStore,
     fails: AtomicBool,
     loses_answers: AtomicBool,
+    latency: Mutex<Duration>,
+    /// What was inserted and has not been removed.
+    keys: Mutex<HashSet<String>>,
 }
 
 type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
@@ -185,7 +217,14 @@ impl Failing {
             let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
             return Box::pin(ready(Err(error)));
         }
-        work()
+        let (answer, latency) = (work(), *self.latency.lock());
+        if latency.is_zero() {
+            return answer;
+        }
+        Box::pin(async move {
+            tokio::time::sleep(latency).await;
+            answer.await
+        })
     }
 }
 
@@ -196,7 +235,14 @@ impl Store for Failing {
             let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
             return Box::pin(ready(Err(error)));
         }
-        self.or_fail(|| self.store.insert(key, value, keep))
+        self.or_fail(|| {
+            let inserted = self.store.insert(key.clone(), value, keep).now_or_never();
+            let inserted = inserted.expect("memory does not wait");
+            if inserted.as_ref().is_ok_and(Option::is_none) {
+                self.keys.lock().insert(key);
+            }
+            Box::pin(ready(inserted))
+        })
     }
 
     fn replace(&self, key: String, expected: Bytes, value: Bytes, keep: Duration) -> Answer<bool> {
@@ -204,6 +250,13 @@ impl Store for Failing {
     }
 
     fn remove(&self, key: String, expected: Bytes) -> Answer<bool> {
-        self.or_fail(|| self.store.remove(key, expected))
+        self.or_fail(|| {
+            let removed = self.store.remove(key.clone(), expected).now_or_never();
+            let removed = removed.expect("memory does not wait");
+            if removed.as_ref().is_ok_and(|removed| *removed) {
+                self.keys.lock().remove(&key);
+            }
+            Box::pin(ready(removed))
+        })
     }
 }
