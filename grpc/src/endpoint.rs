@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use crate::address::Address;
-use crate::breaker::{Breaker, BreakerRules, Pass};
+use crate::breaker::{Breaker, BreakerRules, Change, Pass, Refusal, Sign};
 use crate::connector::{ConnectError, Connector};
+use crate::queue::Queue;
 
 /// One address of a backend.
 #[derive(Debug)]
@@ -21,16 +22,18 @@ pub struct Endpoint {
     /// Opened at first use, and anew after it could not be reached, so that changed certificates are read.
     channel: Mutex<Option<(u64, Channel)>>,
     channels: AtomicUsize,
+    queue: Arc<Queue>,
 }
 
 impl Endpoint {
-    fn new(address: Address) -> Self {
+    fn new(address: Address, queue: Arc<Queue>) -> Self {
         Self {
             address,
             in_flight: AtomicUsize::new(0),
             breaker: Breaker::default(),
             channel: Mutex::default(),
             channels: AtomicUsize::new(0),
+            queue,
         }
     }
 
@@ -39,12 +42,12 @@ impl Endpoint {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// The leave to make one try here, or how long there will be none.
-    pub fn lease(
+    /// The leave to make one try here, or why there is none.
+    pub(crate) fn lease(
         self: &Arc<Self>,
         now: Instant,
         rules: BreakerRules,
-    ) -> Result<Lease, std::time::Duration> {
+    ) -> Result<Lease, Refusal> {
         let pass = self.breaker.admit(now, &rules)?;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Lease {
@@ -100,39 +103,50 @@ impl Lease {
         current || !opened
     }
 
-    /// Tells the breaker how the try ended; `None`: that says nothing of the endpoint. Answers whether that opened it.
-    pub fn end(&mut self, ok: Option<bool>) -> bool {
-        self.ended = true;
-        let breaker = &self.endpoint.breaker;
-        breaker.record(&self.pass, ok, Instant::now(), &self.rules)
+    /// Tells the breaker how the try ended, and makes room for those who wait.
+    pub fn end(&mut self, sign: &Sign) -> Change {
+        let endpoint = &self.endpoint;
+        if !std::mem::replace(&mut self.ended, true) {
+            endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let now = Instant::now();
+            let change = endpoint.breaker.record(&self.pass, sign, now, &self.rules);
+            if change.opened {
+                // Those who wait look how long they would have to.
+                endpoint.queue.look();
+            } else {
+                endpoint.queue.serve(endpoint);
+            }
+            return change;
+        }
+        Change::default()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if !self.ended {
-            self.end(None);
-        }
+        self.end(&Sign::Nothing);
     }
 }
 
 /// The endpoints in use by a business, so that a changed pipeline finds their connections and breakers again. Holds none
 /// alive by itself.
 #[derive(Debug, Default)]
-pub struct Directory(Mutex<Vec<Weak<Endpoint>>>);
+pub struct Directory {
+    endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    pub(crate) queue: Arc<Queue>,
+}
 
 impl Directory {
     /// The endpoint at this address with these settings: the one in use, or a new one.
     pub fn endpoint(&self, address: &Address) -> Arc<Endpoint> {
-        let mut held = self.0.lock();
+        let mut held = self.endpoints.lock();
         held.retain(|endpoint| endpoint.strong_count() > 0);
         let known = held
             .iter()
             .filter_map(Weak::upgrade)
             .find(|endpoint| endpoint.address == *address);
         known.unwrap_or_else(|| {
-            let endpoint = Arc::new(Endpoint::new(address.clone()));
+            let endpoint = Arc::new(Endpoint::new(address.clone(), Arc::clone(&self.queue)));
             held.push(Arc::downgrade(&endpoint));
             endpoint
         })

@@ -3,6 +3,7 @@
 //! ```text
 //! Pool ── lease ──> Lease ── channel ──> tonic's Channel
 //!   │                 └─ end ──> Breaker
+//!   ├─ Queue: those who wait until an endpoint has room
 //!   ├─ Resolver: what names stand for, asked by a task of its own
 //!   └─ Directory: endpoints that outlive a change of the configuration
 //! ```
@@ -18,17 +19,18 @@ mod breaker;
 mod connector;
 mod endpoint;
 mod pool;
+mod queue;
 mod resolver;
 
 use std::error::Error;
 
 pub use crate::address::{Address, Settings};
-pub use crate::breaker::{BreakerRules, is_trouble};
+pub use crate::breaker::{BreakerRules, Change, Sign, is_trouble};
 pub use crate::connector::{
     Brought, ConnectError, Connector, Network, connector, transport, with_connector,
 };
 pub use crate::endpoint::{Directory, Endpoint, Lease};
-pub use crate::pool::{NoEndpoint, Pool};
+pub use crate::pool::{Leased, NoEndpoint, Pool};
 
 /// An error with its causes, without repeating what a cause already says.
 pub fn chain(error: &(dyn Error + 'static)) -> String {

@@ -200,6 +200,7 @@ impl Inner {
             endpoints: endpoints.into(),
             why_none: have_all_failed.then(|| failed.join(", ")),
         });
+        self.directory.queue.look();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::broker::Delivery;
 use linkgate_filter::{EdgeError, EdgeFailure};
-use linkgate_grpc::{BreakerRules, Lease, NoEndpoint, Pool, chain, is_trouble};
+use linkgate_grpc::{BreakerRules, Lease, NoEndpoint, Pool, Sign, chain, is_trouble};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -103,9 +103,9 @@ impl<N: Notice> Shared<N> {
         let until = Instant::now() + self.timeout;
         let lease = self.pool.lease(&[], BreakerRules::default(), until);
         let why = match lease.await {
-            Ok(lease) => return self.call_at(lease, notices).await,
+            Ok(leased) => return self.call_at(leased.lease, notices).await,
             Err(NoEndpoint::NoAddress(why)) => why,
-            Err(NoEndpoint::Resting(_)) => {
+            Err(NoEndpoint::Resting(_) | NoEndpoint::Full) => {
                 "it has failed too often and is left alone for a while".to_owned()
             }
         };
@@ -125,7 +125,13 @@ impl<N: Notice> Shared<N> {
             Ok(Err(status)) => !is_trouble(status.code()),
             Err(_) => false,
         };
-        lease.end(Some(is_well));
+        // Notices are nobody's messages: it is the service that fails.
+        let sign = if is_well {
+            Sign::Well
+        } else {
+            Sign::Failed(Vec::new())
+        };
+        lease.end(&sign);
         if !is_well {
             // The connection may be dead, or lead to where the service is no more.
             lease.forget_channel();

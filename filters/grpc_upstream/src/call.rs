@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::trace::TraceId;
 use linkgate_filter::{Counter, Effect, Fault, Open};
-use linkgate_grpc::{Endpoint, Lease, NoEndpoint, Pool};
+use linkgate_grpc::{Endpoint, Lease, NoEndpoint, Pool, Sign};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -22,6 +22,9 @@ use crate::wire::{Trace, Wire};
 /// A method of the backend with its request.
 pub(crate) trait Rpc: Sync {
     type Reply;
+
+    /// Whose messages these are, as numbers.
+    fn users(&self) -> Vec<u64>;
 
     /// Makes one try. `envelope` has the metadata and the time limit.
     fn send(
@@ -58,6 +61,10 @@ pub(crate) struct Events {
     pub(crate) breaker_opened: Counter,
     /// Calls refused because all breakers were open.
     pub(crate) breaker_open: Counter,
+    /// Tries that had to wait for what an endpoint can bear, or for a breaker.
+    pub(crate) limited: Counter,
+    /// Times that an endpoint was given fewer tries at a time.
+    pub(crate) limit_lowered: Counter,
     /// Retries not made because the budget was used up.
     pub(crate) budget_exhausted: Counter,
     /// Messages that had to wait for a call to end.
@@ -75,6 +82,8 @@ impl Events {
             unreachable: cx.counter("unreachable"),
             breaker_opened: cx.counter("breaker_opened"),
             breaker_open: cx.counter("breaker_open"),
+            limited: cx.counter("limited"),
+            limit_lowered: cx.counter("limit_lowered"),
             budget_exhausted: cx.counter("budget_exhausted"),
             held: cx.counter("held"),
             mismatched: cx.counter("mismatched"),
@@ -122,10 +131,8 @@ impl Caller {
                 },
                 Err(NoLease::Failed(failure)) => failure,
                 // What the tries before came to says more.
-                Err(NoLease::Resting(wait)) => {
-                    self.events.breaker_open.inc();
-                    let failure = last.unwrap_or_else(|| status::breaker_open(wait));
-                    return Err(self.give_up(failure, effect));
+                Err(NoLease::Refused(failure)) => {
+                    return Err(self.give_up(last.unwrap_or(failure), effect));
                 }
             };
             self.count(&failure);
@@ -146,8 +153,15 @@ impl Caller {
             .pool
             .lease(&call.tried, self.config.breaker, call.deadline);
         match lease.await {
-            Ok(lease) => Ok(lease),
-            Err(NoEndpoint::Resting(wait)) => Err(NoLease::Resting(wait)),
+            Ok(leased) => {
+                self.events.limited.add(leased.waited.into());
+                Ok(leased.lease)
+            }
+            Err(NoEndpoint::Resting(wait)) => {
+                self.events.breaker_open.inc();
+                Err(NoLease::Refused(status::breaker_open(wait)))
+            }
+            Err(NoEndpoint::Full) => Err(NoLease::Refused(status::overloaded())),
             Err(NoEndpoint::NoAddress(message)) => {
                 let ended = Ended::NotReached(message);
                 Err(NoLease::Failed(status::judge(&Trace::default(), ended)))
@@ -173,7 +187,7 @@ impl Caller {
                 let sent = rpc.send(wire, envelope, call.attempt, max_answer);
                 match timeout_at(until, sent).await {
                     Ok(Ok(reply)) => {
-                        lease.end(Some(true));
+                        self.end(&mut lease, &Sign::Well);
                         return Ok(reply);
                     }
                     Ok(Err(status)) => Ended::Status(Box::new(status)),
@@ -182,21 +196,37 @@ impl Caller {
             }
         };
         let failure = status::judge(&trace, ended);
-        // A connection that fails takes all its calls along, and is one failure all the same.
-        let says = if failure.is_of_connection() {
+        let sign = self.sign(rpc, &failure, &lease);
+        self.end(&mut lease, &sign);
+        self.log(&failure, lease.endpoint());
+        Err(failure)
+    }
+
+    /// What a failed try says of its endpoint.
+    fn sign<R: Rpc>(&self, rpc: &R, failure: &Failure, lease: &Lease) -> Sign {
+        if failure.is_of_connection() {
             self.pool.doubt();
-            lease.forget_channel().then_some(false)
-        } else {
-            Some(!failure.counts_for_breaker())
-        };
-        if lease.end(says) {
-            self.events.breaker_opened.inc();
-            // One that went dead in silence looks like a slow backend: the next probe opens a new one.
+            // A connection that fails takes all its calls along, and is one failure all the same.
+            if !lease.forget_channel() {
+                return Sign::Nothing;
+            }
+        }
+        match failure.unsent {
+            true => Sign::Unreachable,
+            false if failure.counts_for_breaker() => Sign::Failed(rpc.users()),
+            false => Sign::Well,
+        }
+    }
+
+    fn end(&self, lease: &mut Lease, sign: &Sign) {
+        let change = lease.end(sign);
+        self.events.breaker_opened.add(change.opened.into());
+        self.events.limit_lowered.add(change.lowered.into());
+        if change.opened || change.doubtful {
+            // One that went dead in silence looks like a slow backend: the next try opens a new one.
             lease.forget_channel();
             self.pool.doubt();
         }
-        self.log(&failure, lease.endpoint());
-        Err(failure)
     }
 
     /// When the time of the next try is up.
@@ -280,6 +310,8 @@ impl Caller {
 
 /// Why there was no try.
 enum NoLease {
+    /// It counts as a failed one.
     Failed(Failure),
-    Resting(Duration),
+    /// It is for want of room.
+    Refused(Failure),
 }

@@ -202,6 +202,7 @@ fn check_times(config: &Config, problems: &mut Problems) {
         (vec!["deadline"], config.deadline),
         (vec!["retry", "initial"], retry.initial),
         (vec!["breaker", "window"], breaker.window),
+        (vec!["breaker", "first_open_for"], breaker.first_open_for),
         (vec!["breaker", "open_for"], breaker.open_for),
     ];
     for (path, time) in times {
@@ -256,6 +257,18 @@ fn check_numbers(config: &Config, problems: &mut Problems) {
         1e6,
     );
     within(&["breaker", "probes"], breaker.probes.into(), 1.0, 1000.0);
+    within(
+        &["breaker", "usual_failures"],
+        breaker.usual_failures,
+        0.0,
+        1.0,
+    );
+    within(
+        &["breaker", "min_in_flight"],
+        breaker.min_in_flight.into(),
+        1.0,
+        1e6,
+    );
     within(&["max_in_flight"], config.max_in_flight as f64, 1.0, 1e6);
     within(
         &["max_answer"],

@@ -12,8 +12,8 @@
 //! |---|---|---|---|---|
 //! | with OK | none: accepted | | | |
 //! | before the message left: no address, no connection, no free stream in time | `grpc.unreachable` | backend | none | yes |
-//! | every breaker open | `grpc.breaker_open` | backend | none | yes, after the breaker's time |
-//! | no place among the calls in flight within `deadline` | `grpc.overloaded` | gateway | none | yes |
+//! | every breaker open for longer than the deadline | `grpc.breaker_open` | backend | none | yes, after the breaker's time |
+//! | no place within `deadline` among the calls in flight, or among those that the endpoints can bear | `grpc.overloaded` | gateway | none | yes |
 //! | no status within `try_timeout`; DEADLINE_EXCEEDED | `grpc.deadline_exceeded` | backend | unknown | yes |
 //! | connection lost after the message left; UNAVAILABLE | `grpc.unavailable` | backend | unknown | yes |
 //! | CANCELLED, UNKNOWN, INTERNAL, an answer that cannot be read | `grpc.cancelled`, `grpc.unknown`, `grpc.internal` | backend | unknown | yes |
@@ -30,6 +30,15 @@
 //! only if its code is in `retry.codes`, so a backend may see a message twice, under the same key. A backend that asks for
 //! a wait (`grpc-retry-pushback-ms`, `google.rpc.RetryInfo`) gets it: here if the deadline allows, else from the client.
 //! Of what a backend says a client hears the code alone; the text goes to the log, one line a second.
+//!
+//! # A backend in trouble
+//!
+//! Each endpoint gets as many calls at a time as it can bear. That is unlimited until more than the usual share fails; then
+//! it is lowered by half of that share, and grows again while calls succeed. An endpoint of which nothing but failures comes
+//! is left alone: for 100 ms at first, twice as long after each probe that fails, up to `open_for`; after a probe that
+//! succeeds the calls grow from one on. Messages wait for a place, first come, first served, as long as their deadline
+//! allows, so an outage of the only endpoint ends with the first probe, and not with a wall of refusals. What fails of one
+//! user counts once: a message that no try gets through does not cost others their backend.
 //!
 //! # A result for each item of a batch
 //!

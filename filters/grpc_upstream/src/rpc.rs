@@ -1,5 +1,7 @@
 //! The two methods of a backend: one message, and many.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use futures_util::future::BoxFuture;
 use linkgate_filter::Message;
 use linkgate_filter::trace::link_id;
@@ -21,6 +23,10 @@ pub(crate) struct Many(pub(crate) Vec<OnReceiveRequest>);
 
 impl Rpc for One {
     type Reply = OnReceiveResponse;
+
+    fn users(&self) -> Vec<u64> {
+        vec![user(&self.0)]
+    }
 
     fn send(
         &self,
@@ -46,6 +52,10 @@ impl Rpc for One {
 impl Rpc for Many {
     type Reply = BatchOnReceiveResponse;
 
+    fn users(&self) -> Vec<u64> {
+        self.0.iter().map(user).collect()
+    }
+
     fn send(
         &self,
         wire: Wire,
@@ -69,6 +79,13 @@ impl Rpc for Many {
             response.map(Response::into_inner)
         })
     }
+}
+
+/// A user as a number. Two that share one pass for the same.
+fn user(request: &OnReceiveRequest) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.user_id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The request for a message; `attempt` is set with each try.

@@ -238,6 +238,17 @@ pub(crate) fn breaker_open(wait: Duration) -> Failure {
     }
 }
 
+/// No endpoint had room within the deadline.
+pub(crate) fn overloaded() -> Failure {
+    Failure {
+        fault: crate::shared::overloaded(),
+        ..unreachable(
+            "the endpoints have as many calls as they can bear".to_owned(),
+            false,
+        )
+    }
+}
+
 fn is_timeout(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {

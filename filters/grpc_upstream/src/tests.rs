@@ -6,4 +6,5 @@ mod endpoints;
 mod memory;
 mod names;
 mod network;
+mod overload;
 mod truth;

@@ -10,14 +10,15 @@ async fn a_backend_that_hangs_is_given_up_in_time_and_left_alone_until_it_revive
     let setup = Setup {
         backend: Some(backend.address()),
         upstream: "try_timeout: 100ms, deadline: 150ms, retry: { max_attempts: 1 }, \
-                   breaker: { failures: 2, open_for: 1s }",
+                   breaker: { failures: 2, first_open_for: 1s, open_for: 1s }",
         ..Setup::default()
     };
     let gateway = setup.start().await;
     backend.does(|_| Reply::Hang);
     let mut ann = Client::connect(&gateway.target("ann")).await;
-    for key in ["1", "2"] {
-        let fault = ann.ask(key, "").await.nack();
+    let mut bob = Client::connect(&gateway.target("bob")).await;
+    for (client, key) in [(&mut ann, "1"), (&mut bob, "2")] {
+        let fault = client.ask(key, "").await.nack();
         assert_eq!(fault.code, "grpc.deadline_exceeded");
         assert!(fault.retryable);
         assert_eq!(fault.effect(), Effect::Unknown);
@@ -46,7 +47,8 @@ async fn a_dead_backend_is_left_alone_until_it_revives() {
     backend.kill();
     let setup = Setup {
         backend: Some(backend.address()),
-        upstream: "retry: { max_attempts: 1 }, breaker: { failures: 2, open_for: 300ms }",
+        upstream: "try_timeout: 500ms, deadline: 500ms, retry: { max_attempts: 1 }, \
+                   breaker: { failures: 2, first_open_for: 3s, open_for: 3s }",
         ..Setup::default()
     };
     let gateway = setup.start().await;

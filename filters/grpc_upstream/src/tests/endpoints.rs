@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::memory::{Backend, Memory, caller, deliver, fault, pool};
+use super::memory::{Backend, Memory, caller, deliver, deliver_of, fault, fault_of, pool};
+use crate::call::Caller;
 use linkgate_grpc::{BreakerRules, Directory};
 
 fn accepted() -> Outcome {
@@ -70,25 +71,41 @@ async fn a_retry_goes_elsewhere() {
     assert_eq!(backend.keys().len(), 4);
 }
 
+/// Fails a message of each of so many users; what they are told.
+async fn faults(caller: &Arc<Caller>, users: usize) -> Vec<String> {
+    let mut codes = Vec::new();
+    for user in 0..users {
+        let fault = fault_of(caller, &format!("user-{user}")).await;
+        codes.push(fault.code.into_owned());
+    }
+    codes
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_spares_the_backend_and_a_probe_closes_it() {
     let memory = Arc::new(Memory::default());
     let backend = Backend::failing(Status::unavailable("down"));
     memory.serve("a:1", &backend);
-    let config = json!({ "retry": { "max_attempts": 1 }, "breaker": { "failures": 3 } });
+    let config = json!({
+        "retry": { "max_attempts": 1 },
+        "breaker": { "failures": 3, "first_open_for": "5s" },
+    });
     let caller = caller(&memory, &["a:1"], config);
-    for _ in 0..3 {
-        assert_eq!(fault(&caller).await.code, "grpc.unavailable");
-    }
-    seconds(2).await;
+    assert_eq!(faults(&caller, 3).await, ["grpc.unavailable"; 3]);
+    seconds(1).await;
     let refused = fault(&caller).await;
-    assert_eq!(refused.code, "grpc.breaker_open");
+    assert_eq!(
+        refused.code, "grpc.breaker_open",
+        "the deadline is too short to wait"
+    );
     assert_eq!(refused.effect, Effect::None);
-    assert_eq!(refused.retry_after, Some(Duration::from_secs(3)));
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(4)));
     assert_eq!(backend.keys().len(), 3);
 
-    seconds(3).await;
+    seconds(2).await;
+    let begun = Instant::now();
     assert_eq!(fault(&caller).await.code, "grpc.unavailable", "the probe");
+    assert_eq!(begun.elapsed(), Duration::from_secs(2), "it waited");
     assert_eq!(fault(&caller).await.code, "grpc.breaker_open");
     assert_eq!(backend.keys().len(), 4);
 
@@ -99,10 +116,11 @@ async fn an_open_breaker_spares_the_backend_and_a_probe_closes_it() {
     }
     assert_eq!(caller.events.breaker_opened.get(), 2);
     assert_eq!(caller.events.breaker_open.get(), 2);
+    assert_eq!(caller.events.limited.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_open_lets_one_probe_through_at_a_time() {
+async fn messages_wait_for_a_probe_and_go_through_in_growing_numbers() {
     let memory = Arc::new(Memory::default());
     let backend = Backend::failing(Status::unavailable("down"));
     memory.serve("a:1", &backend);
@@ -110,12 +128,42 @@ async fn half_open_lets_one_probe_through_at_a_time() {
     let caller = caller(&memory, &["a:1"], config);
     fault(&caller).await;
     backend.becomes(&Backend::slow(Duration::from_millis(100)));
-    seconds(5).await;
-    let calls = (0..10).map(|_| deliver(&caller, "k"));
-    let outcomes = futures_util::future::join_all(calls).await;
-    let through = outcomes.iter().filter(|o| **o == accepted()).count();
-    assert_eq!((through, backend.keys().len()), (1, 2));
-    assert_eq!(deliver(&caller, "k").await, accepted());
+    let calls = futures_util::future::join_all((0..20).map(|_| deliver(&caller, "k")));
+    let growing = async {
+        let mut got = Vec::new();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        for _ in 0..5 {
+            got.push(backend.keys().len() - 1);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        got
+    };
+    let (outcomes, got) = tokio::join!(calls, growing);
+    assert!(outcomes.iter().all(|outcome| *outcome == accepted()));
+    assert_eq!(got[..3], [1, 2, 4], "{got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_fails_is_left_alone_while_another_serves() {
+    let memory = Arc::new(Memory::default());
+    let (bad, good) = (
+        Backend::failing(Status::internal("broken")),
+        Backend::echo(),
+    );
+    memory.serve("a:1", &bad);
+    memory.serve("b:1", &good);
+    let caller = caller(
+        &memory,
+        &["a:1", "b:1"],
+        json!({ "retry": { "max_attempts": 1 } }),
+    );
+    let mut refused = 0;
+    for user in 0..1000 {
+        let outcome = deliver_of(&caller, &format!("user-{user}"), "k").await;
+        refused += usize::from(outcome != accepted());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(refused < 30, "5, and a probe now and then: {refused}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,13 +183,18 @@ async fn a_connection_lost_under_many_calls_is_one_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_cannot_be_reached_opens_the_breaker() {
+async fn a_backend_that_cannot_be_reached_opens_the_breaker_for_longer_each_time() {
     let memory = Arc::new(Memory::default());
     let caller = caller(&memory, &["a:1"], json!({ "retry": { "max_attempts": 1 } }));
-    for _ in 0..5 {
+    let begun = Instant::now();
+    // Five open it; five wait for a rest of 100 ms to 1.6 s and are probes.
+    for _ in 0..10 {
         assert_eq!(fault(&caller).await.code, "grpc.unreachable");
     }
-    assert_eq!(fault(&caller).await.code, "grpc.breaker_open");
+    assert_eq!(begun.elapsed().as_millis(), 100 + 200 + 400 + 800 + 1600);
+    let fault = fault(&caller).await;
+    assert_eq!(fault.code, "grpc.breaker_open", "no longer in time");
+    assert_eq!(fault.retry_after, Some(Duration::from_millis(3200)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,17 +229,18 @@ async fn a_changed_pipeline_finds_connections_and_breakers_again() {
     let directory = Arc::<Directory>::default();
     let rules = BreakerRules::default();
     let old = pool(&memory, &["a:1"], &directory);
-    let lease = old.lease(&[], rules, soon()).await.unwrap();
+    let lease = old.lease(&[], rules, soon()).await.unwrap().lease;
     let new = pool(&memory, &["b:1", "a:1"], &directory);
-    let same = new.lease(&[], rules, soon()).await.unwrap();
+    let same = new.lease(&[], rules, soon()).await.unwrap().lease;
     assert_eq!(same.endpoint().address.uri, "http://b:1/", "`a` is busy");
     let same = new
         .lease(&[Arc::clone(same.endpoint())], rules, soon())
         .await
-        .unwrap();
+        .unwrap()
+        .lease;
     assert!(Arc::ptr_eq(same.endpoint(), lease.endpoint()));
     let elsewhere = pool(&memory, &["a:1"], &Arc::default());
-    let other = elsewhere.lease(&[], rules, soon()).await.unwrap();
+    let other = elsewhere.lease(&[], rules, soon()).await.unwrap().lease;
     assert!(!Arc::ptr_eq(other.endpoint(), lease.endpoint()));
 }
 

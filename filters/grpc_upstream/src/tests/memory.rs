@@ -309,17 +309,27 @@ pub(super) fn pool_over(
     Arc::new(Pool::new(&backend, connector, Arc::clone(directory)))
 }
 
-/// Delivers one message; what became of it.
+/// Delivers one message of `alice`; what became of it.
 pub(super) async fn deliver(caller: &Arc<Caller>, key: &str) -> Outcome {
+    deliver_of(caller, "alice", key).await
+}
+
+/// Delivers one message of this user; what became of it.
+pub(super) async fn deliver_of(caller: &Arc<Caller>, user: &str, key: &str) -> Outcome {
     let (outcome, receipt) = Pushed::new();
-    let m = message(key, "hello").with_receipt(receipt);
+    let m = message_of(user, key, "hello").with_receipt(receipt);
     caller.deliver(m, 1).await;
     outcome.outcome().unwrap()
 }
 
-/// Delivers one message; the fault, with the outcome that fits its effect.
+/// Delivers one message of `alice`; the fault, with the outcome that fits its effect.
 pub(super) async fn fault(caller: &Arc<Caller>) -> Fault {
-    match deliver(caller, "k").await {
+    fault_of(caller, "alice").await
+}
+
+/// Delivers one message of this user; the fault, with the outcome that fits its effect.
+pub(super) async fn fault_of(caller: &Arc<Caller>, user: &str) -> Fault {
+    match deliver_of(caller, user, "k").await {
         Outcome::Accepted(answer) => panic!("accepted: {answer:?}"),
         Outcome::Failed(fault) => {
             assert_eq!(fault.effect, Effect::None);
@@ -334,7 +344,11 @@ pub(super) async fn fault(caller: &Arc<Caller>) -> Fault {
 
 /// A business message of `alice`.
 pub(super) fn message(key: &str, body: &'static str) -> Message {
-    let identity = Identity::new("chat", "alice").at_device("phone 1");
+    message_of("alice", key, body)
+}
+
+fn message_of(user: &str, key: &str, body: &'static str) -> Message {
+    let identity = Identity::new("chat", user).at_device("phone 1");
     let link = Arc::new(LinkInfo::new(7, identity));
     let command = linkgate_filter::Command::UpstreamMessage;
     Message::new(link, command, key, body)
