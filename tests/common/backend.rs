@@ -240,7 +240,7 @@ impl BackendService for Desk {
             }
             Reply::Hang | Reply::Forget => std::future::pending().await,
         };
-        Ok(Response::new(OnReceiveResponse { body }))
+        Ok(Response::new(OnReceiveResponse { body, fault: None }))
     }
 }
 
@@ -265,7 +265,7 @@ impl BatchBackendService for Desk {
         let mut results = Vec::new();
         for ((position, item), reply) in (0..).zip(items).zip(replies) {
             let outcome = match reply {
-                Reply::Answer(body) => Said::Accepted(OnReceiveResponse { body }),
+                Reply::Answer(body) => Said::Accepted(OnReceiveResponse { body, fault: None }),
                 Reply::Fail(_, code) => Said::Failed(Fault {
                     code: code.into(),
                     effect: Effect::None.into(),

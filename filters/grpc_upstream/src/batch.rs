@@ -1,10 +1,10 @@
 //! Which result of a batch belongs to which item.
 
-use std::time::Duration;
-
-use linkgate_filter::{Blame, Effect, Fault, Outcome};
+use linkgate_filter::{Fault, Outcome};
+use linkgate_proto::v1::BatchResult;
 use linkgate_proto::v1::batch_result::Outcome as Said;
-use linkgate_proto::v1::{BatchResult, Fault as WireFault, fault};
+
+use crate::answer;
 
 /// An outcome for each key, in its order, and how many results or items did not fit. An item without a result, with two,
 /// or with one under another key may have had an effect.
@@ -50,47 +50,17 @@ fn mismatch() -> Fault {
 
 fn read(said: Said) -> Outcome {
     match said {
-        Said::Accepted(answer) => Outcome::accepted(answer.body),
-        Said::Failed(fault) => Outcome::from_fault(fault_of(&fault)),
-    }
-}
-
-/// The backend's own fault, as far as a client may see it: all but the text.
-fn fault_of(wire: &WireFault) -> Fault {
-    const LONGEST: Duration = Duration::from_secs(3600);
-    let mut fault = Fault::backend(code_of(&wire.code)).detail("the backend refused the message");
-    fault.blame = match wire.source() {
-        fault::Source::Client => Blame::Client,
-        fault::Source::Gateway => Blame::Gateway,
-        fault::Source::Backend | fault::Source::Unspecified => Blame::Backend,
-    };
-    fault.effect = match wire.effect() {
-        fault::Effect::None => Effect::None,
-        fault::Effect::Unknown | fault::Effect::Unspecified => Effect::Unknown,
-    };
-    if wire.retryable {
-        let wait = Duration::from_millis(wire.retry_after_ms.into());
-        fault = fault.retry_after(wait.min(LONGEST));
-    }
-    fault
-}
-
-/// A code is a metric label: what does not look like one is not passed on.
-fn code_of(code: &str) -> String {
-    let fits = (1..=64).contains(&code.len())
-        && code
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));
-    if fits {
-        format!("backend.{code}")
-    } else {
-        "backend.failed".to_owned()
+        Said::Accepted(answer) => answer::read(answer),
+        Said::Failed(fault) => answer::refused(&fault),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use linkgate_proto::v1::OnReceiveResponse;
+    use std::time::Duration;
+
+    use linkgate_filter::Blame;
+    use linkgate_proto::v1::{Fault as WireFault, OnReceiveResponse, fault};
 
     use super::*;
 
@@ -104,7 +74,8 @@ mod tests {
 
     fn accepted(body: &'static str) -> Option<Said> {
         let body = body.into();
-        Some(Said::Accepted(OnReceiveResponse { body }))
+        let fault = None;
+        Some(Said::Accepted(OnReceiveResponse { body, fault }))
     }
 
     #[test]
@@ -115,7 +86,7 @@ mod tests {
             retryable: true,
             retry_after_ms: 50,
             effect: fault::Effect::None.into(),
-            detail: "internals".into(),
+            detail: "the room is full".into(),
         };
         let results = vec![
             result(1, "b", Some(Said::Failed(refused))),
@@ -132,7 +103,7 @@ mod tests {
             ("backend.full", Blame::Client)
         );
         assert_eq!(fault.retry_after, Some(Duration::from_millis(50)));
-        assert!(!fault.detail.contains("internals"));
+        assert_eq!(fault.detail, "the room is full");
     }
 
     #[test]
@@ -151,13 +122,5 @@ mod tests {
             assert_eq!(*outcome, Outcome::Unknown(mismatch()));
         }
         assert_eq!(mismatched, 5);
-    }
-
-    #[test]
-    fn a_strange_code_is_not_passed_on() {
-        assert_eq!(code_of("room.full"), "backend.room.full");
-        for code in ["", "No Such", "a\n", &"x".repeat(65)] {
-            assert_eq!(code_of(code), "backend.failed");
-        }
     }
 }

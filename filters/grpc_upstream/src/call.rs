@@ -97,6 +97,8 @@ struct Call {
     metadata: MetadataMap,
     trace: TraceId,
     attempt: u32,
+    /// A try that the server refused unseen was made again at once: it is free.
+    had_free_try: bool,
     tried: Vec<Arc<Endpoint>>,
     rng: fastrand::Rng,
 }
@@ -117,6 +119,7 @@ impl Caller {
             metadata,
             trace: TraceId::new(self.config.trace_sampling),
             attempt: 0,
+            had_free_try: false,
             tried: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
         };
@@ -138,6 +141,10 @@ impl Caller {
             self.count(&failure);
             if failure.fault.effect == Effect::Unknown {
                 effect = Effect::Unknown;
+            }
+            if failure.refused && !std::mem::replace(&mut call.had_free_try, true) {
+                last = Some(failure);
+                continue;
             }
             match self.wait_before_retry(&failure, &mut call) {
                 Some(wait) => sleep(wait).await,
@@ -196,7 +203,12 @@ impl Caller {
             }
         };
         let failure = status::judge(&trace, ended);
-        let sign = self.sign(rpc, &failure, &lease);
+        let is_free = failure.refused && !call.had_free_try;
+        let sign = match self.sign(rpc, &failure, &lease) {
+            // As a server that stops may do.
+            _ if is_free => Sign::Nothing,
+            sign => sign,
+        };
         self.end(&mut lease, &sign);
         self.log(&failure, lease.endpoint());
         Err(failure)
@@ -247,7 +259,8 @@ impl Caller {
     fn wait_before_retry(&self, failure: &Failure, call: &mut Call) -> Option<Duration> {
         let rules = &self.config.retry;
         let worth_it = failure.unsent || rules.codes.iter().any(|code| code.is(failure.code));
-        if !worth_it || call.attempt >= rules.max_attempts {
+        let paid = call.attempt - u32::from(call.had_free_try);
+        if !worth_it || paid >= rules.max_attempts {
             return None;
         }
         let wait = match failure.pushback {
@@ -256,7 +269,7 @@ impl Caller {
             None => {
                 let doubled = rules
                     .initial
-                    .saturating_mul(1 << (call.attempt - 1).min(16));
+                    .saturating_mul(1 << paid.saturating_sub(1).min(16));
                 doubled.min(*rules.max).mul_f64(call.rng.f64())
             }
         };

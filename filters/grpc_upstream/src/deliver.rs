@@ -1,8 +1,9 @@
 //! From a message to a call, and from its end to outcomes.
 
 use linkgate_filter::trace::link_id;
-use linkgate_filter::{Message, Outcome};
+use linkgate_filter::{Fault, Message, Outcome};
 
+use crate::answer;
 use crate::batch;
 use crate::call::Caller;
 use crate::metadata;
@@ -21,7 +22,7 @@ impl Caller {
     async fn deliver_one(&self, m: Message, seed: u64) {
         let metadata = metadata::of(&m.link.identity, &link_id(&m.link), &m.key);
         let outcome = match self.call(&One(request(&m)), metadata, seed).await {
-            Ok(answer) => Outcome::accepted(answer.body),
+            Ok(answer) => answer::read(answer),
             Err(fault) => Outcome::from_fault(fault),
         };
         m.settle(outcome);
@@ -40,6 +41,13 @@ impl Caller {
                     part.settle(outcome);
                 }
                 m.settle(Outcome::accepted(Vec::new()));
+            }
+            Err(fault) if fault.code == "grpc.too_large" && items.0.len() > 1 => {
+                // The batch is, and none of its messages need be.
+                let fault = Fault::gateway("grpc.too_large")
+                    .retryable()
+                    .detail("the batch is larger than the backend reads: `batch.max_bytes` is to be lowered");
+                m.settle(Outcome::from_fault(fault));
             }
             Err(fault) => m.settle(Outcome::from_fault(fault)),
         }

@@ -11,6 +11,13 @@
 //! | the try ended | fault | blame | effect | worth another try for the client |
 //! |---|---|---|---|---|
 //! | with OK | none: accepted | | | |
+//! | with OK and a `fault` in the response | `backend.` and the backend's code | as it says | as it says, or unknown | as it says |
+//! | refused unseen: REFUSED_STREAM, or a GOAWAY that names an earlier stream as the last; once made again at once, on another connection | `grpc.unreachable` | backend | none | yes |
+//! | RESOURCE_EXHAUSTED with the words of a library for a message that is too large, OUT_OF_RANGE with tonic's; HTTP 413 | `grpc.too_large` | client | none | no; behind `batch`, unless it stood alone, yes |
+//! | HTTP 408 or 429 without a gRPC status | `grpc.refused_by_proxy` | backend | none | yes |
+//! | any other HTTP 4xx without a gRPC status | `grpc.refused_by_proxy` | gateway | none | no |
+//! | HTTP 502, 503 or 504 without a gRPC status | `grpc.unavailable` | backend | unknown | yes |
+//! | the same words for an answer that is too large | `grpc.internal` | backend | unknown | no |
 //! | before the message left: no address, no connection, no free stream in time | `grpc.unreachable` | backend | none | yes |
 //! | every breaker open for longer than the deadline | `grpc.breaker_open` | backend | none | yes, after the breaker's time |
 //! | no place within `deadline` among the calls in flight, or among those that the endpoints can bear | `grpc.overloaded` | gateway | none | yes |
@@ -29,7 +36,8 @@
 //! A try that did not leave the gateway is repeated within `max_attempts`, `deadline` and the retry budget; one that did,
 //! only if its code is in `retry.codes`, so a backend may see a message twice, under the same key. A backend that asks for
 //! a wait (`grpc-retry-pushback-ms`, `google.rpc.RetryInfo`) gets it: here if the deadline allows, else from the client.
-//! Of what a backend says a client hears the code alone; the text goes to the log, one line a second.
+//! Of a status a client hears the code alone; the text goes to the log, one line a second. A backend that has something to
+//! tell its clients answers OK with a `fault`: its code shows as `backend.<code>`, its words are passed on, both bounded.
 //!
 //! # A backend in trouble
 //!
@@ -43,8 +51,8 @@
 //! # A result for each item of a batch
 //!
 //! An item whose result is missing, double or under another key fails alone, as `grpc.no_result` with unknown effect. A
-//! fault that the backend reports for an item keeps its source, effect and retry time; its code shows as `backend.<code>`,
-//! its text does not. If the call itself fails, all items do.
+//! fault that the backend reports for an item is passed on like that of a single message. If the call itself fails, all items
+//! do.
 //!
 //! # Shared by all links of the business
 //!
@@ -54,6 +62,7 @@
 //!
 //! What may not enter: anything about clients' frames, and any other backend protocol.
 
+mod answer;
 mod batch;
 mod budget;
 mod call;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
+use http::StatusCode;
 use linkgate_filter::{Blame, Fault};
 use linkgate_grpc::{chain, is_trouble};
 use tonic::{Code, Status};
@@ -26,12 +27,14 @@ pub(crate) enum Ended {
 pub(crate) struct Failure {
     /// What it counts as, for `retry.codes`.
     pub(crate) code: Code,
-    /// It certainly did not leave the gateway.
+    /// It certainly never reached the backend.
     pub(crate) unsent: bool,
     /// Its time was up.
     pub(crate) timed_out: bool,
     /// It left, and the connection ended before its answer.
     pub(crate) lost: bool,
+    /// The server has said on the connection that it never looked at it: it may go again at once, elsewhere.
+    pub(crate) refused: bool,
     pub(crate) pushback: Option<Pushback>,
     /// What the client is told.
     pub(crate) fault: Fault,
@@ -61,6 +64,15 @@ pub(crate) fn judge(trace: &Trace, ended: Ended) -> Failure {
         Ended::TimedOut if unsent => unreachable("no connection in time".to_owned(), true),
         Ended::TimedOut => timed_out(),
         Ended::Status(status) => {
+            if let Some(http) = trace.http().filter(|http| *http != StatusCode::OK) {
+                return by_http(http, &status);
+            }
+            if is_refused(&status) {
+                return Failure {
+                    refused: true,
+                    ..unreachable(describe(&status), false)
+                };
+            }
             let late = is_timeout(&status);
             match (unsent, late) {
                 (true, late) => unreachable(describe(&status), late),
@@ -80,6 +92,7 @@ fn unreachable(message: String, timed_out: bool) -> Failure {
         unsent: true,
         timed_out,
         lost: false,
+        refused: false,
         pushback: None,
         fault,
         message: bounded(message),
@@ -108,7 +121,113 @@ fn lost(status: &Status) -> Failure {
     }
 }
 
+/// Something between here and the backend has answered, in HTTP alone: a proxy, or a server that speaks no gRPC.
+fn by_http(http: StatusCode, status: &Status) -> Failure {
+    let message = format!("HTTP status {http}: {}", describe(status));
+    let refused = |blame, retryable| {
+        let fault = Fault {
+            blame,
+            ..Fault::backend("grpc.refused_by_proxy")
+                .detail("what stands before the backend refused the message")
+        };
+        Failure {
+            fault: if retryable { fault.retryable() } else { fault },
+            ..of(Code::Unavailable, message.clone())
+        }
+    };
+    match http.as_u16() {
+        408 | 429 => refused(Blame::Backend, true),
+        413 => too_large(message),
+        400..=499 => Failure {
+            pushback: Some(Pushback::Never),
+            ..refused(Blame::Gateway, false)
+        },
+        502..=504 => of(Code::Unavailable, message),
+        _ => of(Code::Unknown, message),
+    }
+}
+
+/// The server has said that it never looked at the message: it refused the stream, or said goodbye and named an earlier
+/// one as the last that it looked at. h2 ends other streams of such a connection with other errors.
+fn is_refused(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (refused || error.is_go_away());
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The message is larger than the backend reads: no try gets it through.
+fn too_large(message: String) -> Failure {
+    let fault = Fault {
+        blame: Blame::Client,
+        ..Fault::backend("grpc.too_large").detail("the message is larger than the backend reads")
+    };
+    Failure {
+        fault,
+        pushback: Some(Pushback::Never),
+        ..of(Code::ResourceExhausted, message)
+    }
+}
+
+/// What a size has to do with a status.
+enum Size {
+    /// The request was too large to be read.
+    Request,
+    /// The answer was too large to be sent: the message has been worked on.
+    Answer,
+}
+
+/// gRPC has no status for sizes: libraries write RESOURCE_EXHAUSTED, tonic OUT_OF_RANGE, and these words.
+fn of_size(status: &Status) -> Option<Size> {
+    const REQUEST: [&str; 7] = [
+        // grpc-go, C-core (C++, Python, Ruby, PHP), grpc-js
+        "received message larger than max",
+        "received message after decompression larger than max",
+        // grpc-java, and Kotlin
+        "grpc message exceeds maximum size",
+        // .NET
+        "received message exceeds the maximum configured message size",
+        // connect-go
+        "is larger than configured max",
+        // tonic
+        "decoded message length too large",
+        "exceeded while decompressing message",
+    ];
+    const ANSWER: [&str; 4] = [
+        "send message larger than max",
+        "sent message larger than max",
+        "sending message exceeds the maximum configured message size",
+        "encoded message length too large",
+    ];
+    if !matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange) {
+        return None;
+    }
+    let text = status.message().to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    if has(&ANSWER) {
+        Some(Size::Answer)
+    } else {
+        has(&REQUEST).then_some(Size::Request)
+    }
+}
+
 fn answered(status: &Status) -> Failure {
+    match of_size(status) {
+        Some(Size::Request) => return too_large(describe(status)),
+        Some(Size::Answer) => {
+            let failure = of(Code::Internal, describe(status));
+            return Failure {
+                pushback: Some(Pushback::Never),
+                ..failure
+            };
+        }
+        None => {}
+    }
     let mut failure = of(status.code(), describe(status));
     failure.pushback = pushback::of(status);
     failure
@@ -135,6 +254,7 @@ fn of(code: Code, message: String) -> Failure {
         unsent: false,
         timed_out: false,
         lost: false,
+        refused: false,
         pushback: None,
         fault,
         message: bounded(message),
@@ -202,6 +322,8 @@ pub(crate) const CODES: &[&str] = &[
     "grpc.unavailable",
     "grpc.data_loss",
     "grpc.unauthenticated",
+    "grpc.too_large",
+    "grpc.refused_by_proxy",
 ];
 
 /// The fault code: `grpc.` and the status code in lower case.

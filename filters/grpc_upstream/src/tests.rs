@@ -7,4 +7,5 @@ mod memory;
 mod names;
 mod network;
 mod overload;
+mod refusals;
 mod truth;

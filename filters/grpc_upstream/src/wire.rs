@@ -5,12 +5,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
@@ -19,7 +19,14 @@ use tower::Service;
 
 /// What is known of a try.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trace(Arc<AtomicU8>);
+pub(crate) struct Trace(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    state: AtomicU8,
+    /// The HTTP status of the response; 0 before there is one.
+    http: AtomicU16,
+}
 
 impl Trace {
     const WAITING: u8 = 0;
@@ -30,35 +37,55 @@ impl Trace {
 
     /// Gives the try up. Answers whether it is certain that the backend will never see the message.
     pub(crate) fn recall(&self) -> bool {
-        self.step(Self::WAITING, Self::RECALLED) || self.0.load(Ordering::SeqCst) == Self::RECALLED
+        self.step(Self::WAITING, Self::RECALLED)
+            || self.0.state.load(Ordering::SeqCst) == Self::RECALLED
     }
 
     /// Whether the backend itself has sent a status.
     pub(crate) fn answered(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == Self::ANSWERED
+        self.0.state.load(Ordering::SeqCst) == Self::ANSWERED
     }
 
     /// Whether the message may leave; from then on it may have had an effect.
     fn send(&self) -> bool {
-        self.step(Self::WAITING, Self::SENT) || self.0.load(Ordering::SeqCst) != Self::RECALLED
+        self.step(Self::WAITING, Self::SENT)
+            || self.0.state.load(Ordering::SeqCst) != Self::RECALLED
     }
 
     /// A backend can answer before it has read the message. It has seen the call then, so it counts as sent.
     fn look_for_status(&self, headers: &HeaderMap) {
         if headers.contains_key("grpc-status") {
-            self.0.store(Self::ANSWERED, Ordering::SeqCst);
+            self.0.state.store(Self::ANSWERED, Ordering::SeqCst);
         }
+    }
+
+    /// The HTTP status of the response, if there is one.
+    pub(crate) fn http(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.0.http.load(Ordering::SeqCst)).ok()
+    }
+
+    fn look_at(&self, status: StatusCode, headers: &HeaderMap) {
+        self.0.http.store(status.as_u16(), Ordering::SeqCst);
+        self.look_for_status(headers);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mark_http(&self, status: u16) {
+        self.0.http.store(status, Ordering::SeqCst);
     }
 
     #[cfg(test)]
     pub(crate) fn mark_sent(&self, answered: bool) {
         let state = if answered { Self::ANSWERED } else { Self::SENT };
-        self.0.store(state, Ordering::SeqCst);
+        self.0.state.store(state, Ordering::SeqCst);
     }
 
     fn step(&self, from: u8, to: u8) -> bool {
         let (order, otherwise) = (Ordering::SeqCst, Ordering::SeqCst);
-        self.0.compare_exchange(from, to, order, otherwise).is_ok()
+        self.0
+            .state
+            .compare_exchange(from, to, order, otherwise)
+            .is_ok()
     }
 }
 
@@ -95,7 +122,7 @@ impl Service<Request<Body>> for Wire {
         let response = self.channel.call(sending);
         Box::pin(async move {
             let response = response.await?;
-            trace.look_for_status(response.headers());
+            trace.look_at(response.status(), response.headers());
             Ok(response.map(|body| Body::new(Receiving { body, trace })))
         })
     }

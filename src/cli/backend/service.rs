@@ -85,7 +85,7 @@ impl BackendService for Sample {
     ) -> Result<Response<OnReceiveResponse>, Status> {
         self.behaviour.stall().await;
         let body = self.receive(request.get_ref())?;
-        Ok(Response::new(OnReceiveResponse { body }))
+        Ok(Response::new(OnReceiveResponse { body, fault: None }))
     }
 }
 
@@ -102,7 +102,7 @@ impl BatchBackendService for Sample {
                 position,
                 key: item.key.clone(),
                 outcome: Some(match self.receive(item) {
-                    Ok(body) => Outcome::Accepted(OnReceiveResponse { body }),
+                    Ok(body) => Outcome::Accepted(OnReceiveResponse { body, fault: None }),
                     Err(status) => Outcome::Failed(failed(&status)),
                 }),
             });

@@ -75,3 +75,103 @@ fn a_long_message_is_cut_for_the_log() {
     let failure = judge(&sent(true), Ended::Status(Box::new(long)));
     assert!(failure.message.len() <= 304);
 }
+
+#[test]
+fn what_is_too_large_is_never_retried_whatever_the_library_calls_it() {
+    use Code::{OutOfRange, ResourceExhausted};
+    let requests = [
+        (
+            ResourceExhausted,
+            "grpc: received message larger than max (5242900 vs. 4194304)",
+        ),
+        (
+            ResourceExhausted,
+            "SERVER: Received message larger than max (5242900 vs. 4194304)",
+        ),
+        (
+            ResourceExhausted,
+            "gRPC message exceeds maximum size 4194304: 5242900",
+        ),
+        (
+            ResourceExhausted,
+            "Decompressed gRPC message exceeds maximum size 4194304",
+        ),
+        (
+            ResourceExhausted,
+            "Received message exceeds the maximum configured message size.",
+        ),
+        (
+            ResourceExhausted,
+            "message size 5242900 is larger than configured max 4194304",
+        ),
+        (
+            OutOfRange,
+            "Error, decoded message length too large: found 9 bytes, the limit is: 8 bytes",
+        ),
+    ];
+    for (code, words) in requests {
+        let failure = judge(
+            &sent(true),
+            Ended::Status(Box::new(Status::new(code, words))),
+        );
+        assert_eq!(failure.fault.code, "grpc.too_large", "{words}");
+        assert_eq!(failure.fault.blame, Blame::Client);
+        assert_eq!(failure.fault.effect, Effect::None);
+        assert_eq!(failure.pushback, Some(Pushback::Never));
+        assert!(!failure.counts_for_breaker());
+    }
+    let answers = [
+        (
+            ResourceExhausted,
+            "trying to send message larger than max (5242900 vs. 4194304)",
+        ),
+        (
+            ResourceExhausted,
+            "Sent message larger than max (5242900 vs. 4194304)",
+        ),
+        (
+            OutOfRange,
+            "Error, encoded message length too large: found 9 bytes, the limit is: 8 bytes",
+        ),
+    ];
+    for (code, words) in answers {
+        let failure = judge(
+            &sent(true),
+            Ended::Status(Box::new(Status::new(code, words))),
+        );
+        assert_eq!(
+            failure.fault.effect,
+            Effect::Unknown,
+            "{words}: the message was worked on"
+        );
+        assert_eq!(failure.pushback, Some(Pushback::Never));
+    }
+    let quota = judge(&sent(true), status(ResourceExhausted));
+    assert_eq!(quota.fault.code, "grpc.resource_exhausted");
+    assert!(quota.fault.retry_after.is_some());
+}
+
+#[test]
+fn what_a_proxy_says_in_http_alone_is_told_from_an_answer() {
+    use Effect::{None, Unknown};
+    let rows = [
+        (400, "grpc.refused_by_proxy", None, false),
+        (401, "grpc.refused_by_proxy", None, false),
+        (403, "grpc.refused_by_proxy", None, false),
+        (404, "grpc.refused_by_proxy", None, false),
+        (408, "grpc.refused_by_proxy", None, true),
+        (413, "grpc.too_large", None, false),
+        (429, "grpc.refused_by_proxy", None, true),
+        (500, "grpc.unknown", Unknown, true),
+        (502, "grpc.unavailable", Unknown, true),
+        (503, "grpc.unavailable", Unknown, true),
+        (504, "grpc.unavailable", Unknown, true),
+    ];
+    for (http, code, effect, retryable) in rows {
+        let trace = sent(false);
+        trace.mark_http(http);
+        let fault = judge(&trace, status(Code::Unknown)).fault;
+        assert_eq!((&*fault.code, fault.effect), (code, effect), "{http}");
+        assert_eq!(fault.retry_after.is_some(), retryable, "{http}");
+    }
+}

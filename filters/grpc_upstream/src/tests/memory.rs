@@ -120,7 +120,10 @@ impl Backend {
 }
 
 pub(super) fn answer(body: impl Into<bytes::Bytes>) -> OnReceiveResponse {
-    OnReceiveResponse { body: body.into() }
+    OnReceiveResponse {
+        body: body.into(),
+        fault: None,
+    }
 }
 
 #[tonic::async_trait]
@@ -168,6 +171,48 @@ impl Memory {
         let (accept, incoming) = mpsc::channel(16);
         let incoming = ReceiverStream::new(incoming).map(Ok::<_, io::Error>);
         tokio::spawn(backend.routes().serve_with_incoming(incoming));
+        let wires = Vec::new();
+        let host = Host { accept, wires };
+        self.hosts.lock().insert(at.to_owned(), host);
+    }
+
+    /// Each connection goes to `server`.
+    pub(super) fn serve_raw<F>(&self, at: &str, server: impl Fn(DuplexStream) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (accept, mut incoming) = mpsc::channel(16);
+        tokio::spawn(async move {
+            while let Some(wire) = incoming.recv().await {
+                tokio::spawn(server(wire));
+            }
+        });
+        let wires = Vec::new();
+        let host = Host { accept, wires };
+        self.hosts.lock().insert(at.to_owned(), host);
+    }
+
+    /// The first connection goes to `server`, the others to the backend.
+    pub(super) fn serve_raw_at_first<F>(
+        &self,
+        at: &str,
+        backend: &Backend,
+        server: impl FnOnce(DuplexStream) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (accept, mut incoming) = mpsc::channel(16);
+        let (pass, passed) = mpsc::channel(16);
+        let passed = ReceiverStream::new(passed).map(Ok::<_, io::Error>);
+        tokio::spawn(backend.routes().serve_with_incoming(passed));
+        tokio::spawn(async move {
+            if let Some(wire) = incoming.recv().await {
+                tokio::spawn(server(wire));
+            }
+            while let Some(wire) = incoming.recv().await {
+                let _ = pass.send(wire).await;
+            }
+        });
         let wires = Vec::new();
         let host = Host { accept, wires };
         self.hosts.lock().insert(at.to_owned(), host);

@@ -319,13 +319,13 @@ pub struct Record {
 pub struct Answer {
     /// The answer for the client. Default: empty.
     pub body: Body,
-    /// In a batch: this message is refused.
+    /// This message is refused, by a fault in the response; in a batch, in its result.
     pub fails: Option<ItemFault>,
     /// In a batch: no result for this message.
     pub missing: bool,
 }
 
-/// Why a backend refuses one message of a batch.
+/// Why a backend refuses a message.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ItemFault {
@@ -337,6 +337,8 @@ pub struct ItemFault {
     pub retry_after: Option<HumanDuration>,
     /// Whether it may have had an effect. Default: `none`.
     pub effect: Effect,
+    /// What the client is told, in words. Default: nothing.
+    pub detail: String,
 }
 
 /// Why something fails: the name of a gRPC status, or of a broker's failure; or more of it.

@@ -276,7 +276,7 @@ impl Sentence<'_> {
                 "answers" if is_called => {
                     let answers: OneOrMany<docs::Answer> = deserialize(&value).map_err(option)?;
                     let answers = answers.all();
-                    let is_item = |one: &docs::Answer| one.fails.is_some() || one.missing;
+                    let is_item = |one: &docs::Answer| one.missing;
                     if !matches!(at, Place::Batch(_))
                         && (answers.len() > 1 || answers.iter().any(is_item))
                     {

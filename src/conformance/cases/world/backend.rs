@@ -265,8 +265,11 @@ impl BackendService for Backend {
         request: Request<v1::OnReceiveRequest>,
     ) -> Result<Response<v1::OnReceiveResponse>, Status> {
         let answers = self.ask(Place::Call, call_value(request.get_ref())).await?;
-        let body = answers.first().map(answer_body).unwrap_or_default();
-        Ok(Response::new(v1::OnReceiveResponse { body }))
+        let answer = answers.first().cloned().unwrap_or_default();
+        Ok(Response::new(v1::OnReceiveResponse {
+            body: answer_body(&answer),
+            fault: answer.fails.as_ref().map(fault),
+        }))
     }
 }
 
@@ -297,21 +300,26 @@ fn outcome(answer: &docs::Answer) -> Outcome {
     match &answer.fails {
         None => Outcome::Accepted(v1::OnReceiveResponse {
             body: answer_body(answer),
+            fault: None,
         }),
-        Some(fault) => Outcome::Failed(v1::Fault {
-            code: fault.code.clone(),
-            source: v1::fault::Source::Backend.into(),
-            retryable: fault.retryable,
-            retry_after_ms: fault.retry_after.map_or(0, |wait| {
-                u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
-            }),
-            effect: match fault.effect {
-                Effect::None => v1::fault::Effect::None,
-                Effect::Unknown => v1::fault::Effect::Unknown,
-            }
-            .into(),
-            detail: String::new(),
+        Some(refused) => Outcome::Failed(fault(refused)),
+    }
+}
+
+fn fault(refused: &docs::ItemFault) -> v1::Fault {
+    v1::Fault {
+        code: refused.code.clone(),
+        source: v1::fault::Source::Backend.into(),
+        retryable: refused.retryable,
+        retry_after_ms: refused.retry_after.map_or(0, |wait| {
+            u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
         }),
+        effect: match refused.effect {
+            Effect::None => v1::fault::Effect::None,
+            Effect::Unknown => v1::fault::Effect::Unknown,
+        }
+        .into(),
+        detail: refused.detail.clone(),
     }
 }
 
