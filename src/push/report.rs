@@ -27,6 +27,8 @@ pub(super) struct Course<'a> {
     /// The record it first was, `topic/partition/offset`.
     pub(super) id: &'a str,
     pub(super) attempts: u32,
+    /// Tells this taking up from others of the same push.
+    pub(super) attempt: u64,
     pub(super) received_at: SystemTime,
     pub(super) settled_at: SystemTime,
 }
@@ -60,6 +62,7 @@ impl Reporter {
             attempts: course.attempts,
             received_at: requests::unix_ms(course.received_at),
             settled_at: requests::unix_ms(course.settled_at),
+            attempt: course.attempt,
         })
     }
 }

@@ -172,6 +172,7 @@ fn desk(
         lines: std::collections::HashMap::new(),
         work: FuturesUnordered::new(),
         dead_lines: Every::new(Duration::from_secs(1)),
+        attempt: 0,
         leaving: false,
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Desk {
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Of what goes to the dead letters.
     pub(super) dead_lines: Every,
+    /// The number of the latest attempt; see [`Desk::attempt`].
+    pub(super) attempt: u64,
     /// The node stops: a user who is gone is to be found by another node.
     pub(super) leaving: bool,
 }
@@ -82,9 +84,25 @@ impl Desk {
         let is_parked = self.settings.park.as_deref() == Some(&*arrival.partition.topic);
         let read = Taken::read(arrival, is_parked, self.router.clock().wall());
         match read.and_then(|taken| self.check(taken)) {
-            Ok(taken) => self.begin(arrival, taken),
+            Ok(mut taken) => {
+                taken.history.attempt = self.attempt(taken.history.attempt);
+                self.begin(arrival, taken);
+            }
             Err(fault) => self.bury(arrival, &fault),
         }
+    }
+
+    /// A number for an attempt, greater than that of the one `before`, and than any that this task has given. Another process
+    /// that takes the same push up without knowing of this one, after a crash, has the time alone to tell which is later.
+    fn attempt(&mut self, before: u64) -> u64 {
+        let wall = self.router.clock().wall();
+        let since = wall
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let least = self.attempt.max(before).saturating_add(1);
+        self.attempt = least.max(micros);
+        self.attempt
     }
 
     fn check(&self, taken: Taken) -> Result<Taken, Fault> {
@@ -369,6 +387,7 @@ impl Desk {
         let course = Course {
             id: &history.id,
             attempts: history.parked + 1,
+            attempt: history.attempt,
             received_at: history.first,
             settled_at: self.router.clock().wall(),
         };

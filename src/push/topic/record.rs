@@ -24,6 +24,8 @@ pub(super) struct History {
     pub(super) id: String,
     /// How often it was parked.
     pub(super) parked: u32,
+    /// The number of this taking up, greater than those before; of a record just read, that of the taking up that parked it.
+    pub(super) attempt: u64,
     /// It was under way when it was parked: somebody may have got it.
     pub(super) sent: bool,
     /// When it was first read.
@@ -34,6 +36,7 @@ pub(super) struct History {
 
 const ID: &str = "linkgate-id";
 const PARKED: &str = "linkgate-parked";
+const ATTEMPT: &str = "linkgate-attempt";
 const SENT: &str = "linkgate-sent";
 const FIRST: &str = "linkgate-first-ms";
 const NOT_BEFORE: &str = "linkgate-not-before-ms";
@@ -53,6 +56,7 @@ impl Taken {
         let history = history.unwrap_or_else(|| History {
             id: place(arrival),
             parked: 0,
+            attempt: 0,
             sent: false,
             first: now,
             not_before: None,
@@ -87,6 +91,10 @@ impl History {
         Some(Self {
             id: header(ID)?.to_owned(),
             parked: header(PARKED)?.parse().ok()?,
+            // Former versions write none.
+            attempt: header(ATTEMPT)
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0),
             sent: header(SENT).is_some(),
             first: time(FIRST)?,
             not_before: time(NOT_BEFORE),
@@ -97,6 +105,7 @@ impl History {
         let mut headers = vec![
             (ID.to_owned(), self.id.clone().into()),
             (PARKED.to_owned(), self.parked.to_string().into()),
+            (ATTEMPT.to_owned(), self.attempt.to_string().into()),
             (FIRST.to_owned(), unix_ms(self.first).to_string().into()),
         ];
         headers.extend(self.sent.then(|| (SENT.to_owned(), "true".into())));

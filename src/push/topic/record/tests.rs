@@ -151,6 +151,7 @@ fn a_parked_push_comes_back_as_it_was() {
     .unwrap();
     let history = History {
         parked: 2,
+        attempt: 17,
         sent: true,
         not_before: Some(now() + Duration::from_secs(5)),
         ..taken.history

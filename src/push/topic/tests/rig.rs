@@ -119,8 +119,26 @@ impl Rig {
     }
 
     pub(super) fn write_record(&self, record: Record) {
-        let topic = "pushes".into();
+        self.write_to("pushes", record);
+    }
+
+    pub(super) fn write_to(&self, topic: &str, record: Record) {
+        let topic = topic.to_owned();
         drop(self.broker.send(Record { topic, ..record }).unwrap());
+    }
+
+    /// A push of `k` to ann, parked with these headers.
+    pub(super) fn write_parked(&self, headers: &[(&str, &str)]) {
+        let headers = headers.iter();
+        let headers = headers.map(|&(name, value)| (name.to_owned(), value.to_owned().into()));
+        self.write_to(
+            "pushes_parked",
+            Record {
+                payload: json("k", "ann").into(),
+                headers: headers.collect(),
+                ..Record::default()
+            },
+        );
     }
 
     /// The broker takes no record from a node whose texts are longer together.
@@ -206,6 +224,13 @@ impl Rig {
             format!("{key} {user} {status} {}", report.attempts)
         };
         self.all_reports().iter().map(line).collect()
+    }
+
+    /// The reports of one push for one receiver.
+    pub(super) fn reports_of(&self, id: &str) -> Vec<PushReport> {
+        let mut reports = self.all_reports();
+        reports.retain(|report| report.id == id);
+        reports
     }
 
     pub(super) fn ids(&self) -> BTreeSet<String> {
