@@ -127,19 +127,22 @@ pub(super) fn is_retired(outcome: &Outcome) -> bool {
 /// The receiver's outcome by what its links have said so far (`None`: nothing yet); `None` while it is open.
 ///
 /// With `all`, every link has to have the push. Otherwise one is enough: the first that confirms it, or, where nobody
-/// confirms, the first that has sent it. If none has it, the outcome that went furthest counts.
+/// confirms, the first that has sent it. If none has it, the outcome that went furthest counts; that it had no effect is
+/// said only if no link may have it.
 pub(super) fn judge<'a>(
     said: impl Iterator<Item = Option<&'a Outcome>>,
     ack: bool,
     all: bool,
 ) -> Option<ReceiverOutcome> {
-    let (mut open, mut confirmed, mut sent, mut failed) = (0, 0, 0, None);
+    let (mut open, mut confirmed, mut sent, mut unknown) = (0, 0, 0, 0);
+    let mut failed = None;
     for outcome in said {
         match outcome {
             None => open += 1,
             Some(Outcome::Accepted(answer)) if answer.confirmed => confirmed += 1,
             Some(Outcome::Accepted(_)) => sent += 1,
-            Some(Outcome::Failed(fault) | Outcome::Unknown(fault)) => {
+            Some(outcome @ (Outcome::Failed(fault) | Outcome::Unknown(fault))) => {
+                unknown += usize::from(matches!(outcome, Outcome::Unknown(_)));
                 failed = furthest(failed, ReceiverOutcome::failed(fault));
             }
         }
@@ -149,7 +152,10 @@ pub(super) fn judge<'a>(
         return None;
     }
     Some(match failed {
-        Some(failed) if all || confirmed + sent == 0 => failed,
+        Some(failed) if all || confirmed + sent == 0 => match confirmed + sent + unknown {
+            0 => failed,
+            _ => failed.after_it_was_sent(),
+        },
         _ if confirmed > 0 && (sent == 0 || !all) => ReceiverOutcome::of(Status::Delivered, None),
         _ if sent > 0 => ReceiverOutcome::of(Status::Sent, None),
         _ => ReceiverOutcome::offline(),

@@ -345,11 +345,18 @@ impl Course {
     fn judge(&self) -> Option<ReceiverOutcome> {
         let push = &self.flight().push;
         let counting = self.sent.iter().filter(|sent| !sent.moved);
-        judge(
+        let outcome = judge(
             counting.map(|sent| sent.outcome.as_ref()),
             push.ack,
             push.all,
-        )
+        )?;
+        // A link that is gone may have sent it before.
+        let unknown = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Unknown(_)));
+        let sent_before = self.sent.iter().any(|sent| sent.moved && unknown(sent));
+        Some(match sent_before {
+            true => outcome.after_it_was_sent(),
+            false => outcome,
+        })
     }
 
     /// The outcome when the time is over and some links have said nothing.

@@ -164,6 +164,7 @@ fn desk(
             router.metrics().failed_writes.clone(),
             router.metrics().refused_writes.clone(),
         ),
+        ready: router.clock().now(),
         router,
         businesses,
         reporter,

@@ -5,7 +5,12 @@ mod world;
 
 use std::time::Duration;
 
+use linkgate_proto::v1::receiver_outcome::Status;
+use tokio::time::sleep;
+
 use self::world::{Gateway, World};
+use crate::common::client::Client;
+use crate::common::gateway::target;
 use crate::services::Kafka;
 
 const USERS: usize = 200;
@@ -34,6 +39,28 @@ async fn a_gateway_killed_in_the_middle_loses_no_push() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_a_stop_parks_waits_for_its_client_after_a_late_start() {
+    let Some(kafka) = Kafka::shared().await else {
+        return;
+    };
+    let mut world = World::new(kafka, "restarted", 1).await;
+    // Less than the stop and the pause take together.
+    world.offline_after = Duration::from_secs(8);
+    let gateway = Gateway::start(&world, "node").await;
+    let mut client = Client::connect(&target(gateway.address(), "user0")).await;
+    world.write(0..1).await;
+    assert_eq!(client.push().await.0, "k0");
+    tokio::join!(gateway.stop(), client.ended());
+    sleep(Duration::from_secs(8)).await;
+    let gateway = Gateway::start(&world, "node").await;
+    sleep(Duration::from_secs(3)).await;
+    world.connect(gateway.address()).await;
+    world.all_is_reported_delivered(1).await;
+    assert_eq!(world.reported("k0"), [Status::Delivered]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_that_goes_away_loses_no_push() {
     let Some(mut kafka) = Kafka::start().await else {
         return;
@@ -45,7 +72,7 @@ async fn a_kafka_that_goes_away_loses_no_push() {
     let outage = async {
         world.has_delivered(pushes / 3).await;
         kafka.stop();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         kafka.resume().await;
     };
     tokio::join!(world.write(0..pushes), outage);
@@ -67,7 +94,7 @@ async fn partitions_that_move_in_the_middle_lose_no_push() {
     let moving = async {
         world.has_delivered(pushes / 4).await;
         let two = Gateway::start(&world, "two").await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        sleep(Duration::from_secs(3)).await;
         two.stop().await;
     };
     tokio::join!(world.write(0..pushes), moving);

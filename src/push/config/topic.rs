@@ -88,16 +88,19 @@ pub struct TopicSource {
     /// How long a push may be unsettled before it is parked. Default: 30s.
     #[serde(default = "TopicSource::max_hold")]
     pub max_hold: HumanDuration,
-    /// How long a parked push rests before it is sent again. One that is still under way on this node is not sent again,
+    /// How long a parked push rests before it is sent again, from when it is read; not one that a node parks because it stops
+    /// or gives its partition away. One that is still under way on this node is not sent again,
     /// but goes on. Default: 5s.
     #[serde(default = "TopicSource::retry_after")]
     pub retry_after: HumanDuration,
-    /// How long after it was first read a push is given up, however often it was parked; it is reported as expired then.
-    /// Default: 1h.
+    /// How long nodes may have a push before it is given up, however often it was parked; it is reported as expired then. Each
+    /// node counts by its own clock what it has waited, and adds it to what others have; while a push lies in a topic unread,
+    /// nobody counts. Default: 1h.
     #[serde(default = "TopicSource::give_up_after")]
     pub give_up_after: HumanDuration,
-    /// How long after it was first read a push looks for a user who is not connected, before it is settled as offline.
-    /// Long enough for clients to come back to a node that was restarted. Default: 5s.
+    /// How long a push waits for a user who is not connected, before it is settled as offline: counted anew when the node
+    /// starts, and when a push comes from a node that stops. Long enough for clients to come back to a node that was restarted.
+    /// Default: 5s.
     #[serde(default = "TopicSource::offline_after")]
     pub offline_after: HumanDuration,
     /// What becomes of a push whose client did not acknowledge it in time. Default: report.

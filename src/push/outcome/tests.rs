@@ -91,3 +91,21 @@ fn only_clients_that_acknowledge_may_see_a_push_twice() {
         ACK
     ));
 }
+
+#[test]
+fn no_effect_is_said_only_if_no_link_may_have_it() {
+    let unknown = Some(Outcome::Unknown(
+        Fault::gateway("link.gone").effect_unknown(),
+    ));
+    let full = || failed("link.queue_full");
+    for (said, all, may) in [
+        (vec![full(), full()], !ALL, false),
+        (vec![full(), unknown.clone()], !ALL, true),
+        (vec![full(), confirmed()], ALL, true),
+        (vec![full(), sent()], ALL, true),
+    ] {
+        let outcome = judge(said.iter().map(Option::as_ref), ACK, all).unwrap();
+        assert_eq!(outcome.status, Status::Rejected, "{said:?}");
+        assert_eq!(outcome.may_have_arrived(), may, "{said:?}");
+    }
+}

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use linkgate_filter::Fault;
 use linkgate_filter::broker::{Arrival, Broker, Record};
-use linkgate_filter::{Effect, Fault};
 
 use super::Businesses;
 use super::landed::Landed;
-use super::ledger::{Hold, Ledger, Place, Stage};
+use super::ledger::{Hold, Ledger, Place, Receiver, Stage};
 use super::record::{self, History, Taken};
 use crate::outbox::{Letter, Writer};
 use crate::push::config::OnExpired;
@@ -64,6 +64,8 @@ pub(super) struct Desk {
     pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Of what goes to the dead letters.
     pub(super) dead_lines: Every,
+    /// When the node began to read.
+    pub(super) ready: Instant,
     /// The number of the latest attempt; see [`Desk::attempt`].
     pub(super) attempt: u64,
     /// The node stops: a user who is gone is to be found by another node.
@@ -114,15 +116,19 @@ impl Desk {
     }
 
     fn begin(&mut self, arrival: &Arrival, taken: Taken) {
-        let (now, wall) = (self.now(), self.router.clock().wall());
-        let rest = taken.history.not_before;
-        let rest = rest.and_then(|at| at.duration_since(wall).ok());
-        let since = now + rest.unwrap_or_default().min(self.settings.give_up_after);
-        let open = |user: String| (user, Stage::Open);
+        let now = self.now();
+        let since = now + taken.history.rest.min(self.settings.give_up_after);
+        let sent = taken.history.sent;
+        let open = |user: String| Receiver {
+            user,
+            stage: Stage::Open,
+            sent,
+        };
         let hold = Hold {
             push: taken.push,
             receivers: taken.receivers.into_iter().map(open).collect(),
             history: taken.history,
+            taken: now,
             since,
         };
         let (partition, offset) = (&arrival.partition, arrival.offset);
@@ -181,15 +187,15 @@ impl Desk {
     /// Sends to the receivers that have not been sent to yet.
     fn send(&mut self, place: Place) {
         let now = self.now();
-        let wall = self.router.clock().wall();
         let Some(hold) = self.ledger.hold(place) else {
             return;
         };
-        let is_early = self.settings.is_early(&hold.history, wall);
+        let is_early = self.settings.is_early(hold.waited(now), self.ready, now);
         let mut again = None;
         // The bytes of a push count from its first transmission to its last.
         let mut sending = None;
-        for (index, (user, stage)) in hold.receivers.iter_mut().enumerate() {
+        for (index, receiver) in hold.receivers.iter_mut().enumerate() {
+            let Receiver { user, stage, .. } = receiver;
             if *stage != Stage::Open {
                 continue;
             }
@@ -254,27 +260,26 @@ impl Desk {
             self.landed.note(&push, user, outcome);
             return;
         };
-        let outcome = match hold.history.sent {
+        let now = self.router.clock().now();
+        let is_early = self.settings.is_early(hold.waited(now), self.ready, now);
+        let receiver = &mut hold.receivers[index];
+        let outcome = match receiver.sent {
             true => outcome.after_it_was_sent(),
             false => outcome,
         };
-        let is_early = self
-            .settings
-            .is_early(&hold.history, self.router.clock().wall());
-        let now = self.router.clock().now();
-        let stage = &mut hold.receivers[index].1;
-        if is_early(&outcome) {
-            *stage = Stage::Open;
+        receiver.sent |= outcome.may_have_arrived();
+        if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
+            receiver.stage = Stage::Open;
+            if !hold.any(|stage| *stage == Stage::Sent) {
+                self.hand_on(place);
+            }
+        } else if is_early(&outcome) {
+            receiver.stage = Stage::Open;
             let until = now + Self::PAUSE;
             self.lines.insert((push.biz_id, user), until);
             self.ledger.look_at(place, Some(until));
-        } else if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
-            *stage = Stage::Open;
-            if !hold.any(|stage| *stage == Stage::Sent) {
-                self.settle(place);
-            }
         } else {
-            *stage = Stage::Ended(outcome);
+            receiver.stage = Stage::Ended(outcome);
             if !hold.any(|stage| !matches!(stage, Stage::Ended(_))) {
                 self.settle(place);
             }
@@ -297,24 +302,38 @@ impl Desk {
         }
     }
 
-    /// Ends the holding of a push: reports what is known of it, and parks it for the receivers of whom nothing is known.
+    /// Ends the holding of a push: reports what is known of it, and parks it for the receivers of whom nothing is known, to
+    /// rest for a while.
     pub(super) fn settle(&mut self, place: Place) {
+        self.close(place, self.settings.retry_after);
+    }
+
+    /// As [`Desk::settle`], for another node to take up what is left at once. Users have time to come there.
+    pub(super) fn hand_on(&mut self, place: Place) {
+        self.close(place, Duration::ZERO);
+    }
+
+    fn close(&mut self, place: Place, rest: Duration) {
         let Some(hold) = self.ledger.write_off(place) else {
             return;
         };
-        let wall = self.router.clock().wall();
-        let since = wall.duration_since(hold.history.first).unwrap_or_default();
-        let over = since >= self.settings.give_up_after
-            || hold.push.expires_at.is_some_and(|at| at <= wall);
+        let now = self.now();
+        let age = hold.age(now);
+        // Whoever has a push under way was here, and has time to come back.
+        let is_absent = !rest.is_zero() && !hold.any(|stage| *stage == Stage::Sent);
+        let waited = match is_absent {
+            true => hold.waited(now),
+            false => Duration::ZERO,
+        };
+        let over = age >= self.settings.give_up_after || self.has_expired(&hold.push);
         let (mut ended, mut left, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         let mut history = hold.history;
-        for (user, stage) in hold.receivers {
+        for Receiver { user, stage, sent } in hold.receivers {
             match (stage, self.settings.on_expired) {
                 (Stage::Ended(outcome), OnExpired::Park)
                     if outcome.status == Status::Expired && !over =>
                 {
-                    let reason = outcome.reason.as_ref();
-                    history.sent |= reason.is_some_and(|reason| reason.effect == Effect::Unknown);
+                    history.sent |= sent;
                     left.push(user);
                 }
                 (Stage::Ended(outcome), policy) => {
@@ -327,7 +346,7 @@ impl Desk {
                     ended.push((user, ReceiverOutcome::unsettled()));
                 }
                 (stage @ (Stage::Sent | Stage::Open), _) => {
-                    history.sent |= stage == Stage::Sent;
+                    history.sent |= sent || stage == Stage::Sent;
                     self.router.park(&hold.push, &user);
                     left.push(user);
                 }
@@ -340,35 +359,46 @@ impl Desk {
             letters.push(self.dead_letter(record::with_reason(record, &reason)));
         }
         if !left.is_empty() {
+            history.age = age;
+            history.waited = waited;
+            history.rest = rest;
             letters.extend(self.parked(&hold.push, &history, left));
         }
         self.write(place, letters);
     }
 
+    /// `expires_at` is a time of day that the backend has given: the one time of another machine that counts.
+    fn has_expired(&self, push: &Push) -> bool {
+        let wall = self.router.clock().wall();
+        push.expires_at.is_some_and(|at| at <= wall)
+    }
+
     fn parked(&self, push: &Push, history: &History, left: Vec<String>) -> Option<Letter> {
         let park = self.settings.park.as_deref()?;
         self.router.metrics().parked();
-        let rejected = || {
-            let fault = Fault::gateway("push.park_refused");
-            fault.detail("the broker does not take the push to park it")
+        let fault = Fault::gateway("push.park_refused");
+        let fault = fault.detail("the broker does not take the push to park it");
+        let fault = match history.sent {
+            true => fault.effect_unknown(),
+            false => fault,
         };
         // Should the broker never take it, the receivers are not left without a word.
         let instead = match &self.reporter {
             Some(_) => {
-                let refused = left.iter().cloned();
-                let refused = refused.map(|user| (user, ReceiverOutcome::rejected(rejected())));
-                self.reports(push, history, refused.collect())
+                let rejected = |user: &String| {
+                    let outcome = ReceiverOutcome::rejected(fault.clone());
+                    (user.clone(), outcome)
+                };
+                self.reports(push, history, left.iter().map(rejected).collect())
             }
             None => {
                 let dead = &self.settings.dead_letter;
                 let record = record::push(dead, push, left.clone(), history);
-                vec![self.put_aside(record::with_reason(record, &rejected()))]
+                vec![self.put_aside(record::with_reason(record, &fault))]
             }
         };
-        let not_before = self.router.clock().wall() + self.settings.retry_after;
         let history = History {
             parked: history.parked + 1,
-            not_before: Some(not_before),
             ..history.clone()
         };
         let record = record::push(park, push, left, &history);
@@ -407,13 +437,16 @@ impl Desk {
 
 impl Settings {
     /// Tells which outcomes say that a push came too early: there was no room, or the user was not there yet.
+    /// A user who is not connected has `offline_after` to come, and as long after a start in any case: while the node was
+    /// down, nobody could.
     fn is_early(
         &self,
-        history: &History,
-        now: SystemTime,
+        waited: Duration,
+        ready: Instant,
+        now: Instant,
     ) -> impl Fn(&ReceiverOutcome) -> bool + use<> {
-        let since = now.duration_since(history.first).unwrap_or_default();
-        let may_come = self.park.is_some() && since < self.offline_after;
+        let may_come = waited < self.offline_after || now < ready + self.offline_after;
+        let may_come = self.park.is_some() && may_come;
         move |outcome| match outcome.status {
             Status::Offline => may_come,
             Status::Rejected => {

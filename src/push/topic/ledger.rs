@@ -20,10 +20,20 @@ pub(super) struct Place {
 /// A push that is not settled for all of its receivers.
 pub(super) struct Hold {
     pub(super) push: Push,
-    pub(super) receivers: Vec<(String, Stage)>,
+    pub(super) receivers: Vec<Receiver>,
     pub(super) history: History,
+    /// When this node has read it.
+    pub(super) taken: Instant,
     /// When it was first sent, or could have been.
     pub(super) since: Instant,
+}
+
+/// One of those a push is for.
+pub(super) struct Receiver {
+    pub(super) user: String,
+    pub(super) stage: Stage,
+    /// It was sent to the user before, and may have arrived.
+    pub(super) sent: bool,
 }
 
 /// How far a push is with one receiver.
@@ -40,13 +50,25 @@ pub(super) enum Stage {
 impl Hold {
     fn weight(&self) -> usize {
         const SELF: usize = 256;
-        let receivers = self.receivers.iter().map(|(user, _)| 64 + user.len());
+        let receivers = self.receivers.iter().map(|own| 64 + own.user.len());
         SELF + self.push.key.len() + self.push.body.len() + receivers.sum::<usize>()
+    }
+
+    /// How long nodes have had it, each by its own clock.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        let here = now.saturating_duration_since(self.taken);
+        self.history.age.saturating_add(here)
+    }
+
+    /// How long it has waited for users who are not here.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        let here = now.saturating_duration_since(self.since);
+        self.history.waited.saturating_add(here)
     }
 
     /// Whether a receiver is at such a stage.
     pub(super) fn any(&self, stage: fn(&Stage) -> bool) -> bool {
-        self.receivers.iter().any(|(_, own)| stage(own))
+        self.receivers.iter().any(|own| stage(&own.stage))
     }
 }
 

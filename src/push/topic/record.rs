@@ -26,12 +26,16 @@ pub(super) struct History {
     pub(super) parked: u32,
     /// The number of this taking up, greater than those before; of a record just read, that of the taking up that parked it.
     pub(super) attempt: u64,
-    /// It was under way when it was parked: somebody may have got it.
+    /// It was sent before it was parked: somebody may have got it.
     pub(super) sent: bool,
-    /// When it was first read.
+    /// When it was first read, by the clock of that node: for people, and nothing is decided by it.
     pub(super) first: SystemTime,
-    /// It is not to be sent before this.
-    pub(super) not_before: Option<SystemTime>,
+    /// How long nodes have had it before it was parked, by their own clocks.
+    pub(super) age: Duration,
+    /// How long it has waited for users who were not here; less once there was one, or another node is to wait.
+    pub(super) waited: Duration,
+    /// How long it is to rest, from when it is read.
+    pub(super) rest: Duration,
 }
 
 const ID: &str = "linkgate-id";
@@ -39,7 +43,9 @@ const PARKED: &str = "linkgate-parked";
 const ATTEMPT: &str = "linkgate-attempt";
 const SENT: &str = "linkgate-sent";
 const FIRST: &str = "linkgate-first-ms";
-const NOT_BEFORE: &str = "linkgate-not-before-ms";
+const AGE: &str = "linkgate-age-ms";
+const WAITED: &str = "linkgate-waited-ms";
+const REST: &str = "linkgate-rest-ms";
 const REASON: &str = "linkgate-reason";
 const DETAIL: &str = "linkgate-detail";
 
@@ -59,7 +65,9 @@ impl Taken {
             attempt: 0,
             sent: false,
             first: now,
-            not_before: None,
+            age: Duration::ZERO,
+            waited: Duration::ZERO,
+            rest: Duration::ZERO,
         });
         Ok(Self {
             push,
@@ -84,20 +92,19 @@ impl History {
             let (_, value) = headers.find(|(key, _)| key == name)?;
             std::str::from_utf8(value).ok()
         };
-        let time = |name| {
-            let ms = header(name)?.parse().ok()?;
-            SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
-        };
+        let number = |name| header(name)?.parse().ok();
+        // Former versions write neither attempt nor age nor rest. They write when the rest ends, by their clock; without a
+        // clock in common that says nothing.
+        let span = |name| Duration::from_millis(number(name).unwrap_or_default());
         Some(Self {
             id: header(ID)?.to_owned(),
             parked: header(PARKED)?.parse().ok()?,
-            // Former versions write none.
-            attempt: header(ATTEMPT)
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(0),
+            attempt: number(ATTEMPT).unwrap_or_default(),
             sent: header(SENT).is_some(),
-            first: time(FIRST)?,
-            not_before: time(NOT_BEFORE),
+            first: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(number(FIRST)?))?,
+            age: span(AGE),
+            waited: span(WAITED),
+            rest: span(REST),
         })
     }
 
@@ -107,10 +114,14 @@ impl History {
             (PARKED.to_owned(), self.parked.to_string().into()),
             (ATTEMPT.to_owned(), self.attempt.to_string().into()),
             (FIRST.to_owned(), unix_ms(self.first).to_string().into()),
+            (AGE.to_owned(), self.age.as_millis().to_string().into()),
+            (
+                WAITED.to_owned(),
+                self.waited.as_millis().to_string().into(),
+            ),
+            (REST.to_owned(), self.rest.as_millis().to_string().into()),
         ];
         headers.extend(self.sent.then(|| (SENT.to_owned(), "true".into())));
-        let not_before = self.not_before.map(|at| unix_ms(at).to_string().into());
-        headers.extend(not_before.map(|at| (NOT_BEFORE.to_owned(), at)));
         headers
     }
 }

@@ -15,10 +15,11 @@ use super::readable::Readable;
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
     (consumer, readable, alone): (Box<dyn Consumer>, Readable, Alone),
-    desk: Desk,
+    mut desk: Desk,
     release_within: Duration,
     stop: CancellationToken,
 ) {
+    desk.ready = desk.router.clock().now();
     let mut task = Task {
         consumer,
         readable,
@@ -203,18 +204,19 @@ impl Task {
         }
     }
 
+    /// Hands on what is left.
     fn park_all(&mut self, of: Option<u64>) {
         for place in self.desk.ledger.holds(of) {
-            self.desk.settle(place);
+            self.desk.hand_on(place);
         }
     }
 
-    /// Parks what is not under way to any link: there is nothing to wait for.
+    /// Hands on what is not under way to any link: there is nothing to wait for.
     fn park_idle(&mut self, of: Option<u64>) {
         for place in self.desk.ledger.holds(of) {
             let hold = self.desk.ledger.hold(place);
             if hold.is_some_and(|hold| !hold.any(|stage| *stage == Stage::Sent)) {
-                self.desk.settle(place);
+                self.desk.hand_on(place);
             }
         }
     }

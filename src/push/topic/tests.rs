@@ -1,6 +1,7 @@
 //! A topic against a broker in memory and links that the test settles, in virtual time.
 
 mod copies;
+mod effects;
 mod rig;
 mod roads;
 

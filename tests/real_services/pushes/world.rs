@@ -30,6 +30,7 @@ pub(super) struct World {
     kafka: SocketAddr,
     name: &'static str,
     users: usize,
+    pub(super) offline_after: Duration,
     /// Where gateways listen, one after the other.
     address: SocketAddr,
     /// How often each key has come.
@@ -48,6 +49,7 @@ impl World {
             kafka,
             name,
             users,
+            offline_after: Duration::from_secs(60),
             address: free_address(),
             delivered: Arc::default(),
             reports: Arc::default(),
@@ -86,6 +88,7 @@ impl World {
     /// The configuration of a gateway.
     fn yaml(&self, node: &str) -> String {
         let (kafka, name) = (self.kafka, self.name);
+        let offline_after = self.offline_after.as_secs();
         let address = if node == "two" {
             free_address()
         } else {
@@ -103,7 +106,7 @@ push:
         topic: {name}
         group: {name}
         max_unsettled: 1000
-        offline_after: 60s
+        offline_after: {offline_after}s
         retry_after: 1s
         release_within: 2s
   reports: {{ kafka: {{ broker: main, topic: {name}_reports }} }}
@@ -240,6 +243,15 @@ pipelines:
             twice += delivered[&key] - 1;
         }
         println!("{}: of {number} pushes {twice} came twice", self.name);
+    }
+}
+
+impl World {
+    /// How the reports of a push say that it ended.
+    pub(super) fn reported(&self, key: &str) -> Vec<Status> {
+        let reports = self.reports.lock();
+        let own = reports.get(key).into_iter().flatten();
+        own.map(PushReport::status).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What happens when links go while a push is under way.
 
+use linkgate_filter::Effect;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -20,6 +22,25 @@ async fn a_push_follows_its_user_to_a_newer_link() {
         assert_eq!(new.keys(), ["k"]);
         new.ack();
         assert_eq!(waiting.await.unwrap().status, Status::Delivered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_link_has_sent_may_have_arrived_whatever_the_newer_one_says() {
+    for (sent, effect) in [(true, Effect::Unknown), (false, Effect::None)] {
+        let node = node();
+        let old = node.links.connect("alice", None);
+        let waiting = node.start(push("k"), "alice");
+        let new = node.links.connect("alice", None);
+        new.refuse(Fault::gateway("link.queue_full").retryable());
+        node.links.remove(&old);
+        old.settle(match sent {
+            true => Outcome::Unknown(gone().effect_unknown()),
+            false => Outcome::Failed(gone()),
+        });
+        let outcome = waiting.await.unwrap();
+        assert_eq!(outcome.status, Status::Rejected);
+        assert_eq!(outcome.reason.unwrap().effect, effect);
     }
 }
 

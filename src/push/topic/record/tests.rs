@@ -153,7 +153,9 @@ fn a_parked_push_comes_back_as_it_was() {
         parked: 2,
         attempt: 17,
         sent: true,
-        not_before: Some(now() + Duration::from_secs(5)),
+        age: Duration::from_secs(30),
+        waited: Duration::from_secs(4),
+        rest: Duration::from_secs(5),
         ..taken.history
     };
     let record = push("parked", &taken.push, vec!["b".into()], &history);

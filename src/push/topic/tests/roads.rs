@@ -194,8 +194,9 @@ async fn walk(options: &Options, steps: &[Step], end: &[Mood; 3]) -> Result<(), 
         let takes = options.reports == Reports::Service && topic == 2;
         world.mood(topic, if takes { Mood::Takes } else { mood });
     }
-    // Given up after 15 s, parked for the last time at most 3 s before that, and what failed is written again after 5 s.
-    for _ in 0..400 {
+    // A push is given up once nodes have had it for 15 s, parked for the last time at most 3 s before that, and what failed is
+    // written again after 5 s. Where there is room for one push, nobody has the others meanwhile.
+    for _ in 0..400 + 200 * steps.len() {
         let is_done = |topic: &&str| world.is_done(topic);
         let topics = ["pushes", "pushes_parked"];
         let wanted = if options.broadcast { 1 } else { 2 };
