@@ -34,7 +34,7 @@ impl LinkHandle {
             info,
             listener: Arc::clone(listener),
             pipeline: Mutex::new(Arc::clone(pipeline)),
-            mailbox: Mailbox::new(settings.max_push, settings.push_queue, budget),
+            mailbox: Mailbox::new(settings.push_queue, budget),
             parked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
@@ -87,6 +87,10 @@ impl LinkHandle {
     /// The link is gone (`link.gone`), its queue is full (`link.queue_full`), or the push is too big (`push.too_big`).
     #[allow(clippy::result_large_err)] // The message goes back to its owner.
     pub fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
+        let room = self.pipeline.lock().room(&self.info);
+        if !room.fits(&message.key, message.body.len()) {
+            return Err((message, too_big(room.max_frame())));
+        }
         self.mailbox.push(message)
     }
 
@@ -134,4 +138,10 @@ impl LinkHandle {
             orders.fenced = true;
         });
     }
+}
+
+/// What the sender of a push hears that is too big for the link.
+pub(super) fn too_big(max_frame: usize) -> Fault {
+    let fault = Fault::backend("push.too_big");
+    fault.detail(format!("its frame would have more than {max_frame} bytes"))
 }

@@ -73,18 +73,15 @@ impl PushBudget {
 /// A link's mailbox.
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
-    max_push: usize,
     capacity: usize,
     budget: Arc<PushBudget>,
 }
 
 impl Mailbox {
-    /// A mailbox whose pushes may hold `max_push` bytes each, weigh `capacity` bytes together, and count in the
-    /// business's budget.
-    pub(super) fn new(max_push: usize, capacity: usize, budget: Arc<PushBudget>) -> Self {
+    /// A mailbox whose pushes may weigh `capacity` bytes together, and count in the business's budget.
+    pub(super) fn new(capacity: usize, budget: Arc<PushBudget>) -> Self {
         Self {
             inner: Mutex::default(),
-            max_push,
             capacity,
             budget,
         }
@@ -92,11 +89,6 @@ impl Mailbox {
 
     /// Puts a push in line, or gives it back with what to tell its sender.
     pub(super) fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
-        if message.body.len() > self.max_push {
-            let fault = Fault::backend("push.too_big");
-            let fault = fault.detail(format!("the body has more than {} bytes", self.max_push));
-            return Err((message, fault));
-        }
         let mut inner = self.inner.lock();
         if inner.shut {
             return Err((message, gone()));

@@ -61,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> NewLink<S> {
             let info = LinkInfo::new(id, self.identity.clone())
                 .with_form(self.form)
                 .with_nacks(self.settings.nacks)
+                .with_max_frame(self.settings.max_frame)
                 .with_peer(self.peer);
             match session {
                 Some(session) => info.with_session(session),

@@ -39,8 +39,8 @@ pub struct LinkSettings {
     pub frames_per_second: f64,
     /// Payload bytes that are read of one client per second.
     pub bytes_per_second: f64,
-    /// What one push may hold, in bytes.
-    pub max_push: usize,
+    /// The largest frame that is sent to a client, in bytes, before it is compressed.
+    pub max_frame: usize,
     /// What the pushes in a link's mailbox may weigh, in bytes.
     pub push_queue: usize,
     /// What clients get for a NACK.
@@ -59,7 +59,7 @@ impl Default for LinkSettings {
             close: Duration::from_secs(3),
             frames_per_second: 2000.0,
             bytes_per_second: 8.0 * 1024.0 * 1024.0,
-            max_push: 1 << 20,
+            max_frame: 1 << 20,
             push_queue: 256 << 10,
             nacks: Nacks::default(),
         }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use linkgate_filter::{Chains, CloseCode, Message, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::entered::Entered;
+use super::handle::too_big;
 use super::intake::Intake;
 use super::mailbox::gone;
 use super::metrics::Closed;
 use super::socket::{Read, Socket};
 use super::timing::{Due, Timing};
+use crate::telemetry::limit::Every;
 
 /// Frames read in one go before other links get their turn.
 const READ_AT_ONCE: usize = 64;
@@ -311,6 +314,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 settle_lost(message.take_receipt());
                 continue;
             }
+            let max_frame = self.entered.handle.info().max_frame;
+            if message.body.len() > max_frame {
+                refuse_large(message, max_frame);
+                continue;
+            }
             connection.unwritten.extend(message.take_receipt());
             self.entered.metrics.sent(message.body.len());
             connection.dirty = true;
@@ -427,6 +435,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             self.chains.fence();
         }
     }
+}
+
+/// Settles what no filter has foreseen to become so large. Sent, it might end the link, and come again on the next.
+fn refuse_large(message: Message, max_frame: usize) {
+    static LINE: Every = Every::new(Duration::from_secs(1));
+    if let Some(held_back) = LINE.pass() {
+        let (link, bytes) = (&message.link.identity, message.body.len());
+        tracing::warn!(%link, bytes, max_frame, held_back, "a frame is larger than `max_outgoing`: it is not sent");
+    }
+    message.settle(Outcome::Failed(too_big(max_frame)));
 }
 
 /// Settles a push that was on its way into the socket when the connection broke.

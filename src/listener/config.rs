@@ -137,7 +137,9 @@ pub struct WebSocketOptions {
     /// The largest message a client may send, and the largest frame; `128KiB` by default, at most `64MiB`. A larger one
     /// closes its link. Of a compressed message no more is unpacked either.
     pub max_message: ByteSize,
-    /// The largest message that is sent to a client; `1MiB` by default, at most `64MiB`.
+    /// The largest frame that is sent to a client, in the form that its link speaks: with base64 and the cipher's share,
+    /// before compression; `1MiB` by default, at most `64MiB`. A push that would make a larger one is rejected with
+    /// `push.too_big`, and of an answer that would, the client gets the acknowledgement alone, with `answer.too_big`.
     pub max_outgoing: ByteSize,
     /// What the pushes that wait in one link's mailbox may weigh; `256KiB` by default. Beyond it a push is rejected with
     /// `link.queue_full`.

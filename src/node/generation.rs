@@ -140,7 +140,7 @@ fn settings(config: &ListenerConfig) -> LinkSettings {
         close: *config.timeouts.close,
         frames_per_second: config.websocket.max_frames.per_second(),
         bytes_per_second: config.websocket.max_bytes_per_second.bytes() as f64,
-        max_push: config.websocket.max_outgoing.as_usize(),
+        max_frame: config.websocket.max_outgoing.as_usize(),
         push_queue: config.websocket.max_queued.as_usize(),
         nacks: config.legacy_nacks.into(),
     }

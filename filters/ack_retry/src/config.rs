@@ -53,6 +53,11 @@ pub struct Retry {
     /// How long after the first transmission a push is given up, with the same fault, however often it was sent and
     /// however often the client went away meanwhile. `10m` by default, at least `initial`.
     pub total: HumanDuration,
+    /// How many links in a row may end within `initial` after a push was sent on them, before it is rejected with the fault
+    /// `push.breaks_links`: it is taken for one that the client cannot stand, such as one larger than its own limit. From
+    /// the second such link on it waits, at least `initial` and longer each time, so that all else gets through first, and
+    /// is sent by itself. `5` by default; `0`: never.
+    pub max_breaks: u32,
     /// The bound on retransmissions of all links of the node together.
     pub budget: RetryBudget,
 }
@@ -90,6 +95,7 @@ impl Default for Retry {
             jitter: 0.2,
             max_attempts: 6,
             total: Duration::from_secs(600).into(),
+            max_breaks: 5,
             budget: RetryBudget::default(),
         }
     }
@@ -205,6 +211,14 @@ impl Retry {
                 )
                 .hint("write 1 or more");
         }
+    }
+
+    /// Whether a push that so many links have ended after is to go by itself, and how long after the others.
+    pub(crate) fn apart(&self, breaks: u32) -> Option<Duration> {
+        /// One link may end for any reason.
+        const CHANCE: u32 = 1;
+        let beyond = breaks.checked_sub(CHANCE + 1)?;
+        (self.max_breaks > 0).then(|| self.backoff().wait(beyond, u64::MAX / 2))
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

@@ -21,6 +21,8 @@ macro_rules! counters {
 counters! {
     /// UPSTREAM_ACKs sent.
     upstream_acks,
+    /// Of them, those without the backend's answer, which was too large.
+    answers_too_big,
     /// UPSTREAM_NACKs sent.
     upstream_nacks,
     /// Pushes sent for the first time.
@@ -45,6 +47,8 @@ counters! {
     expired,
     /// Pushes given up: sent as often or for as long as allowed.
     unacknowledged,
+    /// Pushes given up: link after link ended right after they were sent.
+    breaks_links,
     /// Pushes pending when their link went away.
     parked,
     /// Pushes given up: the client did not come back in time.

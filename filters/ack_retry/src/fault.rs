@@ -14,6 +14,12 @@ pub const WINDOW_FULL: &str = "push.window_full";
 pub const NO_KEY: &str = "push.no_key";
 /// Another push with this key, of another body, is pending. It was not sent.
 pub const KEY_REUSED: &str = "push.key_reused";
+/// The frame would be larger than the link is sent. It was not sent there.
+pub const TOO_BIG: &str = "push.too_big";
+/// Link after link ended right after it was sent, `retry.max_breaks` times. It may have arrived.
+pub const BREAKS_LINKS: &str = "push.breaks_links";
+/// Beside an acknowledgement: the message was accepted, and the backend's answer is too large to be sent.
+pub const ANSWER_TOO_BIG: &str = "answer.too_big";
 /// A later link of the client has taken over. It was not sent.
 pub const REPLACED: &str = "link.replaced";
 
@@ -45,6 +51,22 @@ pub(crate) fn no_key() -> Fault {
 
 pub(crate) fn key_reused() -> Fault {
     Fault::backend(KEY_REUSED).detail("another push with this key is under way to this receiver")
+}
+
+pub(crate) fn too_big() -> Fault {
+    Fault::backend(TOO_BIG).detail("its frame would be larger than the client is sent")
+}
+
+pub(crate) fn breaks_links() -> Fault {
+    Fault::client(BREAKS_LINKS)
+        .detail("each connection of the client ended right after this was sent")
+}
+
+/// What was accepted has had its effect, so this never says that it has none.
+pub(crate) fn answer_too_big() -> Fault {
+    Fault::backend(ANSWER_TOO_BIG)
+        .effect_unknown()
+        .detail("the message was accepted, but the answer is larger than the client is sent")
 }
 
 pub(crate) fn replaced() -> Fault {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use linkgate_filter::{Command, Context, Filter, Message, Outcome, Owned, Settle, Token, Verdict};
+use linkgate_filter::{
+    Command, Context, Filter, Message, Outcome, Owned, Room, Settle, Token, Verdict,
+};
 use slab::Slab;
 
 use crate::Shared;
@@ -16,6 +18,8 @@ pub struct AckRetryFilter {
     shared: Arc<Shared>,
     session: Owned<Session>,
     budget: Arc<Budget>,
+    /// How large what is sent may be.
+    room: Room,
     /// The keys of the business messages that are not answered yet, by the number of their token.
     keys: Slab<String>,
     /// The nearest timer that runs.
@@ -30,11 +34,17 @@ impl AckRetryFilter {
     /// Room for keys that is kept when none is unanswered.
     const KEEP: usize = 8;
 
-    pub(crate) fn new(shared: Arc<Shared>, session: Owned<Session>, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        session: Owned<Session>,
+        budget: Arc<Budget>,
+        room: Room,
+    ) -> Self {
         Self {
             shared,
             session,
             budget,
+            room,
             keys: Slab::new(),
             armed: None,
             kept_until: None,
@@ -50,7 +60,7 @@ impl AckRetryFilter {
     ) -> Option<R> {
         let (now, link) = (cx.now(), Arc::clone(cx.link()));
         let mut random = || cx.random();
-        let means = self.shared.means(&self.budget);
+        let means = self.shared.means(&self.budget, self.room);
         let mut turn = Turn::new(now, &link, self.kept_until, means, &mut random);
         let (done, deadline) = self.session.with(|session| {
             let done = work(session, &mut turn);
@@ -85,7 +95,14 @@ impl AckRetryFilter {
         let answer = match outcome {
             Outcome::Accepted(answer) => {
                 counters.upstream_acks.inc();
-                Message::new(link, Command::UpstreamAck, key, answer.body.clone())
+                if self.room.fits(&key, answer.body.len()) {
+                    Message::new(link, Command::UpstreamAck, key, answer.body.clone())
+                } else {
+                    counters.answers_too_big.inc();
+                    let mut ack = Message::new(link, Command::UpstreamAck, key, "");
+                    ack.fault = Some(Box::new(fault::answer_too_big()));
+                    ack
+                }
             }
             Outcome::Failed(fault) | Outcome::Unknown(fault) => {
                 counters.upstream_nacks.inc();

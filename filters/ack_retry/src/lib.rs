@@ -9,7 +9,8 @@
 //! A business message gets a receipt and goes on. When its outcome comes back through the filters behind, the client gets
 //! one answer with the same key: UPSTREAM_ACK with the backend's answer in the body if it was accepted, UPSTREAM_NACK with
 //! the fault if it was not or if that is not known. An answer goes down the chain on which its message began, so a change
-//! of the pipeline loses none; for a client that has gone there is nobody to send it to.
+//! of the pipeline loses none; for a client that has gone there is nobody to send it to. An answer that would make a frame larger than the link is sent is
+//! left out: the client gets the UPSTREAM_ACK without a body, and in its fault [`answer.too_big`](ANSWER_TOO_BIG).
 //!
 //! # Downstream: a push is sent until the client acknowledges it
 //!
@@ -23,6 +24,8 @@
 //! | it was sent `max_attempts` times, or `retry.total` is over | [`push.unacknowledged`](UNACKNOWLEDGED), effect unknown |
 //! | the client is gone for `resume_for` | [`push.offline`](OFFLINE) |
 //! | there is no room | [`push.window_full`](WINDOW_FULL), at once |
+//! | links ended right after it was sent, `retry.max_breaks` in a row | [`push.breaks_links`](BREAKS_LINKS), effect unknown |
+//! | its frame would be larger than the link is sent | [`push.too_big`](TOO_BIG), as soon as that is seen |
 //! | another push with its key and another body is pending | [`push.key_reused`](KEY_REUSED), at once |
 //! | another link of the client has taken over | [`link.replaced`](REPLACED), at once |
 //!
@@ -55,6 +58,10 @@
 //! kept silent; the attempts count on, but each return is granted one transmission, whatever the count says;
 //! `retry.total` is not touched and ends it for a client that comes and goes.
 //!
+//! A push that a client cannot stand, such as one over its own limit, must not keep it from all else: a push after which two
+//! links have ended within `retry.initial` is not sent at once on the next one. It waits, longer each time, until answers and
+//! other pushes are through, and then goes by itself; so the next end tells which one it is.
+//!
 //! A change of the pipeline is no return: as long as the `id` of the entry stays, the new chain finds the pushes with
 //! their deadlines as they are, and nothing is sent because of it. An entry under another `id` finds nothing; what the
 //! old one keeps ends as `push.offline` once the old chain has retired.
@@ -75,13 +82,14 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, SharedScope};
+use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope};
 
 use crate::budget::Budget;
 pub use crate::config::{Config, Retry, RetryBudget};
 use crate::counters::Counters;
 pub use crate::fault::{
-    EXPIRED, KEY_REUSED, NO_KEY, OFFLINE, REPLACED, UNACKNOWLEDGED, WINDOW_FULL,
+    ANSWER_TOO_BIG, BREAKS_LINKS, EXPIRED, KEY_REUSED, NO_KEY, OFFLINE, REPLACED, TOO_BIG,
+    UNACKNOWLEDGED, WINDOW_FULL,
 };
 pub use crate::filter::AckRetryFilter;
 use crate::session::{Means, Session};
@@ -100,11 +108,12 @@ impl Shared {
         self.counters.get_or_init(Counters::default)
     }
 
-    fn means<'a>(&'a self, budget: &'a Budget) -> Means<'a> {
+    fn means<'a>(&'a self, budget: &'a Budget, room: Room) -> Means<'a> {
         Means {
             config: &self.config,
             counters: self.counters(),
             budget,
+            room,
         }
     }
 }
@@ -116,6 +125,7 @@ const OF_PUSHES: &[&str] = &[
     fault::OFFLINE,
     fault::WINDOW_FULL,
     fault::KEY_REUSED,
+    fault::BREAKS_LINKS,
     "transmitted",
     "retransmitted",
     "resumed",
@@ -126,6 +136,7 @@ const OF_PUSHES: &[&str] = &[
     "put_off",
     "expired",
     "unacknowledged",
+    "breaks_links",
     "parked",
     "offline",
     "replaced",
@@ -155,6 +166,7 @@ impl FilterType for AckRetry {
                 fault::OFFLINE,
                 fault::WINDOW_FULL,
                 fault::KEY_REUSED,
+                fault::BREAKS_LINKS,
             ])
             .of_pushes(OF_PUSHES)
     }
@@ -164,7 +176,7 @@ impl FilterType for AckRetry {
         self.0.counters.get_or_init(|| Counters::open(cx));
         let session = cx.owned(OwnedScope::Session, Session::default);
         let budget = cx.shared(SharedScope::Node, Budget::default);
-        AckRetryFilter::new(Arc::clone(&self.0), session, budget)
+        AckRetryFilter::new(Arc::clone(&self.0), session, budget, cx.room())
     }
 
     fn risk(&self, next: Option<&Self>) -> Option<String> {

@@ -101,7 +101,7 @@ impl Chain {
     ) -> Self {
         let (own, trunk) = pipeline.slots().split_at(pipeline.own());
         let slots = if place == Place::Link { own } else { trunk };
-        let around = (pipeline.host(), link);
+        let around = (&**pipeline, link);
         let mut panicked = Vec::new();
         let open = |(number, slot)| match broken::open(slot, around, (place, pipeline.decodes_at()))
         {

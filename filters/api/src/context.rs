@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::close::CloseCode;
 use crate::core::{Core, Emission};
 use crate::edges::{Declared, EdgeName};
+use crate::growth::Room;
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
@@ -106,6 +107,7 @@ pub struct Open<'a> {
     pub(crate) link: &'a Arc<LinkInfo>,
     pub(crate) id: &'a Arc<str>,
     pub(crate) meter: &'a Meter,
+    pub(crate) room: Room,
 }
 
 impl Open<'_> {
@@ -117,6 +119,11 @@ impl Open<'_> {
     /// The entry's `id`.
     pub fn id(&self) -> &Arc<str> {
         self.id
+    }
+
+    /// How large what is sent to the client may be.
+    pub fn room(&self) -> Room {
+        self.room
     }
 
     /// The node's clock, for futures that have to wait.

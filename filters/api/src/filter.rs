@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use crate::client::ClientEnd;
 use crate::context::{Context, Open, Prepare};
 use crate::fault::Fault;
-use crate::link::Identity;
+use crate::growth::Growth;
+use crate::link::{Form, Identity};
 use crate::message::Message;
 use crate::problem::Problems;
 use crate::properties::Properties;
@@ -38,6 +39,13 @@ pub trait FilterType: Sized + Send + Sync + 'static {
 
     /// Opens the filter for one link or trunk shard.
     fn filter(&self, cx: &Open<'_>) -> Self::Filter;
+
+    /// How much larger it makes messages on their way to a client of this form, at most; of whole frames, if `framed`. What
+    /// changes no bodies has nothing to say.
+    fn growth(&self, form: Form, framed: bool) -> Growth {
+        let _ = (form, framed);
+        Growth::NONE
+    }
 
     /// The client's end of it, for the link of this identity, if it changes what clients send and get.
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {

@@ -94,6 +94,8 @@ pub struct LinkInfo {
     pub nacks: Nacks,
     /// The client's address; `None` in a trunk and in tests.
     pub peer: Option<IpAddr>,
+    /// The largest frame that it is sent, in bytes.
+    pub max_frame: usize,
     /// State of the link alone.
     pub(crate) state: StateTable,
     /// State of the session, which outlives the link for a while.
@@ -118,6 +120,7 @@ impl LinkInfo {
             form,
             nacks,
             peer,
+            max_frame: usize::MAX,
             state,
             session,
             epoch: 0,
@@ -142,6 +145,13 @@ impl LinkInfo {
     #[must_use]
     pub fn with_peer(mut self, peer: IpAddr) -> Self {
         self.peer = Some(peer);
+        self
+    }
+
+    /// The largest frame that it is sent, in bytes.
+    #[must_use]
+    pub fn with_max_frame(mut self, bytes: usize) -> Self {
+        self.max_frame = bytes;
         self
     }
 

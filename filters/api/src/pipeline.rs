@@ -13,6 +13,7 @@ use crate::client::Ends;
 use crate::context::{Open, Prepare};
 use crate::edges::{Declared, EdgeName};
 use crate::filter::Filter;
+use crate::growth::{Growths, Room};
 use crate::host::Host;
 use crate::link::{Form, Identity, LinkInfo};
 use crate::meter::{Counter, Meter};
@@ -119,12 +120,13 @@ impl Slot {
         &self.meter
     }
 
-    pub(crate) fn open(&self, host: &Arc<Host>, link: &Arc<LinkInfo>) -> Box<dyn Filter> {
+    pub(crate) fn open(&self, pipeline: &Pipeline, link: &Arc<LinkInfo>) -> Box<dyn Filter> {
         self.prepared.open(&Open {
-            host,
+            host: pipeline.host(),
             link,
             id: &self.id,
             meter: &self.meter,
+            room: pipeline.room(link),
         })
     }
 }
@@ -256,6 +258,15 @@ fn panicked(name: &str) -> Problem {
     problem
 }
 
+/// What the steps make of messages on their way to a client: of bodies, then of whole frames.
+fn growths(slots: &[Slot], decodes_at: Option<usize>) -> Growths {
+    let codec = decodes_at.unwrap_or(0);
+    Growths::of(|form| {
+        let steps = slots.iter().enumerate().rev();
+        steps.map(move |(at, slot)| slot.prepared.growth(form, at < codec))
+    })
+}
+
 fn unknown(registry: &Registry, name: &str) -> Problem {
     let mut problem = Problem::new("use", format!("there is no filter `{name}`"));
     let names: Vec<_> = registry.names().collect();
@@ -277,6 +288,7 @@ struct Steps {
     slots: Vec<Slot>,
     own: usize,
     decodes_at: Option<usize>,
+    growths: Growths,
     limits: Limits,
     host: Arc<Host>,
     meter: Arc<Meter>,
@@ -303,6 +315,7 @@ impl Pipeline {
                 slot.meter = Arc::clone(&same.meter);
             }
         }
+        let growths = growths(&slots, decodes_at);
         let trunk = (own < slots.len())
             .then(|| Arc::new(Trunk::new(limits.trunk_shards.max(1), limits.trunk_bytes)));
         let meter = predecessor.map(|old| Arc::clone(&old.steps.meter));
@@ -315,6 +328,7 @@ impl Pipeline {
                 slots,
                 own,
                 decodes_at,
+                growths,
                 limits,
                 host,
                 meter,
@@ -350,6 +364,11 @@ impl Pipeline {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.steps.limits
+    }
+
+    /// How large what is sent to this link may be, before the steps make frames of it.
+    pub fn room(&self, link: &LinkInfo) -> Room {
+        Room::new(link, self.steps.growths.in_form(link.form))
     }
 
     /// What became of business messages: `accepted` as an event, all others as faults by code.

@@ -11,7 +11,8 @@ use serde_yaml::Value;
 use crate::client::ClientEnd;
 use crate::context::{Open, Prepare};
 use crate::filter::{Filter, FilterType};
-use crate::link::Identity;
+use crate::growth::Growth;
+use crate::link::{Form, Identity};
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
 
@@ -32,6 +33,9 @@ pub trait Prepared: Any + Send + Sync {
     /// Opens the filter for one link or trunk shard.
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
 
+    /// How much larger it makes messages on their way to a client of this form; of whole frames, if `framed`.
+    fn growth(&self, form: Form, framed: bool) -> Growth;
+
     /// The client's end of it, if it has one.
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>>;
 
@@ -46,6 +50,10 @@ impl<T: FilterType> Prepared for T {
 
     fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
         Box::new(self.filter(cx))
+    }
+
+    fn growth(&self, form: Form, framed: bool) -> Growth {
+        FilterType::growth(self, form, framed)
     }
 
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {

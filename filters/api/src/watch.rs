@@ -11,7 +11,8 @@ use crate::client::ClientEnd;
 use crate::context::{Context, Open, Prepare};
 use crate::fault::Fault;
 use crate::filter::{Filter, Settle, Verdict};
-use crate::link::{Identity, LinkInfo};
+use crate::growth::Growth;
+use crate::link::{Form, Identity, LinkInfo};
 use crate::message::{Command, Direction, Message};
 use crate::problem::Problems;
 use crate::properties::Properties;
@@ -103,6 +104,10 @@ impl Prepared for WatchedPrepared {
             id: Arc::clone(cx.id()),
             watch: Arc::clone(&self.watch),
         })
+    }
+
+    fn growth(&self, form: Form, framed: bool) -> Growth {
+        self.inner.growth(form, framed)
     }
 
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {

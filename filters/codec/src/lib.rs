@@ -13,8 +13,8 @@ use bytes::Bytes;
 use linkgate_filter::client::{ClientEnd, Piece};
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    CloseCode, Command, Context, Fact, Fault, Filter, FilterType, Form, Identity, Message, Nacks,
-    Open, Outcome, OwnedScope, Prepare, Properties, Verdict,
+    CloseCode, Command, Context, Fact, Fault, Filter, FilterType, Form, Growth, Identity, Message,
+    Nacks, Open, Outcome, OwnedScope, Prepare, Properties, Verdict,
 };
 
 pub use self::config::{Config, Format, Reaction};
@@ -49,6 +49,10 @@ impl FilterType for Codec {
     fn client(&self, _: &Identity) -> Option<Box<dyn ClientEnd>> {
         let is_legacy = self.0.format == Format::LegacyJson;
         is_legacy.then(|| Box::new(LegacyClient) as _)
+    }
+
+    fn growth(&self, form: Form, _: bool) -> Growth {
+        wire::growth(self.0.format.form(form))
     }
 
     fn filter(&self, cx: &Open<'_>) -> CodecFilter {

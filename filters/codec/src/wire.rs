@@ -2,7 +2,7 @@
 //! filter's business.
 
 use bytes::Bytes;
-use linkgate_filter::{Blame, Command, Effect, Fault, Form};
+use linkgate_filter::{Blame, Command, Effect, Fault, Form, Growth};
 use linkgate_proto::v1;
 use prost::Message as _;
 use serde::Deserialize;
@@ -113,6 +113,14 @@ pub fn encode_legacy(command: Command, key: String, body: Bytes) -> Bytes {
         name.insert_str(0, PREFIX);
     }
     fields.to_string().into()
+}
+
+/// What [`encode`] and [`encode_legacy`] add, without a fault: names, lengths and, in a text, escapes (`\u0000` at worst).
+pub fn growth(form: Form) -> Growth {
+    match form {
+        Form::Protobuf => Growth::NONE.plus(16).with_key(1.0),
+        Form::Json => Growth::BASE64.plus(80).with_key(6.0),
+    }
 }
 
 fn command(number: i32) -> Option<Command> {

@@ -96,7 +96,7 @@ pub enum Reaction {
 
 impl Config {
     const MOST_KEYS: usize = 16;
-    const LONGEST_ID: usize = 32;
+    pub(crate) const LONGEST_ID: usize = 32;
     const MOST_DECOMPRESSED: ByteSize = ByteSize::mib(64);
 
     fn max_decompressed() -> ByteSize {

@@ -3,13 +3,16 @@
 
 use aws_lc_rs::aead::NONCE_LEN;
 
-use crate::config::{Method, Mode};
+use crate::config::{Config, Method, Mode};
 
 /// The only version so far.
 const VERSION: u8 = 1;
 
 /// Bytes of the tag.
 pub(crate) const TAG_LEN: usize = 16;
+
+/// The most that a seal adds, whatever the mode: version, compression, the key's id with its length, nonce and tag.
+pub(crate) const LARGEST: usize = 3 + Config::LONGEST_ID + NONCE_LEN + TAG_LEN;
 
 /// What sealed bytes consist of.
 #[derive(Debug, PartialEq, Eq)]

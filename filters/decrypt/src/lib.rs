@@ -83,7 +83,9 @@ use std::sync::{Arc, OnceLock};
 
 use linkgate_filter::client::ClientEnd;
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Fact, FilterType, Identity, Open, OwnedScope, Prepare, Properties};
+use linkgate_filter::{
+    Fact, FilterType, Form, Growth, Identity, Open, OwnedScope, Prepare, Properties,
+};
 
 pub use self::cipher::{Cipher, Opened, Part, Place, Refused};
 use self::client::Client;
@@ -134,6 +136,14 @@ impl FilterType for Decrypt {
             .gives(Fact::CLEAR)
             .raises([REFUSED])
             .never(self.0.ring.is_single(), &["opened_by_old_key"])
+    }
+
+    fn growth(&self, form: Form, framed: bool) -> Growth {
+        let sealed = Growth::NONE.plus(envelope::LARGEST);
+        match form {
+            Form::Json if framed => sealed.then(Growth::BASE64),
+            _ => sealed,
+        }
     }
 
     fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {

@@ -55,3 +55,22 @@ async fn pushes_beyond_the_queue_are_refused_and_those_of_a_lost_link_settle() {
         "every push has an outcome"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_too_large_a_frame_is_not_sent() {
+    let mut world = World::new("[{ use: mirror }]");
+    world.settings.max_frame = 1000;
+    let mut client = world.connect("alice").await;
+    let too_big = world.push("alice", vec![b'x'; 1001]);
+    let fault = too_big
+        .outcome()
+        .and_then(|outcome| outcome.fault().cloned());
+    assert_eq!(
+        fault.map(|fault| fault.code.into_owned()),
+        Some("push.too_big".to_owned())
+    );
+    // What no filter has foreseen is stopped at the socket, and the link goes on.
+    client.send(&"y".repeat(1001)).await;
+    world.push("alice", "fits");
+    assert_eq!(client.text().await, "fits");
+}

@@ -1,6 +1,7 @@
 //! The window of a link: which of the pending pushes are on their way, which wait for their turn, and what happens when
 //! one falls due.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use linkgate_filter::{Fault, Message, Outcome, Verdict};
@@ -8,6 +9,7 @@ use linkgate_filter::{Fault, Message, Outcome, Verdict};
 use super::book::{Book, Place};
 use super::push::{Push, Unjoined};
 use super::turn::Turn;
+use crate::config::Retry;
 use crate::fault;
 
 /// The pending pushes of a session: at least one, from one turn to the next.
@@ -22,6 +24,14 @@ pub(crate) struct Pending {
     turn_of: Place,
     /// How many are on their way.
     unacked: usize,
+    /// Those after which links have ended, by how many: they go one by one, when the link has held for a while.
+    suspects: BTreeSet<(u32, Place)>,
+    /// The one of them that is on its way.
+    probed: Option<Place>,
+    /// When the next one may go.
+    probe_at: Option<Instant>,
+    /// Since when the link has been there.
+    since: Instant,
 }
 
 impl Pending {
@@ -32,6 +42,10 @@ impl Pending {
             parked_until: turn.kept_until,
             turn_of: 0,
             unacked: 0,
+            suspects: BTreeSet::new(),
+            probed: None,
+            probe_at: None,
+            since: turn.now,
         }
     }
 
@@ -105,35 +119,55 @@ impl Pending {
 
     pub(crate) fn take_up(&mut self, turn: &mut Turn<'_>) {
         if self.link != turn.link.id || self.parked_until.is_some() {
-            self.recall();
+            self.recall(turn);
             self.link = turn.link.id;
             self.parked_until = None;
+            self.since = turn.now;
         }
         self.advance(turn);
     }
 
     pub(crate) fn park(&mut self, turn: &mut Turn<'_>) {
         turn.means.counters.parked.add(self.book.len() as u64);
-        self.recall();
+        self.recall(turn);
         self.parked_until = turn.kept_until;
         self.advance(turn);
     }
 
     /// Nothing is on its way any more; all wait for their turn on the next link, with the backoff at its start.
-    fn recall(&mut self) {
+    /// Those that were sent a moment ago may have been what ended the link.
+    fn recall(&mut self, turn: &mut Turn<'_>) {
         self.turn_of = 0;
         self.unacked = 0;
+        self.suspects.clear();
+        (self.probed, self.probe_at) = (None, None);
+        let Retry {
+            initial,
+            max_breaks,
+            ..
+        } = turn.means.config.retry;
         for place in self.book.places() {
-            self.book.change(place, |push| {
+            let breaks = self.book.change(place, |push| {
+                let sent_at = push.sent_at.take();
+                // Sent again on the same link, it has shown that the link stands it.
+                let at_once =
+                    push.position == 1 && sent_at.is_some_and(|at| turn.now < at + *initial);
+                push.breaks += u32::from(at_once);
                 push.position = 0;
                 push.again_at = None;
+                push.breaks
             });
+            if max_breaks > 0 && breaks >= Some(max_breaks) {
+                turn.means.counters.breaks_links.inc();
+                self.give_up(place, fault::breaks_links(), turn);
+            }
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let nearest = self.book.nearest().map(|(at, _)| at);
-        nearest.into_iter().chain(self.parked_until).min()
+        let others = self.parked_until.into_iter().chain(self.probe_at);
+        nearest.into_iter().chain(others).min()
     }
 
     pub(crate) fn advance(&mut self, turn: &mut Turn<'_>) {
@@ -155,6 +189,10 @@ impl Pending {
         let Some(push) = self.book.get(place) else {
             return;
         };
+        if self.probed == Some(place) {
+            // The link has stood it.
+            self.probed = None;
+        }
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= turn.now);
         let retry = &turn.means.config.retry;
         if passed(push.expires_at) {
@@ -181,18 +219,55 @@ impl Pending {
             if push.ack && self.unacked >= turn.means.config.max_unacked {
                 return;
             }
+            let breaks = push.breaks;
+            if !push.ack && !fits(push, turn) {
+                self.give_up(place, fault::too_big(), turn);
+                continue;
+            }
             self.turn_of = place + 1;
-            if push.ack {
+            if !push.ack {
+                if let Some(mut push) = self.book.remove(place) {
+                    turn.sent.push(push.message(turn.link));
+                }
+            } else if turn.means.config.retry.apart(breaks).is_some() {
+                self.suspects.insert((breaks, place));
+            } else {
                 self.unacked += 1;
                 self.transmit(place, turn);
-            } else if let Some(mut push) = self.book.remove(place) {
-                turn.sent.push(push.message(turn.link));
             }
         }
+        self.probe(turn);
+    }
+
+    /// Sends the next of those after which links have ended, when the one before has been settled.
+    fn probe(&mut self, turn: &mut Turn<'_>) {
+        let retry = &turn.means.config.retry;
+        let has_room = self.unacked < turn.means.config.max_unacked;
+        self.probe_at = None;
+        if self.parked_until.is_some() || self.probed.is_some() || !has_room {
+            return;
+        }
+        let Some((breaks, place)) = self.suspects.first().copied() else {
+            return;
+        };
+        let at = self.since + retry.apart(breaks).unwrap_or_default();
+        if at > turn.now {
+            self.probe_at = Some(at);
+            return;
+        }
+        self.suspects.remove(&(breaks, place));
+        self.probed = Some(place);
+        self.unacked += 1;
+        self.transmit(place, turn);
     }
 
     /// Sends a push and sets the time to wait for its acknowledgement.
     fn transmit(&mut self, place: Place, turn: &mut Turn<'_>) {
+        // It was taken for another link, or before a change of the pipeline.
+        if self.book.get(place).is_some_and(|push| !fits(push, turn)) {
+            self.give_up(place, fault::too_big(), turn);
+            return;
+        }
         let now = turn.now;
         let retry = &turn.means.config.retry;
         let random = (turn.random)();
@@ -208,6 +283,7 @@ impl Pending {
                 _ => counters.retransmitted.inc(),
             }
             push.again_at = Some(now + retry.backoff().wait(push.position, random));
+            push.sent_at = Some(now);
             push.transmissions += 1;
             push.position += 1;
             push.message(turn.link)
@@ -225,8 +301,12 @@ impl Pending {
 
     fn settle(&mut self, place: Place, outcome: Outcome, turn: &mut Turn<'_>) {
         if let Some(push) = self.book.remove(place) {
-            if place < self.turn_of {
+            let was_waiting = self.suspects.remove(&(push.breaks, place));
+            if place < self.turn_of && !was_waiting {
                 self.unacked -= 1;
+            }
+            if self.probed == Some(place) {
+                self.probed = None;
             }
             turn.settled.push((push.receipts, outcome));
         }
@@ -235,6 +315,10 @@ impl Pending {
     pub(crate) fn into_pushes(self) -> impl Iterator<Item = Push> {
         self.book.into_pushes()
     }
+}
+
+fn fits(push: &Push, turn: &Turn<'_>) -> bool {
+    turn.means.room.fits(&push.key, push.body.len())
 }
 
 fn refuse_full(m: Message, turn: &Turn<'_>) -> Verdict {

@@ -25,6 +25,10 @@ pub(crate) struct Push {
     pub(crate) position: u32,
     /// When it is to be sent again; `None` while it waits for its turn.
     pub(crate) again_at: Option<Instant>,
+    /// When it was last sent.
+    pub(crate) sent_at: Option<Instant>,
+    /// How many links have ended right after it was sent.
+    pub(crate) breaks: u32,
     /// When `retry.total` ends; `None` before the first transmission.
     pub(crate) give_up_at: Option<Instant>,
 }
@@ -55,6 +59,8 @@ impl Push {
             transmissions: 0,
             position: 0,
             again_at: None,
+            sent_at: None,
+            breaks: 0,
             give_up_at: None,
         }
     }

@@ -1,5 +1,6 @@
 //! A session without a chain: plain cases, and random lives of a client against what must hold in all of them.
 
+mod breaks;
 mod lives;
 mod rig;
 
@@ -211,7 +212,7 @@ fn a_client_that_returns_gets_all_at_once_and_the_waits_start_anew() {
 #[test]
 fn a_return_is_granted_one_transmission() {
     let mut rig = Rig::default();
-    rig.config.retry.max_attempts = 1;
+    (rig.config.retry.max_attempts, rig.config.retry.max_breaks) = (1, 0);
     let push = rig.push("a", None);
     for _ in 0..3 {
         rig.disconnect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use linkgate_filter::{LinkInfo, Message, Outcome, Receipt};
+use linkgate_filter::{LinkInfo, Message, Outcome, Receipt, Room};
 use smallvec::SmallVec;
 
 use crate::budget::Budget;
@@ -16,6 +16,7 @@ pub(crate) struct Means<'a> {
     pub(crate) config: &'a Config,
     pub(crate) counters: &'a Counters,
     pub(crate) budget: &'a Budget,
+    pub(crate) room: Room,
 }
 
 /// One event: what it may use, and what came of it.

@@ -1,8 +1,9 @@
 //! Upstream: every business message is answered.
 
-use linkgate_filter::{CloseCode, Command, Effect, Fault, Outcome};
+use linkgate_filter::{CloseCode, Command, Effect, Fault, Identity, Outcome};
 
 use super::{EXACT, SECOND, acknowledge, answer, count, entries, kit, only};
+use crate::ANSWER_TOO_BIG;
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_message_is_acknowledged_with_the_backends_answer() {
@@ -123,5 +124,29 @@ async fn acknowledgements_end_here_and_do_no_harm() {
     assert!(
         kit.own().meter().faults().is_empty(),
         "no filter behind has seen them"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_too_large_leaves_the_acknowledgement() {
+    let kit = kit(EXACT);
+    let mut link = kit.open(Identity::new("chat", "alice"), |link| {
+        link.with_max_frame(100)
+    });
+    for (size, told) in [(100, None), (101, Some(ANSWER_TOO_BIG))] {
+        link.business("k1", "question");
+        answer(&kit, Outcome::accepted(vec![7; size]));
+        link.run().await;
+        let ack = only(&mut link);
+        assert_eq!(ack.command, Some(Command::UpstreamAck), "it was accepted");
+        let fault = ack.fault.as_ref();
+        assert_eq!(fault.map(|fault| &*fault.code), told);
+        assert_eq!(ack.body.len(), if told.is_none() { size } else { 0 });
+        // It has had its effect, and a retry would get no more.
+        assert!(fault.is_none_or(|f| f.effect == Effect::Unknown && f.retry_after.is_none()));
+    }
+    assert_eq!(
+        (count(&kit, "upstream_acks"), count(&kit, "answers_too_big")),
+        (2, 1)
     );
 }

@@ -17,11 +17,10 @@ use crate::core::turn::discard;
 use crate::core::work::Work;
 use crate::fault::Fault;
 use crate::filter::{Filter, Verdict};
-use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Command, Direction, Message};
 use crate::panics::{self, Panicked, Payload};
-use crate::pipeline::Slot;
+use crate::pipeline::{Pipeline, Slot};
 use crate::receipt::{Outcome, dropped_by_panic};
 
 /// What there is of broken filters, if there are any.
@@ -43,10 +42,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Opens the filter of a slot; what stands in for it, if that panics.
 pub(super) fn open(
     slot: &Slot,
-    (host, link): (&Arc<Host>, &Arc<LinkInfo>),
+    (pipeline, link): (&Pipeline, &Arc<LinkInfo>),
     (place, decodes_at): (Place, Option<usize>),
 ) -> Result<Box<dyn Filter>, (Box<dyn Filter>, Payload)> {
-    catch_unwind(AssertUnwindSafe(|| slot.open(host, link)))
+    catch_unwind(AssertUnwindSafe(|| slot.open(pipeline, link)))
         .map_err(|payload| (Box::new(StandIn::new(place, decodes_at)) as _, payload))
 }
 
@@ -129,7 +128,7 @@ impl Chain {
         self.broken.opening = true;
         self.core.turn.calls();
         self.core.turn.slot = slot;
-        let around = (&self.core.host, &self.core.link);
+        let around = (&*self.pipeline, &self.core.link);
         let step = &self.pipeline.slots()[self.offset() + slot];
         match open(step, around, (self.place, self.pipeline.decodes_at())) {
             Ok(filter) => {

@@ -54,6 +54,19 @@ proptest! {
     }
 
     #[test]
+    fn no_frame_grows_beyond_what_is_said(
+        form in any_form(), command in any_command(), key in "\\PC{0,40}|[\u{0}-\u{1f}\"]{0,20}", body in any_body(),
+    ) {
+        let growth = crate::wire::growth(form);
+        let most = growth.body * body.len() as f64 + growth.key * key.len() as f64 + growth.fixed;
+        let frame = encode(form, command, key.clone(), body.clone(), None);
+        prop_assert!(frame.len() as f64 <= most, "{} of {most}", frame.len());
+        let legacy = crate::wire::encode_legacy(command, key, body);
+        prop_assert!(form == Form::Protobuf || legacy.len() as f64 <= most, "{} of {most}", legacy.len());
+        prop_assert!(frame.len() as f64 + growth.key * 40.0 * 4.0 + 100.0 > most, "{} of {most}", frame.len());
+    }
+
+    #[test]
     fn any_bytes_come_to_something(form in any_form(), text: bool, frame in any_body()) {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         clock.unwrap().block_on(async { one_thing_comes_of(form, frame, text) })?;

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use linkgate_filter::{Command, Identity, LinkInfo, Message, Outcome, Receipt, Settler, Verdict};
+use linkgate_filter::{
+    Command, Identity, LinkInfo, Message, Outcome, Receipt, Room, Settler, Verdict,
+};
 use parking_lot::Mutex;
 
 use crate::budget::Budget;
@@ -45,6 +47,7 @@ pub(super) struct Rig {
     pub(super) config: Config,
     pub(super) counters: Counters,
     pub(super) connected: bool,
+    pub(super) room: Room,
     budget: Budget,
     start: Instant,
     link: Arc<LinkInfo>,
@@ -81,6 +84,7 @@ impl Default for Rig {
             config,
             counters: Counters::default(),
             connected: true,
+            room: Room::default(),
             budget: Budget::default(),
             start: tokio::time::Instant::now().into_std(),
             link: link(1),
@@ -103,6 +107,7 @@ impl Rig {
             config: &self.config,
             counters: &self.counters,
             budget: &self.budget,
+            room: self.room,
         };
         let now = self.start + self.log.0.lock().0;
         let mut turn = Turn::new(now, &self.link, self.kept_until, means, &mut random);
