@@ -277,3 +277,33 @@ async fn a_reader_goes_on_after_the_broker_was_away_and_leaves_a_dead_one() {
     kafka.thaw();
     kafka.stop();
 }
+
+#[tokio::test]
+async fn a_paused_partition_that_is_lost_is_read_again_when_it_comes_back() {
+    let Some(mut kafka) = Kafka::start().await else {
+        return;
+    };
+    Kafka::topic(kafka.address(), "t", 1).await;
+    let quick = "properties: { session.timeout.ms: \"6000\" }";
+    let broker = broker(kafka.address(), quick);
+    write(&broker, "t", "k", 10).await;
+    let mut member = Member::join(&broker, &subscription("t", "g"));
+    assert_eq!(member.numbers(5).await, numbers(0..5));
+    member.0.done(&partition("t", 0), 3);
+    member.0.pause(&partition("t", 0));
+
+    kafka.stop();
+    let Event::Lost(lost) = member.next().await else {
+        panic!("a member that is silent for too long loses what it has");
+    };
+    assert_eq!(lost, [partition("t", 0)]);
+    kafka.resume().await;
+    let Event::Assigned(back) = member.next().await else {
+        panic!("it gets it again");
+    };
+    assert_eq!(back, lost);
+    let first = member.numbers(1).await[0];
+    assert!(first <= 3, "{first}: it was done with 3");
+    assert_eq!(member.numbers(9 - first).await, numbers(first + 1..10));
+    member.close().await;
+}

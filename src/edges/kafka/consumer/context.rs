@@ -37,16 +37,15 @@ impl ConsumerContext for Group {
             return;
         };
         let partitions = partitions(list);
-        if consumer.assignment_lost() {
-            return self.shared.lost(partitions);
-        }
-        if partitions.is_empty() {
-            return;
-        }
         let halted = self.shared.halted_of(&partitions);
-        let done = self.shared.revoke(&partitions);
-        // Giving the partitions back, which comes next, writes what is stored.
-        store(consumer, &done);
+        if consumer.assignment_lost() {
+            self.shared.lost(partitions);
+        } else if !partitions.is_empty() {
+            let done = self.shared.revoke(&partitions);
+            // Giving the partitions back, which comes next, writes what is stored.
+            store(consumer, &done);
+        }
+        // librdkafka remembers a pause, and would read nothing when they come back.
         if !halted.is_empty() {
             let _ = consumer.resume(&list_of(&halted));
         }
