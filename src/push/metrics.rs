@@ -17,6 +17,8 @@ pub struct PushMetrics {
     outcomes: Family<Ended, Counter>,
     refused: Family<Refused, Counter>,
     read: Counter,
+    pub(super) known: Counter,
+    pub(super) resets: Counter,
     parked: Counter,
     dead: Counter,
     reported: Counter,
@@ -104,6 +106,16 @@ impl PushMetrics {
         self.read.inc();
     }
 
+    /// A record was read again of which all was settled.
+    pub(super) fn known(&self) {
+        self.known.inc();
+    }
+
+    /// A partition did not go on where it stopped.
+    pub(super) fn reset(&self) {
+        self.resets.inc();
+    }
+
     /// A push was parked.
     pub(super) fn parked(&self) {
         self.parked.inc();
@@ -156,6 +168,16 @@ impl PushMetrics {
             "push_records",
             "Records read from topics of pushes, parked ones included",
             self.read.clone(),
+        );
+        registry.register(
+            "push_records_known",
+            "Records read again that were settled already",
+            self.known.clone(),
+        );
+        registry.register(
+            "push_partitions_reset",
+            "Partitions of pushes that began anew, or had lost records",
+            self.resets.clone(),
         );
         registry.register(
             "push_records_held",

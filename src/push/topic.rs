@@ -155,6 +155,8 @@ fn desk(
     let bounds = Bounds {
         records: config.max_unsettled as usize,
         bytes: config.max_unsettled_bytes.as_usize(),
+        remembered: config.remember_settled.max(config.max_unsettled) as usize,
+        kept: *config.remember_for,
     };
     Desk {
         settings,

@@ -1,6 +1,7 @@
 //! The broker of the kind `kafka`: what it promises those who write and those who read.
 
 mod reading;
+mod resets;
 mod secured;
 mod writing;
 

@@ -78,7 +78,8 @@ pub struct Subscription {
     pub topics: Vec<String>,
     /// The group: its members share the partitions, and its progress outlives them.
     pub group: String,
-    /// Where a partition is begun that the group has said nothing of yet.
+    /// Where a topic is begun that the group has said nothing of yet. A partition that comes to a topic later is begun at its
+    /// oldest record, whatever stands here.
     pub begin: Begin,
     /// Records read ahead of [`Consumer::next`], at the most, in bytes.
     pub read_ahead: usize,
@@ -86,12 +87,12 @@ pub struct Subscription {
     pub release_within: Duration,
 }
 
-/// Where a group begins to read a partition.
+/// Where a group begins to read a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
     /// At the oldest record there is.
     Oldest,
-    /// At what is written from now on.
+    /// At what is written from now on; the group has that place at once.
     Newest,
 }
 
@@ -135,12 +136,26 @@ pub enum Event {
     Revoked(Vec<Partition>, Release),
     /// These partitions are gone already: the broker took the member for dead.
     Lost(Vec<Partition>),
+    /// A partition does not go on where it stopped.
+    Reset(Reset),
     /// Other members of the group have so many partitions of the topics. Told whenever that changes; at first it is 0.
     Elsewhere(usize),
     /// The broker cannot be read now, or still cannot. The consumer goes on trying.
     Failed(EdgeError),
     /// The broker can be read again, after [`Event::Failed`].
     Recovered,
+}
+
+/// A partition that goes on elsewhere than where it stopped: its topic was deleted and made again, or no longer has what was
+/// to come next. The offsets of what was read before say nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Which.
+    pub partition: Partition,
+    /// The offset that was to come next.
+    pub expected: i64,
+    /// The offset that comes instead. The group is done with what lies before it.
+    pub found: i64,
 }
 
 /// Holds partitions that are to go to another member.

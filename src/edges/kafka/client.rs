@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate_filter::broker::{Begin, Subscription};
+use linkgate_filter::broker::Subscription;
 use linkgate_filter::problem::{Path, Problems};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -133,14 +133,11 @@ pub(super) fn consumer(config: &KafkaConfig, subscription: &Subscription) -> Cli
         .set("auto.commit.interval.ms", millis(COMMIT_EVERY))
         .set("fetch.wait.max.ms", millis(RESUME_WITHIN));
     pass_through(config, &mut client);
-    let begin = match subscription.begin {
-        Begin::Oldest => "earliest",
-        Begin::Newest => "latest",
-    };
     let kibibytes = (subscription.read_ahead / 2048).clamp(1, 2_097_151);
     client
         .set("group.id", &subscription.group)
-        .set("auto.offset.reset", begin)
+        // For what is not in the log, as one that began anew: where a group begins that says nothing is asked before.
+        .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "true")
         .set("enable.auto.offset.store", "false")
         .set("queued.max.messages.kbytes", kibibytes.to_string());

@@ -100,7 +100,7 @@ pub struct TopicSource {
     pub give_up_after: HumanDuration,
     /// How long a push waits for a user who is not connected, before it is settled as offline: counted anew when the node
     /// starts, and when a push comes from a node that stops. Long enough for clients to come back to a node that was restarted.
-    /// Default: 5s.
+    /// Not with `routing: broadcast`: a user who is not here may be on another node. Default: 5s.
     #[serde(default = "TopicSource::offline_after")]
     pub offline_after: HumanDuration,
     /// What becomes of a push whose client did not acknowledge it in time. Default: report.
@@ -110,6 +110,15 @@ pub struct TopicSource {
     /// Default: 5s, at most 1h.
     #[serde(default = "TopicSource::release_within")]
     pub release_within: HumanDuration,
+    /// Records of each partition that this node knows again when they are read again, as after an outage of the broker or
+    /// when a partition comes back: those that are settled are neither sent nor reported once more. 16 bytes each; at least
+    /// `max_unsettled`. Default: 50000.
+    #[serde(default = "TopicSource::remember_settled")]
+    pub remember_settled: u32,
+    /// How long what is known of a partition, pushes under way included, is kept while another node has it, or none.
+    /// Default: 10m.
+    #[serde(default = "TopicSource::remember_for")]
+    pub remember_for: HumanDuration,
     /// Records read ahead from the broker, in bytes. Default: 8MiB.
     #[serde(default = "TopicSource::read_ahead")]
     pub read_ahead: ByteSize,
@@ -149,6 +158,14 @@ impl TopicSource {
 
     fn release_within() -> HumanDuration {
         Duration::from_secs(5).into()
+    }
+
+    fn remember_settled() -> u32 {
+        50_000
+    }
+
+    fn remember_for() -> HumanDuration {
+        Duration::from_secs(600).into()
     }
 
     fn read_ahead() -> ByteSize {

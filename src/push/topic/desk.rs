@@ -130,12 +130,23 @@ impl Desk {
             history: taken.history,
             taken: now,
             since,
+            rests: false,
         };
         let (partition, offset) = (&arrival.partition, arrival.offset);
         let Some(place) = self.ledger.take(partition, offset, Some(hold)) else {
             return;
         };
-        if since > now {
+        self.go_on(place);
+    }
+
+    /// Sends a push, or lets it rest, if its time has not come.
+    pub(super) fn go_on(&mut self, place: Place) {
+        self.ledger.go_on(place);
+        let Some(hold) = self.ledger.hold(place) else {
+            return;
+        };
+        let since = hold.since;
+        if since > self.now() {
             self.ledger.look_at(place, Some(since));
         } else {
             self.send(place);
@@ -262,13 +273,21 @@ impl Desk {
         };
         let now = self.router.clock().now();
         let is_early = self.settings.is_early(hold.waited(now), self.ready, now);
+        let rests = hold.rests;
         let receiver = &mut hold.receivers[index];
         let outcome = match receiver.sent {
             true => outcome.after_it_was_sent(),
             false => outcome,
         };
         receiver.sent |= outcome.may_have_arrived();
-        if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
+        if rests {
+            // Until the record is read again, if it is; or what another node has parked of it comes.
+            self.landed.note(&push, user, outcome.clone());
+            receiver.stage = match is_early(&outcome) {
+                true => Stage::Open,
+                false => Stage::Ended(outcome),
+            };
+        } else if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
             receiver.stage = Stage::Open;
             if !hold.any(|stage| *stage == Stage::Sent) {
                 self.hand_on(place);

@@ -1,10 +1,16 @@
 //! What of each partition is unsettled, and up to where it is done. Knows no broker and no link.
+//!
+//! What is known of a partition outlives it here for a while. If it comes back, and is read again from where its group has
+//! got to, the records that are settled are passed over, and those that are under way go on.
+
+mod assignment;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use linkgate_filter::broker::Partition;
 
+use self::assignment::{Assignment, Entry};
 use super::record::History;
 use crate::push::message::Push;
 use crate::push::outcome::ReceiverOutcome;
@@ -26,6 +32,8 @@ pub(super) struct Hold {
     pub(super) taken: Instant,
     /// When it was first sent, or could have been.
     pub(super) since: Instant,
+    /// Its partition is not here, or its record has not been read again since: nothing is sent or said of it.
+    pub(super) rests: bool,
 }
 
 /// One of those a push is for.
@@ -72,11 +80,28 @@ impl Hold {
     }
 }
 
-/// What may be unsettled of one partition.
+/// What may be unsettled of one partition, and remembered of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) records: usize,
     pub(super) bytes: usize,
+    /// Records that are known again when they are read again.
+    pub(super) remembered: usize,
+    /// How long what is known of a partition is kept while it is not here.
+    pub(super) kept: Duration,
+}
+
+/// Whether a record that has been read is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// It has not been here before.
+    New,
+    /// It is under way: what is unsettled of it goes on.
+    Again(Place),
+    /// It is settled, or what is to be said of it is being written.
+    Known,
+    /// Another record was in its place: the log began anew, and so does what is known of it.
+    Other,
 }
 
 /// All partitions this node has.
@@ -87,23 +112,6 @@ pub(super) struct Ledger {
     given: u64,
     /// When holds are to be looked at again.
     timers: BTreeSet<(Instant, Place)>,
-}
-
-struct Assignment {
-    partition: Partition,
-    /// Behind the last record taken.
-    next: i64,
-    entries: BTreeMap<i64, Entry>,
-    bytes: usize,
-    paused: bool,
-}
-
-/// A record whose offset cannot be passed yet.
-struct Entry {
-    weight: usize,
-    /// `None`: what is to be said of it is being written.
-    hold: Option<Hold>,
-    timer: Option<Instant>,
 }
 
 impl Ledger {
@@ -117,22 +125,81 @@ impl Ledger {
         }
     }
 
-    /// The node has a partition from now on.
+    /// The node has a partition from now on, and reads it from where the group has got to. What was under way of it rests
+    /// until its record is read again.
     pub(super) fn assign(&mut self, partition: Partition) {
-        self.given += 1;
-        if let Some(stale) = self.current.insert(partition.clone(), self.given) {
-            self.forget(stale);
+        let Some(known) = self.assignment(&partition) else {
+            return self.begin(partition);
+        };
+        self.rest(known);
+        if let Some(own) = self.assignments.get_mut(&known) {
+            own.come_back();
         }
-        self.assignments.insert(
-            self.given,
-            Assignment {
-                partition,
-                next: 0,
-                entries: BTreeMap::new(),
-                bytes: 0,
-                paused: false,
-            },
-        );
+    }
+
+    fn begin(&mut self, partition: Partition) {
+        self.given += 1;
+        self.current.insert(partition.clone(), self.given);
+        let own = Assignment::new(partition);
+        self.assignments.insert(self.given, own);
+    }
+
+    /// The node does not have a partition any more. What is known of it is kept, in case it comes back.
+    pub(super) fn leave(&mut self, assignment: u64, now: Instant) {
+        self.rest(assignment);
+        if let Some(own) = self.assignments.get_mut(&assignment) {
+            own.left = Some(now);
+        }
+        if !self.is_current(assignment) {
+            self.forget(assignment);
+        }
+    }
+
+    /// The partition's log began anew: what comes from now on has nothing to do with what came before. What is under way
+    /// goes on, but moves no offset. Whether the partition was paused.
+    pub(super) fn begin_anew(&mut self, partition: &Partition) -> bool {
+        let before = self.assignment(partition);
+        self.begin(partition.clone());
+        let Some(before) = before else { return false };
+        let Some(own) = self.assignments.get_mut(&before) else {
+            return false;
+        };
+        let was_paused = own.end();
+        if own.entries.is_empty() {
+            self.forget(before);
+        }
+        was_paused
+    }
+
+    /// Forgets what is known of partitions that have not come back in time.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let kept = self.bounds.kept;
+        let is_over = |own: &Assignment| own.left.is_some_and(|left| left + kept <= now);
+        let over = self.assignments.iter().filter(|(_, own)| is_over(own));
+        let over: Vec<_> = over.map(|(&assignment, _)| assignment).collect();
+        for assignment in over {
+            self.forget(assignment);
+        }
+    }
+
+    /// When there is something to forget.
+    pub(super) fn next_sweep(&self) -> Option<Instant> {
+        let left = self.assignments.values().filter_map(|own| own.left);
+        Some(left.min()? + self.bounds.kept)
+    }
+
+    fn rest(&mut self, assignment: u64) {
+        let Some(own) = self.assignments.get_mut(&assignment) else {
+            return;
+        };
+        for (offset, at) in own.rest() {
+            self.timers.remove(&(at, Place { assignment, offset }));
+        }
+    }
+
+    fn is_current(&self, assignment: u64) -> bool {
+        let own = self.assignments.get(&assignment);
+        own.is_some_and(|own| self.current.get(&own.partition) == Some(&assignment))
     }
 
     /// The current assignment of a partition.
@@ -140,12 +207,14 @@ impl Ledger {
         self.current.get(partition).copied()
     }
 
+    /// The partition of an assignment, if it is here and as it was.
     pub(super) fn partition(&self, assignment: u64) -> Option<&Partition> {
-        Some(&self.assignments.get(&assignment)?.partition)
+        let own = self.assignments.get(&assignment)?;
+        (own.left.is_none() && self.is_current(assignment)).then_some(&own.partition)
     }
 
-    /// The partition is another node's.
-    pub(super) fn forget(&mut self, assignment: u64) {
+    /// Nothing is known of the assignment any more.
+    fn forget(&mut self, assignment: u64) {
         let Some(gone) = self.assignments.remove(&assignment) else {
             return;
         };
@@ -160,7 +229,23 @@ impl Ledger {
         }
     }
 
-    /// Notes a record; `hold` is `None` if there is nothing to be settled by links. `None` if the partition is not here.
+    /// A record has been read: is it known? `print` tells records apart. `None` if the partition is not here.
+    pub(super) fn meet(&mut self, partition: &Partition, offset: i64, print: u64) -> Option<Met> {
+        let assignment = self.assignment(partition)?;
+        let own = self.assignments.get_mut(&assignment)?;
+        if own.left.is_some() {
+            return None;
+        }
+        Some(match own.meet(offset, print, self.bounds.remembered) {
+            assignment::Met::New => Met::New,
+            assignment::Met::Again => Met::Again(Place { assignment, offset }),
+            assignment::Met::Known => Met::Known,
+            assignment::Met::Other => Met::Other,
+        })
+    }
+
+    /// Notes a record that is new; `hold` is `None` if there is nothing to be settled by links. `None` if the partition is
+    /// not here.
     pub(super) fn take(
         &mut self,
         partition: &Partition,
@@ -169,21 +254,26 @@ impl Ledger {
     ) -> Option<Place> {
         let assignment = self.assignment(partition)?;
         let own = self.assignments.get_mut(&assignment)?;
-        own.next = own.next.max(offset + 1);
         let weight = hold.as_ref().map_or(256, Hold::weight);
-        own.bytes += weight;
-        let entry = Entry {
-            weight,
-            hold,
-            timer: None,
-        };
-        own.entries.insert(offset, entry);
+        own.insert(offset, weight, hold);
         Some(Place { assignment, offset })
+    }
+
+    /// Up to where all is done of what has been read of an assignment.
+    pub(super) fn done(&self, assignment: u64) -> Option<i64> {
+        self.assignments.get(&assignment)?.done()
     }
 
     fn entry(&mut self, place: Place) -> Option<&mut Entry> {
         let own = self.assignments.get_mut(&place.assignment)?;
         own.entries.get_mut(&place.offset)
+    }
+
+    /// What rests goes on: its record has been read again.
+    pub(super) fn go_on(&mut self, place: Place) {
+        if let Some(own) = self.assignments.get_mut(&place.assignment) {
+            own.go_on(place.offset);
+        }
     }
 
     /// The push at `place`, unless it is being written off.
@@ -211,18 +301,17 @@ impl Ledger {
         }
     }
 
-    /// All is written that is to be said of a record. Gives its partition, and the offset before which all is done, if
-    /// it has moved.
-    pub(super) fn finish(&mut self, place: Place) -> Option<(&Partition, Option<i64>)> {
-        let own = self.assignments.get_mut(&place.assignment)?;
-        let entry = own.entries.remove(&place.offset)?;
-        own.bytes -= entry.weight;
-        let done = match own.entries.first_key_value() {
-            Some((first, _)) if *first < place.offset => None,
-            Some((first, _)) => Some(*first),
-            None => Some(own.next),
+    /// All is written that is to be said of a record. Whether its offset held up others, so that more is done now.
+    pub(super) fn finish(&mut self, place: Place) -> bool {
+        let Some(own) = self.assignments.get_mut(&place.assignment) else {
+            return false;
         };
-        Some((&own.partition, done))
+        own.remove(place.offset);
+        let has_moved = own.done().is_some_and(|done| done > place.offset);
+        if own.entries.is_empty() && !self.is_current(place.assignment) {
+            self.forget(place.assignment);
+        }
+        has_moved
     }
 
     /// When the next push is to be looked at.
@@ -251,6 +340,8 @@ impl Ledger {
             return false;
         };
         let full = own.entries.len() >= bounds.records || own.bytes >= bounds.bytes;
+        // What rests has to be read again first.
+        let full = full && own.resting == 0;
         full && !std::mem::replace(&mut own.paused, true)
     }
 
@@ -274,7 +365,7 @@ impl Ledger {
                 if records <= self.bounds.records / 4 * 3 && bytes <= self.bounds.bytes / 4 * 3 {
                     break;
                 }
-                if let Some(hold) = &entry.hold {
+                if let Some(hold) = entry.hold.as_ref().filter(|hold| !hold.rests) {
                     let at = hold.since + min_hold;
                     if at > now {
                         again = Some(again.map_or(at, |other: Instant| other.min(at)));
@@ -289,22 +380,27 @@ impl Ledger {
         (crowd, again)
     }
 
-    /// The pushes of an assignment, of all of them for `None`, that are not being written off.
+    /// The pushes of an assignment, of all of them for `None`, that are not being written off and do not rest.
     pub(super) fn holds(&self, of: Option<u64>) -> Vec<Place> {
         let wanted = |(assignment, _): &(&u64, &Assignment)| of.is_none_or(|of| of == **assignment);
         let places = self.assignments.iter().filter(wanted);
         let places = places.flat_map(|(&assignment, own)| {
-            let held = own.entries.iter().filter(|(_, entry)| entry.hold.is_some());
+            let held = own.entries.iter().filter(|(_, entry)| entry.is_open());
             held.map(move |(&offset, _)| Place { assignment, offset })
         });
         places.collect()
     }
 
-    /// Records whose offsets cannot be passed: of an assignment, or all.
+    /// Records that are unsettled and do not rest: of an assignment, or all.
     pub(super) fn unsettled(&self, of: Option<u64>) -> usize {
         let wanted = |(assignment, _): &(&u64, &Assignment)| of.is_none_or(|of| of == **assignment);
         let own = self.assignments.iter().filter(wanted);
-        own.map(|(_, own)| own.entries.len()).sum()
+        own.map(|(_, own)| own.entries.len() - own.resting).sum()
+    }
+
+    /// All records of which something is still to be said.
+    pub(super) fn len(&self) -> usize {
+        self.assignments.values().map(|own| own.entries.len()).sum()
     }
 }
 

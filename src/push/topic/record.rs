@@ -1,5 +1,6 @@
 //! Records of topics to pushes and back: what was written, what is parked, what is no push.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
 use linkgate_filter::broker::{Arrival, Record};
@@ -83,6 +84,13 @@ fn place(arrival: &Arrival) -> String {
         "{}/{}/{}",
         partition.topic, partition.number, arrival.offset
     )
+}
+
+/// What tells a record from others that may have its place after it.
+pub(super) fn print(arrival: &Arrival) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&arrival.key, &arrival.payload, arrival.written).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl History {

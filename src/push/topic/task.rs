@@ -4,13 +4,14 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use linkgate_filter::broker::{Arrival, Consumer, Event, Partition, Release};
+use linkgate_filter::broker::{Arrival, Consumer, Event, Partition, Release, Reset};
 use tokio_util::sync::CancellationToken;
 
 use super::alone::Alone;
 use super::desk::{Desk, Done};
-use super::ledger::Stage;
+use super::ledger::{Met, Stage};
 use super::readable::Readable;
+use super::record;
 
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
@@ -28,6 +29,7 @@ pub(super) async fn run(
         release_within,
         crowd_at: None,
         leaving: Vec::new(),
+        held: 0,
     };
     loop {
         tokio::select! {
@@ -48,6 +50,8 @@ struct Task {
     /// When to ask again which pushes have to go to make room.
     crowd_at: Option<Instant>,
     leaving: Vec<Leaving>,
+    /// Records that the metric has from this task.
+    held: usize,
 }
 
 /// Partitions that are to go to another node.
@@ -86,8 +90,10 @@ impl Task {
 
     fn next_timer(&self) -> Option<Instant> {
         let leaving = self.leaving.iter().map(|leaving| leaving.park_at);
+        let ledger = &self.desk.ledger;
         let timers = [
-            self.desk.ledger.next_timer(),
+            ledger.next_timer(),
+            ledger.next_sweep(),
             self.crowd_at,
             self.alone.next_timer(),
         ];
@@ -100,19 +106,24 @@ impl Task {
             Turn::Time => self.time(),
             Turn::Event(event) => self.event(event),
         }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let held = self.desk.ledger.len();
+        let more = held as i64 - self.held as i64;
+        self.desk.router.metrics().held.inc_by(more);
+        self.held = held;
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Landed(landing) => self.desk.landed(*landing),
             Done::Written(place) => {
-                let ledger = &mut self.desk.ledger;
-                if let Some((partition, done)) = ledger.finish(place) {
-                    if let Some(offset) = done {
-                        self.consumer.done(partition, offset);
-                    }
-                    self.desk.router.metrics().held.dec();
+                if self.desk.ledger.finish(place) {
+                    self.pass(place.assignment);
                 }
+                let ledger = &mut self.desk.ledger;
                 if ledger.resume_if_room(place.assignment)
                     && let Some(partition) = ledger.partition(place.assignment)
                 {
@@ -123,10 +134,21 @@ impl Task {
         }
     }
 
+    /// Says up to where an assignment is done.
+    fn pass(&mut self, assignment: u64) {
+        let ledger = &self.desk.ledger;
+        if let Some(partition) = ledger.partition(assignment)
+            && let Some(offset) = ledger.done(assignment)
+        {
+            self.consumer.done(partition, offset);
+        }
+    }
+
     fn time(&mut self) {
         let now = self.desk.router.clock().now();
         self.desk.wake();
         self.alone.wake(now);
+        self.desk.ledger.sweep(now);
         if self.crowd_at.is_some_and(|at| at <= now) {
             self.make_room();
         }
@@ -145,13 +167,15 @@ impl Task {
         match event {
             Event::Record(arrival) => self.record(&arrival),
             Event::Assigned(partitions) => {
-                for partition in partitions {
-                    // What is still held of it from before is read again.
-                    if let Some(stale) = self.desk.ledger.assignment(&partition) {
-                        self.forget(stale);
+                for assignment in self.assignments(&partitions) {
+                    for leaving in &mut self.leaving {
+                        leaving.assignments.retain(|own| *own != assignment);
                     }
+                }
+                for partition in partitions {
                     self.desk.ledger.assign(partition);
                 }
+                self.release();
             }
             Event::Revoked(partitions, release) => {
                 let now = self.desk.router.clock().now();
@@ -167,10 +191,12 @@ impl Task {
                 self.release();
             }
             Event::Lost(partitions) => {
+                let now = self.desk.router.clock().now();
                 for assignment in self.assignments(&partitions) {
-                    self.forget(assignment);
+                    self.desk.ledger.leave(assignment, now);
                 }
             }
+            Event::Reset(reset) => self.reset(&reset),
             Event::Elsewhere(partitions) => {
                 let now = self.desk.router.clock().now();
                 self.alone.heard(partitions, now);
@@ -181,14 +207,55 @@ impl Task {
     }
 
     fn record(&mut self, arrival: &Arrival) {
-        let Some(assignment) = self.desk.ledger.assignment(&arrival.partition) else {
+        let (partition, offset) = (&arrival.partition, arrival.offset);
+        let print = record::print(arrival);
+        match self.desk.ledger.meet(partition, offset, print) {
+            None => return,
+            Some(Met::New) => self.desk.take(arrival),
+            Some(Met::Again(place)) => self.desk.go_on(place),
+            Some(Met::Known) => {
+                self.desk.router.metrics().known();
+                if let Some(assignment) = self.desk.ledger.assignment(partition) {
+                    self.pass(assignment);
+                }
+            }
+            Some(Met::Other) => {
+                self.reset(&Reset {
+                    partition: partition.clone(),
+                    expected: offset,
+                    found: offset,
+                });
+                self.desk.ledger.meet(partition, offset, print);
+                self.desk.take(arrival);
+            }
+        }
+        let Some(assignment) = self.desk.ledger.assignment(partition) else {
             return;
         };
-        self.desk.router.metrics().held.inc();
-        self.desk.take(arrival);
         if self.desk.ledger.pause_if_full(assignment) {
-            self.consumer.pause(&arrival.partition);
+            self.consumer.pause(partition);
             self.make_room();
+        }
+    }
+
+    /// A partition goes on elsewhere.
+    fn reset(&mut self, reset: &Reset) {
+        let Reset {
+            partition,
+            expected,
+            found,
+        } = reset;
+        self.desk.router.metrics().reset();
+        tracing::warn!(
+            topic = %partition.topic,
+            partition = partition.number,
+            expected,
+            found,
+            "a partition of pushes does not go on where it stopped: it began anew, or has lost records; it is read from what \
+             there is"
+        );
+        if self.desk.ledger.begin_anew(partition) {
+            self.consumer.resume(partition);
         }
     }
 
@@ -238,17 +305,12 @@ impl Task {
             .into_iter()
             .partition(is_settled);
         self.leaving = left;
+        let now = self.desk.router.clock().now();
         for leaving in settled {
             for assignment in &leaving.assignments {
-                self.forget(*assignment);
+                self.desk.ledger.leave(*assignment, now);
             }
         }
-    }
-
-    fn forget(&mut self, assignment: u64) {
-        let left = self.desk.ledger.unsettled(Some(assignment));
-        self.desk.router.metrics().held.dec_by(left as i64);
-        self.desk.ledger.forget(assignment);
     }
 
     /// Reads no more, and gives back what is unsettled after a while.
@@ -276,6 +338,7 @@ impl Task {
             );
         }
         self.leaving.clear();
+        self.desk.router.metrics().held.dec_by(self.held as i64);
         self.consumer.close().await;
     }
 }

@@ -2,15 +2,18 @@
 
 mod copies;
 mod effects;
+mod returns;
 mod rig;
 mod roads;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_filter::broker::{Event, Record, Release};
 use linkgate_filter::{Bytes, Fault, Outcome};
 
 use self::rig::{Rig, group, json};
+use crate::push::testing::TestLink;
 use crate::readiness::Held;
 use crate::telemetry::captured::Captured;
 
@@ -357,13 +360,13 @@ async fn a_broadcast_reads_late_what_was_written_while_its_node_was_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_held_of_a_partition_that_comes_back_counts_no_more() {
+async fn what_another_node_has_passed_while_a_partition_was_away_counts_no_more() {
     let rig = Rig::new("release_within: 2s");
     let ann = rig.connect("ann");
     rig.write(json("k1", "ann"));
     let reader = rig.read();
     rig.until(|| ann.keys() == ["k1"]).await;
-    // The broker takes the partition away before it is released, and gives it back.
+    // The broker takes the partition away before it is released, and gives it back further on.
     rig.tell(Event::Revoked(vec![rig.partition()], Release::new().0));
     rig.tell(Event::Assigned(vec![rig.partition()]));
     rig.write(json("k2", "ann"));

@@ -98,7 +98,8 @@ impl World {
             "schema: 1
 node: {{ id: {node} }}
 listeners: [{{ name: public, address: \"{address}\", auth: insecure_query, admission: {{ handshakes_per_ip: 1024 }} }}]
-brokers: {{ main: {{ kafka: {{ bootstrap: \"{kafka}\" }} }} }}
+brokers:
+  main: {{ kafka: {{ bootstrap: \"{kafka}\", properties: {{ session.timeout.ms: \"6000\" }} }} }}
 push:
   sources:
     - kafka:
@@ -228,8 +229,9 @@ pipelines:
         .await
     }
 
-    /// Each push has come at least once, and is reported as delivered in the end.
-    pub(super) async fn all_is_reported_delivered(&self, number: usize) {
+    /// Each push has come at least once, and is reported as delivered in the end. Gives how many came, and were reported, more
+    /// than once.
+    pub(super) async fn all_is_reported_delivered(&self, number: usize) -> (u32, usize) {
         self.all_is_delivered(number).await;
         self.until("all are reported", || self.reports.lock().len() >= number)
             .await;
@@ -242,7 +244,12 @@ pipelines:
             assert!(own.iter().any(is_delivered), "{key}: {own:?}");
             twice += delivered[&key] - 1;
         }
-        println!("{}: of {number} pushes {twice} came twice", self.name);
+        let again = reports.values().map(Vec::len).sum::<usize>() - reports.len();
+        println!(
+            "{}: of {number} pushes {twice} came twice, {again} were reported twice",
+            self.name
+        );
+        (twice, again)
     }
 }
 

@@ -1,18 +1,18 @@
 //! A broker in this process: for trying things out without Kafka, and its twin in tests.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::future::poll_fn;
+mod member;
+
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::SystemTime;
 
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
-use super::{
-    Arrival, Begin, Broker, Consumer, Delivery, Event, Full, Partition, Record, Subscription,
-};
+use self::member::{Member, Taken};
+use super::{Broker, Consumer, Delivery, Full, Partition, Record, Subscription};
 use crate::clock::Clock;
 use crate::edges::EdgeError;
 
@@ -65,6 +65,14 @@ struct Group {
     /// The members that have partitions.
     owners: HashMap<Partition, u64>,
     done: HashMap<Partition, i64>,
+    /// How often partitions were taken away from all members, and how the last time.
+    taken: (u64, Taken),
+}
+
+impl Log {
+    fn end(&self) -> i64 {
+        self.first + self.records.len() as i64
+    }
 }
 
 impl MemoryBroker {
@@ -96,6 +104,48 @@ impl MemoryBroker {
             .map(|(partition, offset)| (partition.number, *offset))
             .collect()
     }
+
+    /// Makes a topic anew, without records. What groups have said of the old one stays, as with Kafka it may.
+    pub fn make_anew(&self, topic: &str) {
+        let mut inner = self.inner.lock();
+        if let Some(logs) = inner.topics.get_mut(topic) {
+            logs.iter_mut().for_each(|log| *log = Log::default());
+        }
+        inner.wake_all();
+    }
+
+    /// Gives a topic more partitions.
+    pub fn grow(&self, topic: &str, partitions: usize) {
+        let mut inner = self.inner.lock();
+        let logs = inner.topic(topic, &self.limits);
+        logs.resize_with(partitions.max(logs.len()), Log::default);
+        inner.wake_all();
+    }
+
+    /// Sets from outside up to where a group has done with a partition.
+    pub fn set_progress(&self, group: &str, partition: Partition, offset: i64) {
+        let mut inner = self.inner.lock();
+        let group = inner.groups.entry(group.to_owned()).or_default();
+        group.done.insert(partition, offset);
+    }
+
+    /// Takes the members of a group for dead: they lose all partitions, and get them again where the group has done.
+    pub fn lose(&self, group: &str) {
+        self.take_away(group, Taken::Lost);
+    }
+
+    /// Has the members of a group give all partitions back, which they then get again.
+    pub fn rebalance(&self, group: &str) {
+        self.take_away(group, Taken::Revoked);
+    }
+
+    fn take_away(&self, group: &str, taken: Taken) {
+        let mut inner = self.inner.lock();
+        if let Some(group) = inner.groups.get_mut(group) {
+            group.taken = (group.taken.0 + 1, taken);
+        }
+        inner.wake_all();
+    }
 }
 
 impl Inner {
@@ -103,6 +153,11 @@ impl Inner {
         let logs = self.topics.entry(name.into()).or_default();
         logs.resize_with(limits.partitions.max(1).max(logs.len()), Log::default);
         logs
+    }
+
+    fn log(&self, partition: &Partition) -> Option<&Log> {
+        let number = usize::try_from(partition.number).ok()?;
+        self.topics.get(&partition.topic)?.get(number)
     }
 
     fn wake_all(&mut self) {
@@ -139,158 +194,14 @@ impl Broker for MemoryBroker {
 
     fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, EdgeError> {
         let mut inner = self.inner.lock();
-        inner.members += 1;
-        let mut partitions = Vec::new();
         for topic in &subscription.topics {
-            let count = inner.topic(topic, &self.limits).len();
-            let topic: Arc<str> = topic.as_str().into();
-            partitions.extend((0..count).map(|number| Partition {
-                topic: Arc::clone(&topic),
-                number: number as i32,
-            }));
+            inner.topic(topic, &self.limits);
         }
-        Ok(Box::new(Member {
-            number: inner.members,
-            group: subscription.group.clone(),
-            begin: subscription.begin,
-            partitions,
-            elsewhere: 0,
-            next: HashMap::new(),
-            paused: HashSet::new(),
-            inner: Arc::clone(&self.inner),
-        }))
-    }
-}
-
-struct Member {
-    number: u64,
-    group: String,
-    begin: Begin,
-    partitions: Vec<Partition>,
-    /// How many of them others have, as it was told last.
-    elsewhere: usize,
-    /// The offset to read next, of each partition that it has.
-    next: HashMap<Partition, i64>,
-    paused: HashSet<Partition>,
-    inner: Arc<Mutex<Inner>>,
-}
-
-impl Member {
-    fn poll(&mut self, waker: &Waker) -> Poll<Event> {
-        let inner = Arc::clone(&self.inner);
-        let inner = &mut *inner.lock();
-        let group = inner.groups.entry(self.group.clone()).or_default();
-        let is_free = |partition: &&Partition| !group.owners.contains_key(*partition);
-        let free: Vec<_> = self.partitions.iter().filter(is_free).cloned().collect();
-        if !free.is_empty() {
-            let own = free
-                .iter()
-                .map(|partition| (partition.clone(), self.number));
-            group.owners.extend(own);
-            let topics = &inner.topics;
-            for partition in &free {
-                let end = || {
-                    let number = usize::try_from(partition.number).ok();
-                    let logs = topics.get(&partition.topic);
-                    let log = number.and_then(|number| logs?.get(number));
-                    log.map_or(0, |log| log.first + log.records.len() as i64)
-                };
-                let next = match (group.done.get(partition), self.begin) {
-                    (Some(done), _) => *done,
-                    (None, Begin::Oldest) => 0,
-                    (None, Begin::Newest) => {
-                        *group.done.entry(partition.clone()).or_insert_with(end)
-                    }
-                };
-                self.next.insert(partition.clone(), next);
-            }
-            return Poll::Ready(Event::Assigned(free));
-        }
-        let is_elsewhere = |partition: &&Partition| {
-            let owner = group.owners.get(*partition);
-            owner.is_some_and(|owner| *owner != self.number)
-        };
-        let elsewhere = self.partitions.iter().filter(is_elsewhere).count();
-        if std::mem::replace(&mut self.elsewhere, elsewhere) != elsewhere {
-            return Poll::Ready(Event::Elsewhere(elsewhere));
-        }
-        let next = self.read(inner);
-        if next.is_none() && !inner.waiting.iter().any(|known| known.will_wake(waker)) {
-            inner.waiting.push(waker.clone());
-        }
-        next.map_or(Poll::Pending, |arrival| Poll::Ready(Event::Record(arrival)))
-    }
-
-    fn read(&mut self, inner: &Inner) -> Option<Arrival> {
-        let open = |partition: &&Partition| !self.paused.contains(*partition);
-        for partition in self.partitions.iter().filter(open) {
-            let Some(next) = self.next.get_mut(partition) else {
-                continue;
-            };
-            let Some(log) = (inner.topics.get(&partition.topic))
-                .and_then(|logs| logs.get(usize::try_from(partition.number).ok()?))
-            else {
-                continue;
-            };
-            let offset = (*next).max(log.first);
-            let Some((written, record)) = log.records.get((offset - log.first) as usize) else {
-                continue;
-            };
-            *next = offset + 1;
-            let Record {
-                key,
-                payload,
-                headers,
-                ..
-            } = record.clone();
-            return Some(Arrival {
-                partition: partition.clone(),
-                offset,
-                written: Some(*written),
-                key,
-                payload,
-                headers,
-            });
-        }
-        None
-    }
-}
-
-impl Consumer for Member {
-    fn next(&mut self) -> BoxFuture<'_, Event> {
-        Box::pin(poll_fn(|cx| self.poll(cx.waker())))
-    }
-
-    fn done(&mut self, partition: &Partition, offset: i64) {
-        let mut inner = self.inner.lock();
-        if let Some(group) = inner.groups.get_mut(&self.group)
-            && group.owners.get(partition) == Some(&self.number)
-        {
-            group.done.insert(partition.clone(), offset);
-        }
-    }
-
-    fn pause(&mut self, partition: &Partition) {
-        self.paused.insert(partition.clone());
-    }
-
-    fn resume(&mut self, partition: &Partition) {
-        self.paused.remove(partition);
-    }
-
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        // Leaving is what dropping does.
-        Box::pin(ready(()))
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut inner = self.inner.lock();
-        if let Some(group) = inner.groups.get_mut(&self.group) {
-            group.owners.retain(|_, owner| *owner != self.number);
-        }
-        inner.wake_all();
+        inner.members += 1;
+        let group = inner.groups.entry(subscription.group.clone()).or_default();
+        let taken = group.taken.0;
+        let member = Member::new(subscription, inner.members, taken, Arc::clone(&self.inner));
+        Ok(Box::new(member))
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use linkgate_filter::broker::{Arrival, Partition, Subscription};
+use linkgate_filter::broker::{Arrival, Begin, Partition, Subscription};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 
-use super::context::{Group, list_of, store};
+use super::context::{Group, list_of, say};
 use super::health::Health;
 use super::others::Others;
 use super::shared::{Orders, Shared};
@@ -32,6 +32,7 @@ pub(super) struct Reader {
     config: ClientConfig,
     topics: Vec<String>,
     health: Health,
+    begin: Begin,
     shared: Arc<Shared>,
     words: Arc<Words>,
     /// The topic of the last record: there are few, and one text does for all records.
@@ -49,6 +50,7 @@ impl Reader {
             config: client::consumer(config, subscription),
             topics: subscription.topics.clone(),
             health: Health::new(&subscription.topics),
+            begin: subscription.begin,
             shared: Arc::clone(shared),
             words: Arc::clone(words),
             topic: "".into(),
@@ -60,6 +62,7 @@ impl Reader {
     pub(super) fn consumer(&self) -> KafkaResult<BaseConsumer<Group>> {
         let group = Group {
             shared: Arc::clone(&self.shared),
+            begin: self.begin,
             words: Arc::clone(&self.words),
         };
         let mut consumer: BaseConsumer<Group> = self.config.create_with_context(group)?;
@@ -98,6 +101,9 @@ impl Reader {
             self.health.look(consumer, &self.shared);
             self.others.count(consumer, &self.shared);
             let polled = consumer.poll(Duration::ZERO);
+            if self.shared.take_spoilt() {
+                return;
+            }
             let was_idle = std::mem::replace(&mut idle, polled.is_none());
             match polled {
                 Some(Ok(message)) => {
@@ -114,12 +120,12 @@ impl Reader {
                 None => {}
             }
         }
-        store(consumer, &self.shared.orders().done);
+        say(consumer, &self.shared.last_words(), CommitMode::Sync);
     }
 
     /// Whether there may be more to do at once.
     fn follow(&mut self, consumer: &BaseConsumer<Group>, orders: &Orders) -> bool {
-        store(consumer, &orders.done);
+        say(consumer, orders, CommitMode::Async);
         let halted = !orders.halt.is_empty() && consumer.pause(&list_of(&orders.halt)).is_ok();
         if halted {
             for partition in &orders.halt {

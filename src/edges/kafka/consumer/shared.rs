@@ -31,6 +31,17 @@ pub(super) struct Orders {
     /// Halted ones, to be read on; from the offset if one is given.
     pub(super) go_on: Vec<(Partition, Option<i64>)>,
     pub(super) done: Vec<(Partition, i64)>,
+    /// Groups' offsets that are beyond the end of the log: to what they are to be set back.
+    pub(super) lower: Vec<(Partition, i64)>,
+}
+
+/// A partition that has been assigned.
+pub(super) struct Start {
+    pub(super) partition: Partition,
+    /// `None`: at its oldest record.
+    pub(super) offset: Option<i64>,
+    /// The group has said nothing of it so far, and is to have this offset.
+    pub(super) say: bool,
 }
 
 impl Shared {
@@ -86,12 +97,7 @@ impl Shared {
         let Some(held) = state.held.get_mut(partition) else {
             return;
         };
-        // What an earlier assignment of the same partition has left says nothing here.
-        let Some(first) = held.first else { return };
-        if offset > held.done.unwrap_or(first) && offset <= held.position {
-            held.done = Some(offset);
-            held.told = false;
-        }
+        held.note_done(offset);
     }
 
     pub(super) fn pause(&self, partition: &Partition) {
@@ -131,14 +137,11 @@ impl Shared {
     pub(super) fn push(&self, arrival: Arrival) {
         let mut state = self.state.lock();
         let state = &mut *state;
+        state.note_fall(&arrival.partition, arrival.offset);
         let Some(held) = state.held.get_mut(&arrival.partition) else {
             return;
         };
-        if held.first.is_none() {
-            held.first = Some(arrival.offset);
-            held.position = arrival.offset;
-            held.polled = arrival.offset;
-        }
+        held.note_first(arrival.offset);
         if held.paused || held.rewind || held.revoked {
             return;
         }
@@ -155,7 +158,7 @@ impl Shared {
     /// What librdkafka is to be told now.
     pub(super) fn orders(&self) -> Orders {
         let mut state = self.state.lock();
-        let stalled = state.stalled;
+        let (stalled, now) = (state.stalled, Instant::now());
         let mut orders = Orders::default();
         for (partition, held) in &mut state.held {
             // One that has to go back is halted on the way, however short its pause was.
@@ -167,6 +170,10 @@ impl Shared {
             if let Some(offset) = held.take_done() {
                 orders.done.push((partition.clone(), offset));
             }
+            let lower = held.lower(now);
+            orders
+                .lower
+                .extend(lower.map(|offset| (partition.clone(), offset)));
         }
         orders
     }
@@ -183,7 +190,7 @@ impl Shared {
         if let Some(held) = self.state.lock().held.get_mut(partition) {
             held.halted = false;
             // Paused again meanwhile, with records handed out in between? Then it has to be done once more.
-            if target.is_none_or(|target| Some(target) == held.target()) && !held.paused {
+            if target.is_none_or(|_| target == held.target()) && !held.paused {
                 if held.rewind {
                     held.polled = held.position;
                 }
@@ -240,14 +247,21 @@ impl Shared {
         state.is_relieved(self.read_ahead);
     }
 
-    pub(super) fn assigned(&self, partitions: Vec<Partition>) {
+    pub(super) fn assigned(&self, starts: Vec<Start>) {
         let mut state = self.state.lock();
         state.joined = true;
-        if partitions.is_empty() {
+        if starts.is_empty() {
             return;
         }
-        for partition in &partitions {
-            state.held.insert(partition.clone(), Held::default());
+        let mut partitions = Vec::new();
+        for Start {
+            partition,
+            offset,
+            say,
+        } in starts
+        {
+            state.held.insert(partition.clone(), Held::at(offset, say));
+            partitions.push(partition);
         }
         state.events.push_back(Event::Assigned(partitions));
         state.wake_reader();
@@ -273,8 +287,32 @@ impl Shared {
         }
     }
 
+    /// Whether a partition of the topic is held.
+    pub(super) fn has_of(&self, topic: &str) -> bool {
+        let state = self.state.lock();
+        let mut held = state.held.keys();
+        held.any(|partition| &*partition.topic == topic)
+    }
+
+    /// The consumer is of no use; another one has to take its place.
+    pub(super) fn spoil(&self, error: EdgeError) {
+        self.state.lock().spoilt = true;
+        self.failed(error);
+    }
+
+    pub(super) fn take_spoilt(&self) -> bool {
+        std::mem::take(&mut self.state.lock().spoilt)
+    }
+
+    /// The brokers have noted what is done of a partition.
+    pub(super) fn noted(&self, partition: &Partition, offset: i64) {
+        if let Some(held) = self.state.lock().held.get_mut(partition) {
+            held.noted(offset);
+        }
+    }
+
     /// Lets the reader settle what it has of the partitions, and says what is done when it has, or its time is over.
-    pub(super) fn revoke(self: &Arc<Self>, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+    pub(super) fn revoke(self: &Arc<Self>, partitions: &[Partition]) -> Orders {
         let (release, mut dropped) = Release::new();
         {
             let mut state = self.state.lock();
@@ -334,16 +372,37 @@ impl Shared {
         partitions.iter().filter(is_halted).cloned().collect()
     }
 
-    fn give_up(&self, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+    /// The last word on all that is held.
+    pub(super) fn last_words(&self) -> Orders {
+        let mut orders = Orders::default();
+        for (partition, held) in &self.state.lock().held {
+            orders.last_word(partition, held);
+        }
+        orders
+    }
+
+    fn give_up(&self, partitions: &[Partition]) -> Orders {
         let mut state = self.state.lock();
-        let mut done = Vec::new();
+        let mut orders = Orders::default();
         for partition in partitions {
             state.forget(partition);
-            let held = state.held.remove(partition);
-            done.extend(held.and_then(|held| Some((partition.clone(), held.done?))));
+            if let Some(held) = state.held.remove(partition) {
+                orders.last_word(partition, &held);
+            }
         }
         state.is_relieved(self.read_ahead);
-        done
+        orders
+    }
+}
+
+impl Orders {
+    fn last_word(&mut self, partition: &Partition, held: &Held) {
+        let Some((offset, lower)) = held.last_word() else {
+            return;
+        };
+        let own = (partition.clone(), offset);
+        self.lower.extend(lower.then(|| own.clone()));
+        self.done.push(own);
     }
 }
 

@@ -245,11 +245,14 @@ impl Rig {
 
     /// Up to where the group is done with a topic.
     pub(super) fn done_of(&self, topic: &str) -> Option<i64> {
-        let group = match self.routing {
+        self.broker.progress(self.group(), topic).get(&0).copied()
+    }
+
+    pub(super) fn group(&self) -> &'static str {
+        match self.routing {
             Routing::Local | Routing::Directory => "g",
             Routing::Broadcast => "g-node",
-        };
-        self.broker.progress(group, topic).get(&0).copied()
+        }
     }
 
     pub(super) fn held(&self) -> i64 {
@@ -268,6 +271,29 @@ impl Rig {
 
     pub(super) fn unsettled_metric(&self) -> i64 {
         self.metrics.unsettled.get()
+    }
+
+    /// How often a partition did not go on where it stopped.
+    pub(super) fn resets(&self) -> u64 {
+        self.metrics.resets.get()
+    }
+
+    /// Records that were read again and were settled already.
+    pub(super) fn known(&self) -> u64 {
+        self.metrics.known.get()
+    }
+
+    /// Has the reader hear what it was told.
+    pub(super) async fn write_to_parked_and_wait(&self) {
+        let topic = "pushes_parked".to_owned();
+        let payload = "no push".into();
+        let record = Record {
+            topic,
+            payload,
+            ..Record::default()
+        };
+        drop(self.broker.send(record).unwrap());
+        self.settle_in().await;
     }
 
     /// Another event for the reader, which it hears of after the next record.
@@ -363,11 +389,13 @@ struct Told {
 
 impl Consumer for Told {
     fn next(&mut self) -> BoxFuture<'_, Event> {
-        let told = self.events.lock().pop_front();
-        match told {
-            Some(event) => Box::pin(ready(event)),
-            None => self.consumer.next(),
-        }
+        Box::pin(async {
+            let told = self.events.lock().pop_front();
+            match told {
+                Some(event) => event,
+                None => self.consumer.next().await,
+            }
+        })
     }
 
     fn done(&mut self, partition: &Partition, offset: i64) {

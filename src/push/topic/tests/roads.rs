@@ -1,13 +1,10 @@
 //! Every road of a record ends: once the broker takes what it is asked to take, or refuses it for good, and a service takes
 //! it, every offset passes, whatever is configured and whatever came before.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::rig::{Mood, Rig, group, json};
 use super::*;
-use crate::push::testing::TestLink;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reports {
@@ -39,6 +36,8 @@ enum Step {
     Pass(u64),
     /// The node stops, or dies, and starts again.
     Restart(bool),
+    /// The partitions are given back, or lost, and come again.
+    Rebalance(bool),
 }
 
 const USERS: [&str; 3] = ["ann", "bob", "cat"];
@@ -72,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..3_u8, mood()).prop_map(|(topic, mood)| Step::Mood(topic, mood)),
         3 => (0..4_000_u64).prop_map(Step::Pass),
         1 => any::<bool>().prop_map(Step::Restart),
+        2 => any::<bool>().prop_map(Step::Rebalance),
     ];
     prop::collection::vec(step, 1..40)
 }
@@ -146,6 +146,10 @@ impl World {
             }
             Step::Mood(topic, mood) => self.mood(topic, mood),
             Step::Pass(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Step::Rebalance(is_lost) => match is_lost {
+                true => self.rig.broker.lose(self.rig.group()),
+                false => self.rig.broker.rebalance(self.rig.group()),
+            },
             // Whoever runs the test does it.
             Step::Restart(_) => {}
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::broker::Begin;
+use crate::broker::{Arrival, Begin, Event};
 use crate::testkit::virtual_clock;
 
 fn broker(partitions: usize, records: usize) -> MemoryBroker {
@@ -150,4 +150,94 @@ async fn a_member_is_told_what_others_have() {
     assert_eq!((told(&mut first), told(&mut second)), (vec![], vec![4]));
     drop(first);
     assert_eq!(told(&mut second), [0]);
+}
+
+/// All that has happened by now; records as `partition:offset`.
+fn events(member: &mut Box<dyn Consumer>) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(event) = member.next().now_or_never() {
+        all.push(match event {
+            Event::Record(own) => format!("{}:{}", own.partition.number, own.offset),
+            Event::Assigned(own) => format!("assigned {}", own.len()),
+            Event::Revoked(own, _) => format!("revoked {}", own.len()),
+            Event::Lost(own) => format!("lost {}", own.len()),
+            Event::Reset(reset) => format!("reset {} {}", reset.expected, reset.found),
+            other => panic!("{other:?}"),
+        });
+    }
+    all
+}
+
+fn partition() -> Partition {
+    Partition {
+        topic: "t".into(),
+        number: 0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_began_anew_or_lost_records_is_told_and_read_from_its_beginning() {
+    let broker = broker(1, 3);
+    let mut member = member(&broker);
+    for _ in 0..2 {
+        send(&broker, "k", "old").await;
+    }
+    assert_eq!(events(&mut member), ["assigned 1", "0:0", "0:1"]);
+    member.done(&partition(), 2);
+    broker.make_anew("t");
+    send(&broker, "k", "new").await;
+    assert_eq!(events(&mut member), ["reset 2 0", "0:0"]);
+    assert_eq!(broker.progress("g", "t")[&0], 0);
+    for _ in 0..4 {
+        send(&broker, "k", "more").await;
+    }
+    assert_eq!(events(&mut member), ["reset 1 2", "0:2", "0:3", "0:4"]);
+    broker.set_progress("g", partition(), 9);
+    broker.lose("g");
+    assert_eq!(
+        events(&mut member),
+        ["lost 1", "assigned 1", "reset 9 2", "0:2", "0:3", "0:4"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_are_given_back_are_held_until_they_are_released() {
+    let broker = broker(1, 3);
+    let mut member = member(&broker);
+    send(&broker, "k", "1").await;
+    assert_eq!(events(&mut member), ["assigned 1", "0:0"]);
+    broker.rebalance("g");
+    let Some(Event::Revoked(_, release)) = member.next().now_or_never() else {
+        panic!("it is to be given back");
+    };
+    send(&broker, "k", "2").await;
+    assert!(events(&mut member).is_empty());
+    member.done(&partition(), 1);
+    drop(release);
+    assert_eq!(events(&mut member), ["assigned 1", "0:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_at_the_end_has_that_place_at_once_and_misses_nothing_of_new_partitions() {
+    let broker = broker(1, 3);
+    send(&broker, "k", "before").await;
+    let newest = Subscription {
+        topics: vec!["t".into()],
+        group: "g".into(),
+        begin: Begin::Newest,
+        read_ahead: 1 << 20,
+        release_within: Duration::from_secs(1),
+    };
+    let mut member = broker.subscribe(&newest).unwrap();
+    assert_eq!(events(&mut member), ["assigned 1"]);
+    drop(member);
+    send(&broker, "k", "while it was away").await;
+    broker.grow("t", 2);
+    for _ in 0..2 {
+        send(&broker, "", "anywhere").await;
+    }
+    let mut member = broker.subscribe(&newest).unwrap();
+    let mut all = events(&mut member);
+    all.sort();
+    assert_eq!(all, ["0:1", "0:2", "1:0", "assigned 2"]);
 }
