@@ -25,6 +25,7 @@ pub mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use linkgate_filter::backend::Backends;
 use linkgate_filter::{Entry, Plan, Registry};
@@ -32,7 +33,8 @@ use linkgate_filter::{Entry, Plan, Registry};
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
 use etcd::EtcdSource;
-use source::{Origin, Sources};
+use fill::References;
+use source::{Known, Origin, Sources};
 use tree::Tree;
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
@@ -157,6 +159,40 @@ pub fn load_from(origin: &Origin, registry: &Registry) -> Result<Config, Box<Inv
     read(origin, registry).config
 }
 
+/// Both configurations as `plan` compares them: nothing is read for whoever proposes `then`. References stand for
+/// themselves; those that stand at the same place in both are filled in with what the node has read for `now` already, so
+/// that what they stand for can be checked. `directories` are those that the node looks through.
+///
+/// # Errors
+/// All problems found.
+pub(crate) fn load_both(
+    now: Origin,
+    then: Origin,
+    registry: &Registry,
+    directories: &BTreeSet<PathBuf>,
+) -> Result<(Config, Config), Box<Invalid>> {
+    let knowing = |origin: &Origin, references| Origin {
+        known: Some(Arc::new(Known {
+            references,
+            directories: directories.clone(),
+        })),
+        ..origin.clone()
+    };
+    let references = |origin: &Origin| {
+        let origin = knowing(origin, References::new());
+        let (documents, _) = documents(
+            &mut Sources::from_origin(&origin),
+            &origin,
+            &mut Diagnostics::default(),
+        );
+        let all = documents.iter().map(fill::references);
+        all.fold(References::new(), |all, more| &all | &more)
+    };
+    let same = &references(&now) & &references(&then);
+    let load = |origin: Origin| read(&knowing(&origin, same.clone()), registry).config;
+    Ok((load(now)?, load(then)?))
+}
+
 /// What reading has come to.
 struct Loaded {
     config: Result<Config, Box<Invalid>>,
@@ -176,10 +212,7 @@ struct Read {
 fn read(origin: &Origin, registry: &Registry) -> Loaded {
     let mut sources = Sources::from_origin(origin);
     let mut diagnostics = Diagnostics::default();
-    for path in &origin.paths {
-        files::add(&mut sources, path, &mut diagnostics);
-    }
-    let (documents, hashes) = read::read(&mut sources, origin.fetched.as_ref(), &mut diagnostics);
+    let (documents, hashes) = documents(&mut sources, origin, &mut diagnostics);
     let config = assemble::assemble(&documents, registry, &sources, &mut diagnostics);
     let shared = documents.iter().filter(|tree| is_shared(tree));
     let shared = shared.map(|tree| sources.get(tree.span.file).path.clone());
@@ -205,6 +238,18 @@ fn read(origin: &Origin, registry: &Registry) -> Loaded {
         _ => Err(invalid(diagnostics)),
     };
     Loaded { config, read }
+}
+
+/// All documents that `origin` names, and what each text means.
+fn documents(
+    sources: &mut Sources,
+    origin: &Origin,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
+    for path in &origin.paths {
+        files::add(sources, path, diagnostics);
+    }
+    read::read(sources, origin.fetched.as_ref(), diagnostics)
 }
 
 /// What documents mean together, as one number.

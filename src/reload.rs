@@ -225,10 +225,15 @@ impl<'a> Reloader<'a> {
 
     /// Says what a proposal would change.
     fn answer(&self, Question { proposal, answer }: Question, node: &Node) {
-        let _ = answer.send(
-            self.plan(proposal, node)
-                .map_err(|invalid| invalid.render(false)),
-        );
+        let explained = |invalid: Box<Invalid>| {
+            let mut said = invalid.render(false);
+            if invalid.diagnostics.has_unfilled() {
+                said += "note: a reference that does not stand at the same place in what runs and in the proposal is not filled in \
+                         here; `linkgate validate` checks it where its value is\n";
+            }
+            said
+        };
+        let _ = answer.send(self.plan(proposal, node).map_err(explained));
     }
 
     fn plan(&self, proposal: Proposal, node: &Node) -> Result<Vec<Difference>, Box<Invalid>> {
@@ -236,6 +241,12 @@ impl<'a> Reloader<'a> {
         let now = Origin {
             instead: self.good.iter().map(as_it_runs).collect(),
             ..self.origin.clone()
+        };
+        // Nothing is read for whoever asks.
+        let given = self.origin.kept.clone();
+        let now = Origin {
+            given: given.clone(),
+            ..now
         };
         let mut proposed = proposal.documents;
         let mut instead = BTreeMap::new();
@@ -248,13 +259,26 @@ impl<'a> Reloader<'a> {
                 instead.insert(path.clone(), text);
             }
         }
-        let then = Origin {
-            fetched: Some(proposed),
+        let mut then = Origin {
             instead,
+            given,
             ..self.origin.clone()
         };
-        let now = config::load_from(&now, self.registry)?;
-        let then = config::load_from(&then, self.registry)?;
+        if self.remote.is_some() {
+            then.fetched = Some(proposed);
+        } else {
+            let folder = self
+                .watched
+                .directories
+                .first()
+                .cloned()
+                .unwrap_or_default();
+            let new = proposed.into_iter();
+            let new = new.map(|(name, text)| (folder.join(name), Some(text)));
+            then.instead.extend(new);
+        }
+        let directories = &self.watched.directories;
+        let (now, then) = config::load_both(now, then, self.registry, directories)?;
         let links = node.links();
         let mut differences = compare(&now, &then);
         for part in &mut differences {

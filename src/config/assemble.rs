@@ -112,7 +112,7 @@ fn has_etcd(documents: &[Tree], sources: &Sources) -> bool {
             tree.get("config")
                 .is_some_and(|tree| tree.get("etcd").is_some())
         };
-        sources.get(tree.span.file).is_fetched() || is_named()
+        sources.is_from_etcd(tree.span.file) || is_named()
     })
 }
 
@@ -124,7 +124,8 @@ fn check_source(tree: &Tree, diagnostics: &mut Diagnostics) {
         etcd.check(&mut problems);
         report(tree, problems, diagnostics);
     }
-    if tree.get("directory").is_none() && etcd.is_none() {
+    let says = ["directory", "files_root", "variables"];
+    if says.iter().all(|key| tree.get(key).is_none()) && etcd.is_none() {
         let problem = Diagnostic::at(key_of(tree), "this does not say where documents are");
         diagnostics.push(
             problem.hint("add `directory: ./conf.d`, or `etcd: { endpoints: [...], prefix: ... }`"),
@@ -168,9 +169,12 @@ fn listeners(
         let Some(mut listener) = known_part::<ListenerConfig>(tree) else {
             continue;
         };
-        files::of_listener(&mut listener, tree, sources);
+        let may_read = files::of_listener(&mut listener, tree, sources, diagnostics);
         let mut problems = Problems::new();
         listener.check(&mut problems);
+        if may_read {
+            listener.check_certificate(&mut problems);
+        }
         report(tree, problems, diagnostics);
         if let Some(address) = tree.get("address") {
             addresses.add(listener.address, address, diagnostics);

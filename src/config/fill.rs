@@ -2,6 +2,8 @@
 //!
 //! Keys, numbers and comments stay as they are, and what is filled in is never read as YAML structure.
 
+mod reach;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,12 +17,16 @@ use super::parse::plain_scalar;
 use super::secrets::Hidden;
 use super::source::Span;
 use super::tree::{Node, Tree};
+pub(super) use reach::{Grants, Reach, References, references};
+use reach::{ITEM, has_reference, is_name_at, shown};
 
 /// Bytes that the references of one file may be filled in with: as for aliases, what is small may be repeated often.
 pub(super) const MOST_FILLED: usize = 8 << 20;
 
 /// What references are filled in from.
 pub(super) struct Filler<'a> {
+    /// What may be read.
+    pub(super) reach: Reach<'a>,
     /// The variables.
     pub(super) variables: &'a BTreeMap<String, String>,
     /// Where relative paths begin.
@@ -38,19 +44,50 @@ pub(super) struct Filler<'a> {
 impl Filler<'_> {
     /// Fills in every reference of the tree. What is filled in is hidden from messages: it may be a secret.
     pub(super) fn fill(&self, tree: &mut Tree, diagnostics: &mut Diagnostics) {
+        self.fill_at(&mut Vec::new(), tree, diagnostics);
+    }
+
+    fn fill_at<'t>(
+        &self,
+        place: &mut Vec<&'t str>,
+        tree: &'t mut Tree,
+        diagnostics: &mut Diagnostics,
+    ) {
         let span = tree.span;
         match &mut tree.node {
-            Node::List(items) => items
-                .iter_mut()
-                .for_each(|item| self.fill(item, diagnostics)),
-            Node::Map(entries) => entries
-                .iter_mut()
-                .for_each(|(_, value)| self.fill(value, diagnostics)),
+            Node::List(items) => {
+                place.push(ITEM);
+                for item in items {
+                    self.fill_at(place, item, diagnostics);
+                }
+                place.pop();
+            }
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    place.push(key);
+                    self.fill_at(place, value, diagnostics);
+                    place.pop();
+                }
+            }
             Node::Leaf { value, plain } => {
                 let Some(text) = value.as_str().filter(|text| text.contains('$')) else {
                     return;
                 };
-                match self.filled(text, span) {
+                let has_reference = has_reference(text);
+                if has_reference && is_name_at(place, matches!(self.reach, Reach::Node)) {
+                    return diagnostics.push_last(span, no_name(place, span));
+                }
+                let filled = match &self.reach {
+                    Reach::Known(known) if has_reference => {
+                        let is_known = known.contains(&(shown(place), text.to_owned()));
+                        match is_known.then(|| self.filled(text, span)) {
+                            Some(Ok(filled)) => Ok(filled),
+                            _ => return diagnostics.leave_unfilled(span),
+                        }
+                    }
+                    _ => self.filled(text, span),
+                };
+                match filled {
                     Ok(filled) => {
                         if !filled.parts.is_empty() {
                             diagnostics.hide(&filled.text, text);
@@ -124,6 +161,7 @@ impl Filler<'_> {
             return Err(Diagnostic::at(span, format!("`${{{reference}}}` is not a reference"))
                 .hint("write `${VARIABLE}`, `${VARIABLE:-default}` or `${file:path}`; `$$` stands for `$`"));
         }
+        self.may_name(name, span)?;
         // As in a shell, `:-` also stands in for a variable that is empty.
         let value = self.variables.get(name).cloned();
         let value = value.filter(|value| default.is_none() || !value.is_empty());
@@ -156,7 +194,8 @@ impl Filler<'_> {
             span,
             format!("the environment variable `{name}` is not set"),
         );
-        match nearest(name, self.variables.keys().map(String::as_str)) {
+        let known = self.variables.keys().map(String::as_str);
+        match nearest(name, known.filter(|name| self.is_granted(name))) {
             Some(near) => problem.hint(format!(
                 "did you mean `{near}`? Or give a default: `${{{name}:-default}}`"
             )),
@@ -164,19 +203,48 @@ impl Filler<'_> {
         }
     }
 
+    fn is_granted(&self, name: &str) -> bool {
+        match &self.reach {
+            Reach::Granted(grants) => grants.variables.contains(name),
+            Reach::Node | Reach::Known(_) => true,
+        }
+    }
+
+    fn may_name(&self, name: &str, span: Span) -> Result<(), Diagnostic> {
+        if self.is_granted(name) {
+            return Ok(());
+        }
+        let problem = format!("documents from etcd may not name the variable `{name}`");
+        let hint = format!("in the node's own file write `config: {{ variables: [{name}] }}`");
+        Err(Diagnostic::at(span, problem).hint(hint))
+    }
+
+    /// The file that a reference names.
+    fn find(&self, path: &str, span: Span) -> Result<PathBuf, Diagnostic> {
+        match &self.reach {
+            Reach::Granted(grants) => grants.file(Path::new(path), span),
+            Reach::Node | Reach::Known(_) => Ok(self.directory.join(path)),
+        }
+    }
+
     fn file(&self, path: &str, span: Span) -> Result<String, Diagnostic> {
-        let full: PathBuf = self.directory.join(path);
+        let full = self.find(path, span)?;
         let problem =
             |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
         let read = match (self.given)(&full) {
             Some(given) => Ok(given),
+            None if matches!(self.reach, Reach::Known(_)) => {
+                return Err(problem("is not read here"));
+            }
             None => read_bounded(&full).or_else(|error| (self.kept)(&full).ok_or(error)),
         };
         (self.named)(&full, read.as_deref().ok());
         let bytes = read.map_err(|error| match error {
             TooLarge::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                problem("does not exist")
-                    .hint("a path in `${file:...}` begins at the folder of this document")
+                problem("does not exist").hint(match self.reach {
+                    Reach::Granted(_) => "a path in `${file:...}` begins at `config.files_root`",
+                    _ => "a path in `${file:...}` begins at the folder of this document",
+                })
             }
             TooLarge::Io(error) => problem(&format!("cannot be read: {error}")),
             TooLarge::Size => problem(&format!("is larger than {} KiB", LARGEST >> 10)),
@@ -185,6 +253,15 @@ impl Filler<'_> {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
     }
+}
+
+fn no_name(place: &[&str], span: Span) -> Diagnostic {
+    let mut keys = place.iter().rev();
+    let key = keys.find(|key| **key != ITEM).unwrap_or(&ITEM);
+    let problem = format!("`{key}` is a name, and cannot be a reference");
+    Diagnostic::at(span, problem).hint(
+        "write the name itself; what stands under `node` can be a reference, in a file of the node",
+    )
 }
 
 /// A text with its references filled in.

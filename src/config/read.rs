@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::describe;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{ConfigSource, Document, SCHEMA};
-use super::fill::{Filler, MOST_FILLED};
+use super::fill::{Filler, MOST_FILLED, Reach};
 use super::meaning::Meaning;
 use super::source::{Sources, Span};
 use super::tree::{Node, Tree};
@@ -32,6 +32,7 @@ pub(super) fn read(
 ) -> (Vec<Tree>, BTreeMap<PathBuf, String>) {
     let variables = sources.variables();
     diagnostics.learn_secrets(&KEYS);
+    let known = sources.known();
     let (mut documents, mut hashes) = (Vec::new(), BTreeMap::new());
     let mut done = 0;
     // A document may say where more are, which then come after those that are there.
@@ -51,7 +52,13 @@ pub(super) fn read(
         done += 1;
         let directory = sources.get(file).folder.clone();
         let mut meaning = Meaning::default();
+        let is_fetched = sources.get(file).is_fetched();
         let filler = Filler {
+            reach: match &known {
+                Some(known) => Reach::Known(&known.references),
+                None if is_fetched => Reach::Granted(sources.grants()),
+                None => Reach::Node,
+            },
             variables: &variables,
             directory: &directory,
             named: &|path, held| sources.note_named(path, held),
@@ -70,7 +77,14 @@ pub(super) fn read(
             if let Err(problems) = deserialize::<Document>(&tree.value()) {
                 report_typed(&tree, problems, &KEYS, diagnostics);
             }
-            if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
+            if let Some(config) = tree.get("config")
+                && sources.is_from_etcd(file)
+            {
+                let span = config.key.unwrap_or(config.span);
+                let what = "`config` says where documents are, and what they may name: a document in etcd cannot";
+                let problem = Diagnostic::at(span, what);
+                diagnostics.push(problem.hint("keep it in a file of the node"));
+            } else if let Some(more) = tree.get("config").and_then(part::<ConfigSource>) {
                 wheres.push((
                     more,
                     tree.locate(&Place::from(["config", "directory"]), Mark::Value),
@@ -80,9 +94,21 @@ pub(super) fn read(
         }
         hashes.insert(sources.get(file).path.clone(), meaning.hash());
         for (more, span) in wheres {
+            // The node's own documents come before those from etcd.
+            let root = more.files_root.map(|root| directory.join(root));
+            sources.grant(root, more.variables);
             if let Some(named) = more.directory {
                 let folder: PathBuf = directory.join(named).components().collect();
-                if folder.is_dir() {
+                if known
+                    .as_ref()
+                    .is_some_and(|known| !known.directories.contains(&folder))
+                {
+                    let problem =
+                        Diagnostic::at(span, "what is in this directory is not looked at here");
+                    diagnostics.push_unread(
+                        problem.hint("only directories that the node reads already are"),
+                    );
+                } else if folder.is_dir() {
                     files::add(sources, &folder, diagnostics);
                 } else {
                     diagnostics.push_unread(no_directory(span, &folder));
@@ -125,6 +151,9 @@ fn report_typed(tree: &Tree, problems: Problems, schema: &Value, diagnostics: &m
 /// Shows problems whose paths begin at `tree`.
 pub(super) fn report(tree: &Tree, problems: Problems, diagnostics: &mut Diagnostics) {
     for problem in problems {
+        if diagnostics.is_unfilled(tree.nearest(&problem.path).span) {
+            continue;
+        }
         show(tree, problem, diagnostics);
     }
 }

@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fill::{Grants, References};
 
 /// Names a file among [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,20 @@ pub struct Origin {
     pub variables: Option<BTreeMap<String, String>>,
     /// What files that documents name hold, in place of what they hold.
     pub given: BTreeMap<PathBuf, Vec<u8>>,
+    /// The documents are meant for etcd: what cannot stand there is a problem.
+    pub for_etcd: bool,
+    /// Documents come from somebody who may not have the node's files and variables read: of them is used what is known
+    /// already.
+    pub known: Option<Arc<Known>>,
+}
+
+/// What of a node may be used for documents of others.
+#[derive(Default)]
+pub struct Known {
+    /// The references that are filled in; all others stand for themselves.
+    pub(super) references: References,
+    /// Directories that are looked through.
+    pub(super) directories: BTreeSet<PathBuf>,
 }
 
 impl Source {
@@ -86,6 +103,9 @@ pub struct Sources {
     kept: BTreeMap<PathBuf, Vec<u8>>,
     given: BTreeMap<PathBuf, Vec<u8>>,
     variables: Option<BTreeMap<String, String>>,
+    for_etcd: bool,
+    known: Option<Arc<Known>>,
+    grants: Grants,
 }
 
 impl fmt::Debug for Sources {
@@ -105,6 +125,8 @@ impl Sources {
             kept: origin.kept.clone(),
             given: origin.given.clone(),
             variables: origin.variables.clone(),
+            for_etcd: origin.for_etcd,
+            known: origin.known.clone(),
             ..Self::default()
         }
     }
@@ -117,6 +139,28 @@ impl Sources {
     /// All files, in the order they were read.
     pub fn ids(&self) -> impl Iterator<Item = FileId> + use<> {
         (0..self.files.len()).map(FileId)
+    }
+
+    /// Whether the text comes from etcd, or is meant for it.
+    pub(super) fn is_from_etcd(&self, id: FileId) -> bool {
+        self.for_etcd || self.get(id).is_fetched()
+    }
+
+    /// What alone may be used of the node, if the documents are others'.
+    pub(super) fn known(&self) -> Option<Arc<Known>> {
+        self.known.clone()
+    }
+
+    /// What documents from etcd may name, as those of the node say that have been read.
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(super) fn grant(&mut self, files_root: Option<PathBuf>, variables: Vec<String>) {
+        if files_root.is_some() {
+            self.grants.files_root = files_root;
+        }
+        self.grants.variables.extend(variables);
     }
 
     /// All texts, in the order they were read.

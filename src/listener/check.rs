@@ -14,9 +14,8 @@ use super::tls;
 use crate::link::SecondLogin;
 
 impl ListenerConfig {
-    /// Notes everything that is wrong with this listener, each at its path from the listener's own root.
-    ///
-    /// Reads the certificate's files, where `tls` names files.
+    /// Notes everything that is wrong with this listener, each at its path from the listener's own root; not what is wrong
+    /// with its certificate.
     pub fn check(&self, problems: &mut Problems) {
         self.check_name(problems);
         self.check_proxies(problems);
@@ -40,6 +39,10 @@ impl ListenerConfig {
             "auth",
             Authenticator::prepare(&self.auth).map(drop),
         );
+    }
+
+    /// Notes what is wrong with the certificate. Reads its files, where `tls` names files.
+    pub fn check_certificate(&self, problems: &mut Problems) {
         if let Some(tls) = &self.tls {
             gather(problems, "tls", tls::server_config(tls).map(drop));
         }

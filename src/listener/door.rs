@@ -149,6 +149,7 @@ impl Door {
     fn build(config: &ListenerConfig, counters: Counters, held: Held) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         config.check(&mut problems);
+        config.check_certificate(&mut problems);
         problems.into_result(())?;
         let Held {
             admission,

@@ -107,7 +107,10 @@ async fn push(args: &Args, registry: &Registry) -> Result<(), String> {
 
 /// The documents that hold what others need, if none has a problem.
 fn validated(args: &Args, registry: &Registry) -> Result<Vec<String>, String> {
-    let origin = Origin::paths(std::slice::from_ref(&args.directory));
+    let origin = Origin {
+        for_etcd: true,
+        ..Origin::paths(std::slice::from_ref(&args.directory))
+    };
     documents::shared(&origin, registry).map_err(|invalid| invalid.render(false))
 }
 

@@ -61,6 +61,9 @@ fn of_tls(
 
 /// Adds what a file holds, and notes that it is named.
 fn hold(path: &Path, written: &Tree, sources: &Sources, held: &mut DefaultHasher) {
+    if sources.known().is_some() {
+        return;
+    }
     let document = &sources.get(written.span.file).path;
     let kept = || sources.kept(document, path).map(<[u8]>::to_vec);
     let holds = fs::read(path).ok().or_else(kept);
@@ -68,11 +71,24 @@ fn hold(path: &Path, written: &Tree, sources: &Sources, held: &mut DefaultHasher
     holds.hash(held);
 }
 
+/// Where the file is that a document names by its path.
+fn located(path: &Path, written: &Tree, sources: &Sources) -> Result<PathBuf, Diagnostic> {
+    let document = sources.get(written.span.file);
+    // Whether it is there is not told of what somebody proposes.
+    if document.is_fetched() && sources.known().is_none() {
+        return sources.grants().file(path, written.span);
+    }
+    Ok(document.folder.join(path))
+}
+
 /// Puts the document's folder in front of a relative path, and reports a file that cannot be read.
 fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut Diagnostics) {
+    match located(path, written, sources) {
+        Ok(found) => *path = found,
+        Err(problem) => return diagnostics.push(problem),
+    }
     let document = sources.get(written.span.file);
-    *path = document.folder.join(&*path);
-    if sources.kept(&document.path, path).is_some() {
+    if sources.known().is_some() || sources.kept(&document.path, path).is_some() {
         return;
     }
     if let Err(error) = fs::File::open(&*path) {
@@ -81,27 +97,53 @@ fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut
             _ => format!("cannot be read: {error}"),
         };
         let problem = Diagnostic::at(written.span, format!("the file `{}` {why}", path.display()));
-        diagnostics.push(problem.hint("a relative path begins at the folder of this document"));
+        diagnostics.push(problem.hint(match document.is_fetched() {
+            true => "a path begins at `config.files_root`",
+            false => "a relative path begins at the folder of this document",
+        }));
     }
 }
 
-/// A listener's certificate and key are texts, or paths.
-pub(super) fn of_listener(listener: &mut ListenerConfig, tree: &Tree, sources: &Sources) {
-    let folder = &sources.get(tree.span.file).folder;
-    let Some(tls) = &mut listener.tls else {
-        return;
+/// A listener's certificate and key are texts, or paths. Gives whether what they name may be read.
+pub(super) fn of_listener(
+    listener: &mut ListenerConfig,
+    tree: &Tree,
+    sources: &Sources,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let written = tree.get("tls");
+    let (Some(tls), Some(written)) = (&mut listener.tls, written) else {
+        return true;
     };
     let mut held = DefaultHasher::new();
-    let found = |text: &str| folder.join(text).to_string_lossy().into_owned();
-    if !is_pem(&tls.cert) {
-        tls.cert = found(&tls.cert);
-        hold(Path::new(&tls.cert), tree, sources, &mut held);
+    let mut may_read = true;
+    let mut found = |key: &str, text: &str| {
+        let written = written.get(key).unwrap_or(written);
+        match located(Path::new(text), written, sources) {
+            Ok(path) => {
+                may_read &= sources.known().is_none();
+                hold(&path, written, sources, &mut held);
+                Some(path.to_string_lossy().into_owned())
+            }
+            Err(problem) => {
+                may_read = false;
+                diagnostics.push(problem);
+                None
+            }
+        }
+    };
+    if !is_pem(&tls.cert)
+        && let Some(path) = found("cert", &tls.cert)
+    {
+        tls.cert = path;
     }
-    if !is_pem(tls.key.expose()) {
-        tls.key = Secret::new(found(tls.key.expose()));
-        hold(Path::new(tls.key.expose()), tree, sources, &mut held);
+    if !is_pem(tls.key.expose())
+        && let Some(path) = found("key", tls.key.expose())
+    {
+        tls.key = Secret::new(path);
     }
     tls.held = held.finish();
+    may_read
 }
 
 fn is_pem(text: &str) -> bool {

@@ -86,9 +86,17 @@ pub struct ConfigSource {
     /// A directory whose `*.yaml` and `*.yml` files are read too. Begins at the folder of this document.
     #[serde(default)]
     pub directory: Option<PathBuf>,
-    /// An etcd whose documents are read too. Relative paths in them begin at the folder that the node was started in.
+    /// An etcd whose documents are read too. They may name what `files_root` and `variables` grant.
     #[serde(default)]
     pub etcd: Option<EtcdSource>,
+    /// The folder below which files are that documents from etcd may name, by `${file:PATH}` or by a path as of `tls.cert`;
+    /// their paths begin there. Neither `..` nor a symbolic link leads out of it. Begins at the folder of this document. Default: they may name
+    /// none.
+    #[serde(default)]
+    pub files_root: Option<PathBuf>,
+    /// The environment variables that documents from etcd may name by `${NAME}`. Default: none.
+    #[serde(default)]
+    pub variables: Vec<String>,
     /// A directory of this node for the last good version of each document, for a start at which one is wrong or cannot be
     /// had. It may hold secrets that stand in documents; only this user can read it. Begins at the folder of this document.
     /// Default: none is kept.

@@ -18,6 +18,7 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let filler = Filler {
+        reach: Reach::Node,
         variables: &variables.into(),
         directory,
         named: &|_, _| (),
@@ -105,4 +106,41 @@ fn files_are_filled_in_as_text_without_their_last_line_break() {
     );
     let (_, problems) = fill("a: ${file:binary}", folder.path());
     assert!(problems[0].ends_with("is not UTF-8 text"), "{problems:?}");
+}
+
+#[test]
+fn names_are_no_references() {
+    gives(
+        "node: { id: '${WORD}', advertise: '${WORD}:1', location: '${WORD}', labels: ['${WORD}'] }",
+        "node: { id: word, advertise: 'word:1', location: word, labels: [word] }",
+    );
+    gives(
+        "pipelines: [{ biz_id: 'a$${b}' }]",
+        "pipelines: [{ biz_id: 'a${b}' }]",
+    );
+    gives(
+        "pipelines: [{ filters: [{ config: { keys: [{ id: '${WORD}' }] } }] }]",
+        "pipelines: [{ filters: [{ config: { keys: [{ id: word }] } }] }]",
+    );
+    for text in [
+        "listeners: [{ name: '${WORD}' }]",
+        "listeners: [{ auth: { jwt: [{ biz_ids: ['${WORD}'] }] } }]",
+        "pipelines: [{ biz_id: '${NOPE:-x}' }]",
+        "pipelines: [{ listeners: [a, '${WORD}'] }]",
+        "pipelines: [{ profile: '${WORD}' }]",
+        "pipelines: [{ rollout: { version: '${WORD}' } }]",
+        "pipelines: [{ filters: [{ id: '${WORD}' }] }]",
+        "pipelines: [{ filters: [{ use: '${file:nowhere}' }] }]",
+        "pipelines: [{ override: { out: { backend: '${WORD}' } } }]",
+        "profiles: { a: [{ id: '${WORD}' }] }",
+        "push: { sources: [{ kafka: { topic: '${WORD}' } }] }",
+        "push: { reports: { kafka: { broker: '${WORD}' } } }",
+    ] {
+        let (_, problems) = fill(text, Path::new(""));
+        assert_eq!(problems.len(), 1, "{text}");
+        assert!(
+            problems[0].ends_with("is a name, and cannot be a reference"),
+            "{problems:?}"
+        );
+    }
 }

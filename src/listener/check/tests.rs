@@ -4,7 +4,9 @@ use crate::listener::config::tests::{DESIGN, parse};
 /// `path: message` of each problem.
 fn problems(yaml: &str) -> Vec<String> {
     let mut problems = Problems::new();
-    parse(yaml).check(&mut problems);
+    let config = parse(yaml);
+    config.check(&mut problems);
+    config.check_certificate(&mut problems);
     problems
         .iter()
         .map(|problem| format!("{}: {}", problem.path, problem.message))

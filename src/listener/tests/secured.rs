@@ -81,7 +81,7 @@ fn a_certificate_and_a_key_that_do_not_belong_together_are_a_problem() {
     let ((cert, key, _), (_, other, _)) = (certificate(), certificate());
     let told = |cert: &str, key: &str| {
         let mut problems = Problems::new();
-        config(&tls_yaml(cert, key)).check(&mut problems);
+        config(&tls_yaml(cert, key)).check_certificate(&mut problems);
         problems.to_string()
     };
     assert_eq!(told(&cert, &key), "");
