@@ -17,10 +17,11 @@ pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_filter::Registry;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use self::cache::Cache;
 use self::own::Own;
@@ -63,6 +64,8 @@ pub struct Reloader<'a> {
     own: Own,
     first: Option<Read>,
     questions: Option<mpsc::Receiver<Question>>,
+    /// Somebody wants all of it read again.
+    again: Arc<Notify>,
 }
 
 /// Why there is no configuration to start with.
@@ -166,6 +169,7 @@ impl<'a> Reloader<'a> {
             own: Own::of(&standing.config, &places),
             first: None,
             questions: None,
+            again: Arc::default(),
         };
         reloader.first = Some(reloader.take(standing));
         Ok(reloader)
@@ -190,23 +194,57 @@ impl<'a> Reloader<'a> {
         Ok(node)
     }
 
+    /// Notified, it has all sources read again now.
+    pub fn read_again(&self) -> Arc<Notify> {
+        Arc::clone(&self.again)
+    }
+
     /// Changes the node whenever the configuration changes. Never ends.
     pub async fn run(mut self, node: &Node) {
         let mut watcher = Watcher::new();
         if let Some(remote) = &mut self.remote {
             remote.follow(node);
         }
+        let again = self.read_again();
+        let mut is_asked = false;
         loop {
             watcher.watch(&self.watched);
             // What came before it was watched is not told.
             self.reload(node);
+            if std::mem::take(&mut is_asked) {
+                let status = node.status().get();
+                let (generation, accepted) = (status.generation, status.accepted);
+                tracing::info!(
+                    generation,
+                    accepted,
+                    "the configuration has been read again"
+                );
+            }
             // A question takes the place of a sign of change, so it is looked for one after it.
             tokio::select! {
                 () = watcher.changed(Self::AUDIT) => {}
                 question = next(&mut self.questions) => self.answer(question, node),
                 (fetched, error) = news(&mut self.remote) => self.hear(fetched, error, node),
+                () = again.notified() => {
+                    self.fetch(node).await;
+                    is_asked = true;
+                }
             }
         }
+    }
+
+    /// Asks etcd, if there is one, and has all that was read count as old.
+    async fn fetch(&mut self, node: &Node) {
+        if let Some(remote) = &self.remote {
+            match remote.read().await {
+                Ok(fetched) => self.hear(Some(fetched), None, node),
+                Err(why) => {
+                    tracing::warn!("{why}; what was last read from there goes on");
+                    self.hear(None, Some(why), node);
+                }
+            }
+        }
+        self.mark = None;
     }
 
     /// Notes what etcd says now, and whether it can be followed.

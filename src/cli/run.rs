@@ -16,6 +16,8 @@ use crate::reload::{BeginError, Reloader};
 /// A change of a file takes effect at once, and no link is closed for it; a document that is wrong keeps its last good
 /// version, and the log and `/v1/config` on the admin address say why.
 ///
+/// SIGHUP has all of it read again now.
+///
 /// At the end it accepts no more, answers what its clients have sent, tells them to go, and waits for what is unsettled. A
 /// second signal ends it at once.
 ///
@@ -33,6 +35,10 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args, registry: &Registry) -> ExitCode {
+    // From the beginning on to the end, it ends nothing.
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return deaf();
+    };
     let mut reloader = match Reloader::begin(&args.paths, registry).await {
         Ok(reloader) => reloader,
         Err(BeginError::Invalid(invalid)) => {
@@ -50,8 +56,7 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
         signal(SignalKind::interrupt()),
     );
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        tracing::error!("cannot listen for signals");
-        return ExitCode::FAILURE;
+        return deaf();
     };
     let node = match reloader.start().await {
         Ok(node) => node,
@@ -69,10 +74,19 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
     if let Some(address) = node.admin_address() {
         tracing::info!(%address, "admin: /healthz, /readyz, /metrics, /v1/config");
     }
+    let read_again = reloader.read_again();
     let mut signalled =
         async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+    let asked = async {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: the configuration is read again");
+            read_again.notify_one();
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = reloader.run(&node) => {}
+        () = asked => {}
         () = signalled() => {}
     }
     tracing::info!(grace = %args.grace, "stopping");
@@ -86,4 +100,9 @@ pub async fn run(args: Args, registry: &Registry) -> ExitCode {
         },
         () = signalled() => ExitCode::FAILURE,
     }
+}
+
+fn deaf() -> ExitCode {
+    tracing::error!("cannot listen for signals");
+    ExitCode::FAILURE
 }

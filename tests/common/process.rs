@@ -48,28 +48,34 @@ impl Process {
 
     /// The address in the next line of the log that holds `what`.
     pub(crate) async fn address(&mut self, what: &str) -> SocketAddr {
-        while let Ok(Some(line)) = timeout(PATIENCE, self.log.recv()).await {
-            let address = line
-                .contains(what)
-                .then(|| line.split("address=").nth(1)?.trim().parse().ok());
-            self.said.push(line);
-            if let Some(address) = address {
-                return address.unwrap_or_else(|| panic!("no address: {:#?}", self.said));
-            }
-        }
-        panic!("no line with `{what}`: {:#?}", self.said)
+        let line = self.line(what).await;
+        let address = line.split("address=").nth(1);
+        let address = address.and_then(|text| text.trim().parse().ok());
+        address.unwrap_or_else(|| panic!("no address: {:#?}", self.said))
     }
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
         let mut shell = Command::new("sh");
-        shell.args([
-            "-c",
-            "kill -TERM \"$1\"",
-            "sh",
-            &self.child.id().to_string(),
-        ]);
+        shell.args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &id]);
         assert!(shell.status().expect("a shell").success());
+    }
+
+    /// Waits for a line of the log that holds `what`.
+    pub(crate) async fn line(&mut self, what: &str) -> String {
+        while let Ok(Some(line)) = timeout(PATIENCE, self.log.recv()).await {
+            self.said.push(line.clone());
+            if line.contains(what) {
+                return line;
+            }
+        }
+        panic!("no line with `{what}`: {:#?}", self.said)
     }
 
     /// The exit code, and the log; `None` in place of the code if a signal ended it.

@@ -25,7 +25,7 @@ struct Running {
     clients: SocketAddr,
     pushes: SocketAddr,
     admin: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 async fn run(setup: Setup<'_>, grace: &str) -> Running {
@@ -39,7 +39,7 @@ async fn run(setup: Setup<'_>, grace: &str) -> Running {
         pushes: process.address("taking pushes").await,
         admin: process.address("/healthz").await,
         process,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -307,4 +307,31 @@ pipelines: [{ biz_id: chat, listeners: [public], filters: [{ use: codec }, { use
     process.terminate();
     assert_eq!(ann.ended().await.code, CloseCode::SHUTDOWN);
     assert_eq!(process.exit().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_hangup_has_the_configuration_read_again_and_ends_nothing() {
+    let mut gateway = run(Setup::default(), "20s").await;
+    let mut ann = Client::connect(&target(gateway.clients, "ann")).await;
+    gateway.process.signal("HUP");
+    gateway.process.line("SIGHUP").await;
+    let said = gateway.process.line("has been read again").await;
+    assert!(
+        said.contains("generation=1") && said.contains("accepted=true"),
+        "{said}"
+    );
+    // A mistake is told of, and what ran goes on.
+    std::fs::write(
+        gateway.folder.path().join("gateway.yaml"),
+        "schema: 1\npipelines: 5\n",
+    )
+    .unwrap();
+    gateway.process.signal("HUP");
+    let said = gateway.process.line("accepted=false").await;
+    assert!(said.contains("has been read again"), "{said}");
+    assert_eq!(ann.ask("1", "hi").await, Answer::Ack("hi".into()));
+    assert_eq!(get(gateway.admin, "/healthz").await.0, 200);
+    drop(ann);
+    gateway.process.terminate();
+    assert_eq!(gateway.process.exit().await.0, Some(0));
 }
