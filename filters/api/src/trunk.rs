@@ -1,10 +1,11 @@
 //! The way from many links into the part of a pipeline that they share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{self, Waker};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::fault::Fault;
 use crate::message::Message;
@@ -56,7 +57,8 @@ impl Drop for Trunk {
 /// One link's way into its shard.
 pub(crate) struct Ticket {
     entrance: Arc<Entrance>,
-    /// The place among those that wait for room, if it still is one.
+    /// The place among those that wait for room. One that has been woken is a turn: it is kept until the link has used
+    /// it, and then goes to the next.
     place: Option<u64>,
 }
 
@@ -70,11 +72,26 @@ impl Ticket {
     pub(crate) fn has_room(&mut self, cx: &task::Context<'_>) -> bool {
         self.entrance.has_room(&mut self.place, cx)
     }
+
+    /// The link wants no room now: whoever waits behind it may go on.
+    pub(crate) fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.entrance.leave(place);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 /// A bounded queue from many links to one shard. Nobody in the trunk ever waits for a link.
 ///
-/// No wake is lost: wakers are left behind under the lock under which the queue is looked at and changed.
+/// No wake is lost: wakers are left behind under the lock under which the queue is looked at and changed. While there is
+/// room and links wait, one of those that were woken has not used its turn yet, and wakes the next when it has. So a
+/// message costs a few wakes, however many links wait.
 pub(crate) struct Entrance {
     inner: Mutex<Inner>,
     capacity: usize,
@@ -128,11 +145,28 @@ impl Entrance {
 
     fn has_room(&self, place: &mut Option<u64>, cx: &task::Context<'_>) -> bool {
         let mut inner = self.inner.lock();
-        let room = inner.bytes < self.capacity || inner.abandoned;
+        let room = self.is_open(&inner);
         if !room {
             *place = Some(inner.waiting.join(*place, cx.waker()));
         }
         room
+    }
+
+    fn is_open(&self, inner: &Inner) -> bool {
+        inner.bytes < self.capacity || inner.abandoned
+    }
+
+    /// Gives a place up. If it was a turn, it is the next one's.
+    fn leave(&self, place: u64) {
+        let next = {
+            let mut inner = self.inner.lock();
+            let is_turn = !inner.waiting.leave(place);
+            let passes = is_turn && self.is_open(&inner);
+            passes.then(|| inner.waiting.first()).flatten()
+        };
+        if let Some(next) = next {
+            next.wake();
+        }
     }
 
     /// The next message. If there is none, the task is woken when there is.
@@ -143,20 +177,18 @@ impl Entrance {
             return None;
         };
         inner.bytes -= message.weight();
-        let woken = if inner.queue.is_empty() {
-            inner.waiting.leave(usize::MAX)
-        } else if inner.bytes < self.capacity {
-            inner.waiting.leave(Self::WOKEN)
-        } else {
-            VecDeque::new()
-        };
+        let mut woken = SmallVec::<[Waker; Self::WOKEN]>::new();
+        if self.is_open(&inner) {
+            let waiting = &mut inner.waiting;
+            woken.extend(std::iter::from_fn(|| waiting.first()).take(Self::WOKEN));
+        }
         drop(inner);
         woken.into_iter().for_each(Waker::wake);
         Some(message)
     }
 
-    /// Links woken for each message that leaves a queue with room: more than one, as some may have gone, but not all,
-    /// as thousands may wait for the room of one message.
+    /// Links woken for each message that leaves a queue with room: more than one, as messages are not of one size, but
+    /// not all, as thousands may wait for the room of one message.
     const WOKEN: usize = 4;
 
     fn close(&self) {
@@ -186,13 +218,13 @@ impl Entrance {
             inner.bytes = 0;
             (
                 std::mem::take(&mut inner.queue),
-                inner.waiting.leave(usize::MAX),
+                std::mem::take(&mut inner.waiting.wakers),
             )
         };
         for message in left {
             message.settle(abandoned());
         }
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_values().for_each(Waker::wake);
     }
 
     /// How far the shard is. The task is woken when that changes by the pipeline's end.
@@ -232,32 +264,34 @@ fn abandoned() -> Outcome {
 /// The links that wait for room, first come, first woken.
 #[derive(Default)]
 struct Waiting {
-    wakers: VecDeque<Waker>,
-    /// The number of the first place in `wakers`.
-    first: u64,
+    /// By place.
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
 }
 
 impl Waiting {
     /// Takes a place, or keeps the one it has.
     fn join(&mut self, place: Option<u64>, waker: &Waker) -> u64 {
-        let held = place.and_then(|place| {
-            let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
-            Some((place, self.wakers.get_mut(index)?))
-        });
-        if let Some((place, held)) = held {
+        if let Some(place) = place
+            && let Some(held) = self.wakers.get_mut(&place)
+        {
             held.clone_from(waker);
             return place;
         }
-        self.wakers.push_back(waker.clone());
-        self.first + (self.wakers.len() as u64 - 1)
+        let place = self.next;
+        self.next += 1;
+        self.wakers.insert(place, waker.clone());
+        place
     }
 
-    /// Takes out the first `most`.
-    fn leave(&mut self, most: usize) -> VecDeque<Waker> {
-        let rest = self.wakers.split_off(most.min(self.wakers.len()));
-        let woken = std::mem::replace(&mut self.wakers, rest);
-        self.first += woken.len() as u64;
-        woken
+    /// Gives a place up. Says whether it was still waited at.
+    fn leave(&mut self, place: u64) -> bool {
+        self.wakers.remove(&place).is_some()
+    }
+
+    /// Takes out the first.
+    fn first(&mut self) -> Option<Waker> {
+        self.wakers.pop_first().map(|(_, waker)| waker)
     }
 }
 

@@ -277,13 +277,14 @@ impl Chain {
         let Exit::Trunk(ticket) = &mut self.exit else {
             return false;
         };
-        !self.gate_closed
-            && self
-                .core
-                .lanes
-                .blocked(Direction::Upstream, self.slots.len())
-            && self.core.entries.in_trunk() < self.pipeline.limits().in_trunk
-            && ticket.has_room(cx)
+        let lanes = &mut self.core.lanes;
+        let wants_room = !self.gate_closed
+            && lanes.blocked(Direction::Upstream, self.slots.len())
+            && self.core.entries.in_trunk() < self.pipeline.limits().in_trunk;
+        if !wants_room {
+            ticket.leave();
+        }
+        wants_room && ticket.has_room(cx)
     }
 
     /// Settles a refused message as failed. A business message that nobody tracks is answered with a NACK, through the
