@@ -152,6 +152,8 @@ impl Open<'_> {
     }
 
     /// State that links share, found at the same address after a change of the pipeline.
+    ///
+    /// `init` may itself ask for state. Where two links ask at once, both may run theirs: one of the values is dropped.
     pub fn shared<T: Send + Sync + 'static>(
         &self,
         scope: SharedScope,

@@ -45,22 +45,24 @@ pub struct StateTable {
 type Held = Arc<dyn Any + Send + Sync>;
 
 impl StateTable {
+    /// `init` runs without a lock, as it may ask for state itself. Of two that begin at once, one is dropped.
     pub(crate) fn shared<T: Send + Sync + 'static>(
         &self,
         filter: &Arc<str>,
         init: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let mut held = self.held.lock();
-        for (id, value) in held.iter() {
-            if id == filter
-                && let Ok(value) = Arc::clone(value).downcast::<T>()
-            {
-                return value;
-            }
+        if let Some(value) = find(&self.held.lock(), filter) {
+            return value;
         }
-        let value = Arc::new(init());
-        held.push((Arc::clone(filter), Arc::clone(&value) as Held));
-        value
+        let own = Arc::new(init());
+        let mut held = self.held.lock();
+        if let Some(value) = find(&held, filter) {
+            // What drops `own` may ask for state as well.
+            drop(held);
+            return value;
+        }
+        held.push((Arc::clone(filter), Arc::clone(&own) as Held));
+        own
     }
 
     /// Claims state for a link that was given the table in `epoch`. Who has handed it on since finds nothing to own, even
@@ -115,6 +117,11 @@ impl fmt::Debug for StateTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StateTable({})", self.held.lock().len())
     }
+}
+
+fn find<T: Send + Sync + 'static>(held: &[(Arc<str>, Held)], filter: &Arc<str>) -> Option<Arc<T>> {
+    let mut own = held.iter().filter(|(id, _)| id == filter);
+    own.find_map(|(_, value)| Arc::clone(value).downcast().ok())
 }
 
 struct OwnedCell<T>(Mutex<(Owner, T)>);
@@ -240,10 +247,13 @@ impl States {
             }
             SharedScope::User => {
                 let key = (Arc::clone(biz_id), Arc::clone(user_id));
-                let mut shard = self.users[self.shard(&key)].lock();
-                let user = shard.entry(key).or_default();
-                user.idle_since = None;
-                user.table.shared(filter, init)
+                let table = {
+                    let mut shard = self.users[self.shard(&key)].lock();
+                    let user = shard.entry(key).or_default();
+                    user.idle_since = None;
+                    Arc::clone(&user.table)
+                };
+                table.shared(filter, init)
             }
         }
     }
@@ -260,7 +270,8 @@ impl States {
             let mut shard = shard.lock();
             let mut idle = Vec::new();
             shard.retain(|key, user| {
-                if user.table.in_use() {
+                // Whoever has the table is about to use what is in it.
+                if Arc::strong_count(&user.table) > 1 || user.table.in_use() {
                     user.idle_since = None;
                     return true;
                 }
@@ -309,5 +320,65 @@ mod tests {
         assert_eq!((left(&keep), left(&other)), (Some(2), Some(2)));
         table.panicked(&keep);
         assert_eq!((left(&keep), left(&other)), (Some(1), Some(2)));
+    }
+
+    const SCOPES: [SharedScope; 3] = [SharedScope::User, SharedScope::Biz, SharedScope::Node];
+
+    #[test]
+    fn what_makes_shared_state_may_ask_for_shared_state() {
+        let states = States::default();
+        let id: Arc<str> = "id".into();
+        let shared = |scope, init: &dyn Fn() -> u8| states.shared(scope, &id, &id, &id, init);
+        for scope in SCOPES {
+            for inner in SCOPES {
+                let made = states.shared(scope, &id, &id, &id, || {
+                    format!("{inner:?}{}", shared(inner, &|| 1))
+                });
+                assert!(made.ends_with('1'));
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_that_make_the_same_state_at_once_all_get_one() {
+        /// Asks for state when it is dropped.
+        struct Asks(&'static StateTable, &'static Arc<str>);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                self.0.shared(self.1, || 1_u8);
+            }
+        }
+        for scope in SCOPES {
+            let states = States::default();
+            let id: Arc<str> = "id".into();
+            let mut first = None;
+            let second = states.shared(scope, &id, &id, &id, || {
+                first = Some(states.shared(scope, &id, &id, &id, || vec![1]));
+                vec![2]
+            });
+            assert_eq!(*second, [1]);
+            assert!(Arc::ptr_eq(&second, &first.unwrap()));
+        }
+        let table: &StateTable = Box::leak(Box::default());
+        let id: &Arc<str> = Box::leak(Box::new("id".into()));
+        table.shared(id, || {
+            table.shared(id, || Asks(table, id));
+            Asks(table, id)
+        });
+    }
+
+    #[test]
+    fn a_user_is_not_forgotten_while_state_of_theirs_is_made() {
+        let states = States::new(StateLimits {
+            idle_users: 0,
+            keep_users: Duration::ZERO,
+        });
+        let id: Arc<str> = "id".into();
+        let shared = || states.shared(SharedScope::User, &id, &id, &id, || 1_u8);
+        let made = states.shared(SharedScope::User, &id, &id, &id, || {
+            states.sweep(Instant::now());
+            2_u8
+        });
+        assert!(Arc::ptr_eq(&made, &shared()));
     }
 }
