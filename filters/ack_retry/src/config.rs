@@ -58,20 +58,24 @@ pub struct Retry {
     /// the second such link on it waits, at least `initial` and longer each time, so that all else gets through first, and
     /// is sent by itself. `5` by default; `0`: never.
     pub max_breaks: u32,
-    /// The bound on retransmissions of all links of the node together.
+    /// The bound on retransmissions of all links of the node together, fair among businesses.
     pub budget: RetryBudget,
 }
 
-/// How many retransmissions the node makes, over some ten seconds, by all pipelines whose `ack_retry` has this `id`.
+/// How many retransmissions the node makes, over some ten seconds, by all pipelines whose `ack_retry` has this `id`: each
+/// business what `ratio` and `min_per_second` allow it, whatever other businesses do, and together `shared_per_second` more.
 /// What exceeds it is put off by about `initial`, as often as needed; that is no attempt. Sending to a client that has
 /// come back is not bound by it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryBudget {
-    /// Retransmissions per push sent for the first time. `0.2` by default, 0 to 100.
+    /// Retransmissions of a business per push that it sends for the first time. `0.2` by default, 0 to 100.
     pub ratio: f64,
-    /// Retransmissions a second that are made in any case. `100` by default, at least 1.
+    /// Retransmissions a second that a business makes in any case. `10` by default, at least 1.
     pub min_per_second: u32,
+    /// Retransmissions a second that all businesses of the node share: whoever needs more than its own takes them, first
+    /// come, first served. `90` by default; `0`: each has its own and no more.
+    pub shared_per_second: u32,
 }
 
 impl Default for Config {
@@ -105,7 +109,8 @@ impl Default for RetryBudget {
     fn default() -> Self {
         Self {
             ratio: 0.2,
-            min_per_second: 100,
+            min_per_second: 10,
+            shared_per_second: 90,
         }
     }
 }
@@ -207,7 +212,7 @@ impl Retry {
             problems
                 .at(
                     ["retry", "budget", "min_per_second"],
-                    "0 would put off the pushes of a quiet node for good",
+                    "0 would put off the pushes of a quiet business for good",
                 )
                 .hint("write 1 or more");
         }
@@ -234,6 +239,7 @@ impl Retry {
         Allowance {
             ratio: self.budget.ratio,
             min_per_second: f64::from(self.budget.min_per_second),
+            shared_per_second: f64::from(self.budget.shared_per_second),
         }
     }
 }

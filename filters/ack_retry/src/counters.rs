@@ -41,7 +41,7 @@ counters! {
     waited,
     /// Pushes refused: too many were pending.
     window_full,
-    /// Retransmissions put off: the node had sent enough of them.
+    /// Retransmissions put off: the business had sent enough of them, and so had the node.
     put_off,
     /// Pushes that expired before they were acknowledged.
     expired,

@@ -17,7 +17,7 @@ use crate::session::{Session, Turn};
 pub struct AckRetryFilter {
     shared: Arc<Shared>,
     session: Owned<Session>,
-    budget: Arc<Budget>,
+    budget: Budget,
     /// How large what is sent may be.
     room: Room,
     /// The keys of the business messages that are not answered yet, by the number of their token.
@@ -37,7 +37,7 @@ impl AckRetryFilter {
     pub(crate) fn new(
         shared: Arc<Shared>,
         session: Owned<Session>,
-        budget: Arc<Budget>,
+        budget: Budget,
         room: Room,
     ) -> Self {
         Self {

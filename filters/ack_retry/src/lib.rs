@@ -44,10 +44,10 @@
 //! **The same key again.** While a push is pending, another with its key joins it: it is not sent, both have one outcome,
 //! and the later of both expiries holds. So keys name messages: what is pushed with a key must always be the same.
 //!
-//! **Storms.** All links of a node share a budget of retransmissions (`retry.budget`), a share of what is sent for the
-//! first time and a minimum. What exceeds it is put off, not dropped, and counts as no attempt. First transmissions and
-//! those to a client that has come back are not held up by it: their pace is set elsewhere, by the sources of pushes and
-//! by the admission of links.
+//! **Storms.** Retransmissions have a budget (`retry.budget`): of each business a share of what it sends for the first time
+//! and a minimum, which no other business can spend, and some more that all businesses of the node share. What exceeds it is
+//! put off, not dropped, and counts as no attempt. First transmissions and those to a client that has come back are not held
+//! up by it: their pace is set elsewhere, by the sources of pushes and by the admission of links.
 //!
 //! # When the client goes and comes back
 //!
@@ -84,7 +84,7 @@ use std::sync::{Arc, OnceLock};
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Spent};
 pub use crate::config::{Config, Retry, RetryBudget};
 use crate::counters::Counters;
 pub use crate::fault::{
@@ -175,7 +175,10 @@ impl FilterType for AckRetry {
         // Looked up once, not for each of many links.
         self.0.counters.get_or_init(|| Counters::open(cx));
         let session = cx.owned(OwnedScope::Session, Session::default);
-        let budget = cx.shared(SharedScope::Node, Budget::default);
+        let budget = Budget::new(
+            cx.shared(SharedScope::Biz, Spent::default),
+            cx.shared(SharedScope::Node, Spent::default),
+        );
         AckRetryFilter::new(Arc::clone(&self.0), session, budget, cx.room())
     }
 

@@ -157,7 +157,8 @@ fn the_budget_puts_off_and_loses_nothing() {
     (
         rig.config.retry.budget.ratio,
         rig.config.retry.budget.min_per_second,
-    ) = (0.0, 1);
+        rig.config.retry.budget.shared_per_second,
+    ) = (0.0, 1, 0);
     let pushes: Vec<_> = (0..30).map(|n| rig.push(&n.to_string(), None)).collect();
     rig.advance(10 * SECOND);
     let put_off = rig.counters.put_off.get();

@@ -1,6 +1,6 @@
 //! Downstream, on one link.
 
-use linkgate_filter::{Answer, Command, Outcome};
+use linkgate_filter::{Answer, Command, Identity, Outcome};
 use tokio::time::Instant;
 
 use super::{EXACT, SECOND, acknowledge, code, count, keys, kit, only};
@@ -180,8 +180,9 @@ async fn the_same_key_with_another_body_is_not_called_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_links_share_the_budget() {
-    let budget = "{ retry: { jitter: 0, budget: { ratio: 0.5, min_per_second: 1 } } }";
+async fn the_links_of_a_business_share_its_budget() {
+    let budget =
+        "{ retry: { jitter: 0, budget: { ratio: 0.5, min_per_second: 1, shared_per_second: 0 } } }";
     let kit = kit(budget);
     let (mut noisy, mut quiet) = (kit.link("noisy"), kit.link("quiet"));
     for n in 0..100 {
@@ -200,6 +201,28 @@ async fn all_links_share_the_budget() {
     );
     assert_eq!(count(&kit, "put_off"), 73);
     assert_eq!(quiet.next().await.key, "k", "put off, not lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_business_that_sends_much_again_keeps_no_other_from_it() {
+    let budget =
+        "{ retry: { jitter: 0, budget: { ratio: 0, min_per_second: 1, shared_per_second: 1 } } }";
+    let kit = kit(budget);
+    let mut noisy = kit.link("ann");
+    let mut quiet = kit.open(Identity::new("other", "bob"), |link| link);
+    for n in 0..100 {
+        noisy.push(&n.to_string(), "");
+    }
+    quiet.push("k", "");
+    assert_eq!((keys(&mut noisy).len(), keys(&mut quiet).len()), (100, 1));
+    noisy.advance(10 * SECOND).await;
+    assert_eq!(
+        keys(&mut noisy).len(),
+        20,
+        "its own, and all that is shared"
+    );
+    quiet.run().await;
+    assert_eq!(keys(&mut quiet), ["k"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use linkgate_filter::Outcome;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use super::rig::{Event, Number, Record, Rig};
-use crate::config::Config;
+use crate::config::{Config, RetryBudget};
 use crate::fault;
 
 #[derive(Clone, Debug)]
@@ -54,8 +54,11 @@ fn config() -> impl Strategy<Value = Config> {
             let retry = &mut config.retry;
             (retry.jitter, retry.multiplier, retry.max_attempts) = (jitter, multiplier, attempts);
             retry.total = Duration::from_secs(total).into();
-            (retry.budget.ratio, retry.budget.min_per_second) =
-                (0.0, if scarce { 1 } else { 1_000 });
+            retry.budget = RetryBudget {
+                ratio: 0.0,
+                min_per_second: if scarce { 1 } else { 1_000 },
+                shared_per_second: 0,
+            };
             config
         },
     )
