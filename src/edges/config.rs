@@ -38,10 +38,12 @@ pub enum StoreKind<'a> {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryStoreConfig {
-    /// Keys it holds; further ones are refused until others have ended. Default: 1000000.
+    /// Keys it holds; further ones are refused until others have ended. So that there is room for all, a business may hold
+    /// twice as many as are free, and a user as many as its business may still take: alone, a business holds two thirds of
+    /// the store and a user half of it; the more there are, the less each. Default: 1000000.
     #[schemars(range(min = 1))]
     pub max_keys: u32,
-    /// What keys and values may weigh, with 128 bytes for each key; beyond it likewise. Default: 256MiB.
+    /// What keys and values may weigh, with 128 bytes for each key; bounded and shared likewise. Default: 256MiB.
     pub max_bytes: ByteSize,
 }
 

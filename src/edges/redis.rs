@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::store::Store;
-use linkgate_filter::{Bytes, EdgeError, EdgeFailure};
+use linkgate_filter::{Bytes, EdgeError, EdgeFailure, Identity};
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -167,7 +167,14 @@ fn milliseconds(time: Duration) -> Bytes {
 }
 
 impl Store for RedisStore {
-    fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+    /// Redis has the room that its operator gives it; nobody has a share.
+    fn insert(
+        &self,
+        _: &Identity,
+        key: String,
+        value: Bytes,
+        keep: Duration,
+    ) -> Answer<Option<Bytes>> {
         let found = self.run::<Option<Vec<u8>>>(Call {
             script: &INSERT,
             key,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use linkgate::clock::SystemClock;
 use linkgate::edges::{AsConfigured, Opener, config::StoreConfig};
 use linkgate_filter::store::Store;
-use linkgate_filter::{Clock, EdgeFailure};
+use linkgate_filter::{Clock, EdgeFailure, Identity};
 
 use crate::common::wait::until;
 use crate::services::{Quiet, Redis};
@@ -27,9 +27,13 @@ fn open_at(place: &str) -> Arc<dyn Store> {
     AsConfigured::new(&clock).store("main", &config).unwrap()
 }
 
+fn ann() -> Identity {
+    Identity::new("chat", "ann")
+}
+
 async fn insert(store: &Arc<dyn Store>, key: &str, value: &'static str) -> Option<String> {
     let found = store
-        .insert(key.to_owned(), value.into(), KEEP)
+        .insert(&ann(), key.to_owned(), value.into(), KEEP)
         .await
         .unwrap();
     found.map(|found| String::from_utf8(found.to_vec()).unwrap())
@@ -77,13 +81,13 @@ async fn a_redis_that_was_away_is_found_again() {
     insert(&store, "k", "v").await;
     redis.stop();
     let away = store
-        .insert("k".into(), "w".into(), KEEP)
+        .insert(&ann(), "k".into(), "w".into(), KEEP)
         .await
         .unwrap_err();
     assert_eq!(away.failure, EdgeFailure::Unreachable);
     redis.resume().await;
     until("the store answers again", async || {
-        let found = store.insert("k".into(), "w".into(), KEEP).await;
+        let found = store.insert(&ann(), "k".into(), "w".into(), KEEP).await;
         found.is_ok_and(|found| found.as_deref() == Some(b"v"))
     })
     .await;
@@ -99,7 +103,7 @@ async fn a_connection_that_went_dead_in_silence_is_replaced() {
     insert(&store, "k", "v").await;
     way.hush();
     let silent = store
-        .insert("k".into(), "w".into(), KEEP)
+        .insert(&ann(), "k".into(), "w".into(), KEEP)
         .await
         .unwrap_err();
     assert_eq!(silent.failure, EdgeFailure::TimedOut);

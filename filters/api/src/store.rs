@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::memory::{MemoryStore, MemoryStoreLimits};
 use crate::edges::EdgeError;
+use crate::link::Identity;
 
 /// Keys with values that end by themselves. Each operation is atomic among all nodes that share the store.
 ///
@@ -16,8 +17,12 @@ use crate::edges::EdgeError;
 /// try: values that name their writer make that easy.
 pub trait Store: Send + Sync {
     /// Writes `value` if nothing stands under `key`; answers with what stands there instead.
+    ///
+    /// The key is kept on the account of `owner`, who is no part of it: a store that bounds what it keeps sees to it that no
+    /// business, and no user of one, takes all of its room. A device does not count by itself.
     fn insert(
         &self,
+        owner: &Identity,
         key: String,
         value: Bytes,
         keep: Duration,

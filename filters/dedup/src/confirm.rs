@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linkgate_filter::store::Store;
-use linkgate_filter::{Bytes, Clock, EdgeError, Fault, Outcome};
+use linkgate_filter::{Bytes, Clock, EdgeError, Fault, LinkInfo, Outcome};
 
 use crate::config::{Config, OnStoreFailure, OnUnknown};
 use crate::{Counters, record};
@@ -15,6 +15,8 @@ pub(crate) struct Confirmer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Arc<Config>,
     pub(crate) counters: Counters,
+    /// On whose account the key is.
+    pub(crate) link: Arc<LinkInfo>,
     pub(crate) key: String,
     /// The reservation.
     pub(crate) value: Bytes,
@@ -106,7 +108,8 @@ impl Confirmer {
         }
         // The reservation is gone: it had run out, or an earlier try of this one has done it.
         let (key, keep) = (self.key.clone(), *self.config.remember_for);
-        let found = self.store.insert(key, done.clone(), keep).await?;
+        let owner = &self.link.identity;
+        let found = self.store.insert(owner, key, done.clone(), keep).await?;
         let Some(found) = found.filter(|found| found != done) else {
             return Ok(true);
         };

@@ -21,6 +21,9 @@
 //! then the client gets NACK `dedup.unconfirmed`, with unknown effect and retryable, as an ACK that is not on record could
 //! not be kept. With `on_store_failure: pass` it gets its ACK. A key that cannot be freed frees itself.
 //!
+//! Keys are kept on the account of the user that sends them, whatever their scope. Where the store gives shares, a user that
+//! sends more than its share finds the store full, and others do not.
+//!
 //! What may not enter: a store's own protocol, and what the backend speaks.
 
 mod config;
@@ -285,7 +288,7 @@ impl Deduplicator {
             since: cx.now(),
         };
         self.reserved.insert(token, reservation);
-        let asking = store.insert(key, value, keep);
+        let asking = store.insert(&cx.link().identity, key, value, keep);
         Verdict::wait(async move {
             let found = asking.await;
             (m, Asked { token, found })
@@ -372,6 +375,7 @@ impl Deduplicator {
             clock: Arc::clone(cx.clock()),
             config: Arc::clone(&self.config),
             counters: self.counters.clone(),
+            link: Arc::clone(cx.link()),
             key: key.to_owned(),
             value,
         })

@@ -7,6 +7,7 @@ mod rig;
 
 use std::time::Duration;
 
+use linkgate_filter::store::MemoryStoreLimits;
 use linkgate_filter::{Fault, Outcome};
 
 use self::rig::Rig;
@@ -282,4 +283,31 @@ async fn a_reservation_that_may_have_been_written_does_not_stay_behind() {
         ["k"],
         "no retry waits for the reservation to end"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_that_fills_the_store_keeps_no_other_from_it() {
+    let limits = MemoryStoreLimits {
+        entries: 40,
+        bytes: 1 << 20,
+    };
+    // Also with keys of the business: they are on the account of the user that sent them.
+    for scope in ["", "scope: biz"] {
+        let rig = Rig::with_store(scope, limits);
+        let node = rig.node();
+        let mut ann = node.link("ann");
+        for n in 0..100 {
+            ann.send(&format!("a{n}")).await;
+        }
+        let answers = ann.answers().await;
+        let last = answers.last().map(String::as_str);
+        assert_eq!(last, Some("a99 NACK dedup.store.full retry"));
+        let (mut bob, mut eve) = (node.link("bob"), node.link_of("mail", "eve"));
+        for n in 0..4 {
+            bob.send(&format!("b{n}")).await;
+            eve.send(&format!("e{n}")).await;
+        }
+        let refused = [bob.answers().await, eve.answers().await].concat();
+        assert!(refused.is_empty(), "{scope}: {refused:?}");
+    }
 }

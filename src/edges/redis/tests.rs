@@ -13,11 +13,15 @@ fn store(url: &str) -> Result<RedisStore, String> {
     )
 }
 
+fn ann() -> Identity {
+    Identity::new("chat", "ann")
+}
+
 #[tokio::test]
 async fn a_redis_that_is_not_there_is_unreachable() {
     // Nobody listens on port 1.
     let store = store("redis://127.0.0.1:1").unwrap();
-    let inserted = store.insert("k".into(), "v".into(), Duration::from_secs(1));
+    let inserted = store.insert(&ann(), "k".into(), "v".into(), Duration::from_secs(1));
     let error = inserted.await.unwrap_err();
     assert_eq!(error.failure, EdgeFailure::Unreachable);
 }
@@ -51,7 +55,7 @@ async fn a_connection_that_takes_longer_than_an_operation_serves_the_next_one() 
     let (greet, greeted) = oneshot::channel();
     let server = tokio::spawn(slow_to_greet(listener, greeted));
     let store = store(&format!("redis://127.0.0.1:{port}")).unwrap();
-    let insert = || store.insert("k".into(), "v".into(), Duration::from_secs(1));
+    let insert = || store.insert(&ann(), "k".into(), "v".into(), Duration::from_secs(1));
     let error = insert().await.unwrap_err();
     assert_eq!(error.failure, EdgeFailure::TimedOut);
     greet.send(()).unwrap();

@@ -2,7 +2,7 @@
 
 use linkgate_filter::EdgeFailure;
 
-use super::{KEEP, insert, open_at};
+use super::{KEEP, ann, insert, open_at};
 use crate::common::tls::Authority;
 use crate::common::wait::until;
 use crate::services::{Redis, free_address};
@@ -40,7 +40,7 @@ async fn tls_is_spoken_and_nobody_else_is_trusted() {
         format!("url: 'rediss://gate:hunter3@{address}', ca: {ca}"),
     ] {
         let store = open_at(&place);
-        let refused = store.insert("k".into(), "w".into(), KEEP).await;
+        let refused = store.insert(&ann(), "k".into(), "w".into(), KEEP).await;
         let error = refused.unwrap_err();
         assert!(
             matches!(
@@ -76,7 +76,11 @@ async fn a_cluster_has_each_key_on_its_own_node() {
     // The nodes take a while to know each other. What is inserted while one of them does not is kept as well.
     until("the cluster serves all keys", async || {
         for key in ["a", "b", "c", "d"] {
-            if store.insert(key.into(), "v".into(), KEEP).await.is_err() {
+            if store
+                .insert(&ann(), key.into(), "v".into(), KEEP)
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
@@ -121,7 +125,7 @@ async fn a_sentinel_says_which_server_is_the_master_now() {
     .await;
     master.stop();
     until("the replica is the master", async || {
-        let found = store.insert("k".into(), "w".into(), KEEP).await;
+        let found = store.insert(&ann(), "k".into(), "w".into(), KEEP).await;
         found.is_ok_and(|found| found.as_deref() == Some(b"v"))
     })
     .await;

@@ -2,11 +2,11 @@
 
 use linkgate_filter::{EdgeError, EdgeFailure};
 
-use super::{KEEP, open, open_at};
+use super::{KEEP, ann, open, open_at};
 use crate::services::Redis;
 
 async fn refused(store: &std::sync::Arc<dyn linkgate_filter::store::Store>) -> EdgeError {
-    let inserted = store.insert("linkgate:dedup:chat:k".into(), "v".into(), KEEP);
+    let inserted = store.insert(&ann(), "linkgate:dedup:chat:k".into(), "v".into(), KEEP);
     inserted.await.unwrap_err()
 }
 

@@ -1,5 +1,7 @@
 //! A store in this process: for one node without Redis, and the twin of Redis in tests.
 
+mod shares;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +10,16 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
+use self::shares::{Owner, Room, Shares, Short};
 use super::Store;
 use crate::clock::Clock;
 use crate::edges::{EdgeError, EdgeFailure};
+use crate::link::Identity;
 
 /// How much a [`MemoryStore`] keeps. Beyond it new keys are refused: to forget old ones would break what they promise.
+///
+/// Before that, those of a business or a user that holds much are refused, so that there is room for others: a business
+/// may hold twice what is free, a user as much as its business may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryStoreLimits {
     /// Keys.
@@ -42,12 +49,13 @@ struct Table {
     entries: HashMap<Arc<str>, Held>,
     /// When entries end, the first first.
     ends: BTreeSet<(Instant, Arc<str>)>,
-    bytes: usize,
+    shares: Shares,
 }
 
 struct Held {
     value: Bytes,
     ends: Instant,
+    owner: Owner,
 }
 
 impl MemoryStore {
@@ -87,24 +95,24 @@ impl Table {
                 return;
             }
             if let Some(held) = self.entries.remove(&key) {
-                self.bytes -= weight(&key, &held.value);
+                self.shares.free(&held.owner, room(&key, &held.value));
             }
         }
     }
 
-    fn put(&mut self, key: &str, value: Bytes, ends: Instant) {
-        self.take(key);
-        let key: Arc<str> = key.into();
-        self.bytes += weight(&key, &value);
+    fn put(&mut self, owner: Owner, key: Arc<str>, value: Bytes, ends: Instant) {
+        self.shares.add(&owner, room(&key, &value));
         self.ends.insert((ends, Arc::clone(&key)));
-        self.entries.insert(key, Held { value, ends });
+        let held = Held { value, ends, owner };
+        self.entries.insert(key, held);
     }
 
-    fn take(&mut self, key: &str) {
-        if let Some((key, held)) = self.entries.remove_entry(key) {
-            self.bytes -= weight(&key, &held.value);
-            self.ends.remove(&(held.ends, key));
-        }
+    /// Takes the key out, and says whose it was.
+    fn take(&mut self, key: &str) -> Option<(Arc<str>, Owner)> {
+        let (key, held) = self.entries.remove_entry(key)?;
+        self.shares.free(&held.owner, room(&key, &held.value));
+        self.ends.remove(&(held.ends, Arc::clone(&key)));
+        Some((key, held.owner))
     }
 
     fn holds(&self, key: &str, expected: &Bytes) -> bool {
@@ -114,9 +122,21 @@ impl Table {
     }
 }
 
-fn weight(key: &str, value: &Bytes) -> usize {
+fn room(key: &str, value: &Bytes) -> Room {
     const SELF: usize = 128;
-    SELF + key.len() + value.len()
+    Room {
+        entries: 1,
+        bytes: SELF + key.len() + value.len(),
+    }
+}
+
+impl MemoryStoreLimits {
+    fn size(self) -> Room {
+        Room {
+            entries: self.entries,
+            bytes: self.bytes,
+        }
+    }
 }
 
 type Answer<T> = BoxFuture<'static, Result<T, EdgeError>>;
@@ -125,30 +145,47 @@ fn answer<T: Send + 'static>(value: Result<T, EdgeError>) -> Answer<T> {
     Box::pin(ready(value))
 }
 
+fn full(short: Short, held: Room) -> EdgeError {
+    let keys = held.entries;
+    let what = match short {
+        Short::Store => format!("{keys} keys are kept in memory"),
+        Short::Business => {
+            format!("the share of the business is used up; {keys} keys are kept in memory")
+        }
+        Short::User => format!("the share of the user is used up; {keys} keys are kept in memory"),
+    };
+    EdgeError::new(EdgeFailure::Full, what)
+}
+
 impl Store for MemoryStore {
-    fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+    fn insert(
+        &self,
+        owner: &Identity,
+        key: String,
+        value: Bytes,
+        keep: Duration,
+    ) -> Answer<Option<Bytes>> {
         let (mut table, now) = self.now();
         if let Some(held) = table.entries.get(key.as_str()) {
             return answer(Ok(Some(held.value.clone())));
         }
-        if table.entries.len() >= self.limits.entries
-            || table.bytes + weight(&key, &value) > self.limits.bytes
-        {
-            let what = format!("{} keys are kept in memory", table.entries.len());
-            return answer(Err(EdgeError::new(EdgeFailure::Full, what)));
+        let (owner, size) = (Owner::from(owner), self.limits.size());
+        if let Err(short) = table.shares.admit(&owner, room(&key, &value), size) {
+            return answer(Err(full(short, table.shares.held())));
         }
-        table.put(&key, value, now + keep);
+        table.put(owner, key.into(), value, now + keep);
         answer(Ok(None))
     }
 
     fn replace(&self, key: String, expected: Bytes, value: Bytes, keep: Duration) -> Answer<bool> {
         let (mut table, now) = self.now();
-        let found = table.holds(&key, &expected);
-        if found {
-            // A key that is there may grow beyond the bound: its promise is older than the want of room.
-            table.put(&key, value, now + keep);
-        }
-        answer(Ok(found))
+        let held = table.holds(&key, &expected).then(|| table.take(&key));
+        let Some((key, owner)) = held.flatten() else {
+            return answer(Ok(false));
+        };
+        // A key that is there may grow beyond the bound: its promise is older than the want of room.
+        table.put(owner, key, value, now + keep);
+        answer(Ok(true))
     }
 
     fn remove(&self, key: String, expected: Bytes) -> Answer<bool> {

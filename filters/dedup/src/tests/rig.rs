@@ -10,7 +10,8 @@ use linkgate_filter::backend::Backends;
 use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
 use linkgate_filter::testkit::{TestLink, Testkit, virtual_clock};
 use linkgate_filter::{
-    Bytes, Command, EdgeError, EdgeFailure, Edges, Effect, Limits, Message, Outcome, Registry,
+    Bytes, Command, EdgeError, EdgeFailure, Edges, Effect, Identity, Limits, Message, Outcome,
+    Registry,
 };
 use parking_lot::Mutex;
 
@@ -23,7 +24,11 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(config: &str) -> Self {
-        let store = MemoryStore::new(virtual_clock(), MemoryStoreLimits::default());
+        Self::with_store(config, MemoryStoreLimits::default())
+    }
+
+    pub(super) fn with_store(config: &str, limits: MemoryStoreLimits) -> Self {
+        let store = MemoryStore::new(virtual_clock(), limits);
         Self {
             store: Arc::new(Failing {
                 store,
@@ -93,6 +98,11 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn link(&self, user: &str) -> Client {
         Client(self.kit.link(user))
+    }
+
+    /// A link of another business.
+    pub(super) fn link_of(&self, biz_id: &str, user: &str) -> Client {
+        Client(self.kit.open(Identity::new(biz_id, user), |link| link))
     }
 
     fn take(&self) {
@@ -229,14 +239,21 @@ impl Failing {
 }
 
 impl Store for Failing {
-    fn insert(&self, key: String, value: Bytes, keep: Duration) -> Answer<Option<Bytes>> {
+    fn insert(
+        &self,
+        owner: &Identity,
+        key: String,
+        value: Bytes,
+        keep: Duration,
+    ) -> Answer<Option<Bytes>> {
         if self.loses_answers.load(Ordering::Relaxed) {
-            drop(self.store.insert(key, value, keep));
+            drop(self.store.insert(owner, key, value, keep));
             let error = EdgeError::new(EdgeFailure::TimedOut, "no answer").effect_unknown();
             return Box::pin(ready(Err(error)));
         }
         self.or_fail(|| {
-            let inserted = self.store.insert(key.clone(), value, keep).now_or_never();
+            let inserted = self.store.insert(owner, key.clone(), value, keep);
+            let inserted = inserted.now_or_never();
             let inserted = inserted.expect("memory does not wait");
             if inserted.as_ref().is_ok_and(Option::is_none) {
                 self.keys.lock().insert(key);

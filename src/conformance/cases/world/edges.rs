@@ -10,7 +10,7 @@ use linkgate_filter::broker::{
     Broker, Consumer, Delivery, Full, MemoryBroker, MemoryBrokerLimits, Record, Subscription,
 };
 use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
-use linkgate_filter::{Clock, EdgeError, EdgeFailure};
+use linkgate_filter::{Clock, EdgeError, EdgeFailure, Identity};
 use linkgate_grpc::Connector;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -179,11 +179,12 @@ impl ScriptedStore {
 impl Store for ScriptedStore {
     fn insert(
         &self,
+        owner: &Identity,
         key: String,
         value: Bytes,
         keep: Duration,
     ) -> BoxFuture<'static, Result<Option<Bytes>, EdgeError>> {
-        self.during(|store| store.insert(key, value, keep))
+        self.during(|store| store.insert(owner, key, value, keep))
     }
 
     fn replace(
