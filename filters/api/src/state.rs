@@ -376,7 +376,7 @@ mod tests {
         let id: Arc<str> = "id".into();
         let shared = || states.shared(SharedScope::User, &id, &id, &id, || 1_u8);
         let made = states.shared(SharedScope::User, &id, &id, &id, || {
-            states.sweep(Instant::now());
+            states.sweep(tokio::time::Instant::now().into_std());
             2_u8
         });
         assert!(Arc::ptr_eq(&made, &shared()));

@@ -9,7 +9,7 @@ use crate::{AckRetryFilter, EXPIRED, UNACKNOWLEDGED, WINDOW_FULL};
 #[test]
 fn an_idle_filter_is_small() {
     assert!(
-        size_of::<AckRetryFilter>() <= 144,
+        size_of::<AckRetryFilter>() <= 160,
         "{} bytes on each link",
         size_of::<AckRetryFilter>()
     );
