@@ -16,6 +16,7 @@ mod fill;
 mod meaning;
 mod parse;
 mod read;
+mod refused;
 pub mod schema;
 mod secrets;
 pub mod source;
@@ -39,7 +40,7 @@ use tree::Tree;
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
-use crate::pipeline::Share;
+use crate::pipeline::{Refused, Share};
 use crate::presence::PresenceConfig;
 use crate::push::PushConfig;
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub push: PushConfig,
     /// Who is told which users come and go.
     pub presence: Option<PresenceConfig>,
+    /// Businesses that documents speak of which are refused: nothing serves them, unless a former version does.
+    pub refused: Refused,
     /// How many documents it was read from.
     pub documents: usize,
     /// What is not wrong, and promises less than a reader may think.

@@ -4,6 +4,7 @@
 //! alone. The link manager knows which links a user has here. What may not enter: what a filter does, and how a
 //! connection came to be accepted.
 
+mod arrivals;
 mod entered;
 mod handle;
 mod intake;
@@ -21,6 +22,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use self::arrivals::{Arrivals, User, Watcher};
 pub use self::handle::LinkHandle;
 pub use self::mailbox::PushBudget;
 pub use self::manager::{LinkManager, Taken};

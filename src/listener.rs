@@ -51,9 +51,12 @@ pub trait Handler: Send + Sync + 'static {
     /// What serves a business on a listener.
     type Pipeline: Send + 'static;
 
-    /// What serves this bizID on this listener; `None` refuses the client with 404. Called once per handshake, after
+    /// What serves this bizID on this listener; `None` refuses the client. Called once per handshake, after
     /// authentication; must not block.
     fn find(&self, listener: &str, biz_id: &str) -> Option<Offer<Self::Pipeline>>;
+
+    /// Whether a bizID that nothing serves may be served later: its clients are to come again. Must not block.
+    fn is_awaited(&self, biz_id: &str) -> bool;
 
     /// Whether the node wants traffic: what balancers are told that ask for the listener's health. Must not block.
     fn is_ready(&self) -> bool;

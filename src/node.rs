@@ -179,6 +179,8 @@ impl Node {
             &config.push.limits,
             counted.pushes.clone(),
         );
+        let serving = Arc::clone(&generations);
+        let router = router.for_businesses(Arc::new(move |biz_id| serving.load().standing(biz_id)));
         let base = Base {
             id: config.node.id.clone(),
             gateway: Arc::new(Gateway::new(

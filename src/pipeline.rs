@@ -5,7 +5,7 @@
 mod metrics;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,11 +59,32 @@ pub struct Entrance {
     businesses: BTreeMap<Arc<str>, Served>,
 }
 
+/// How a business stands with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has a pipeline.
+    Served,
+    /// Its configuration is refused, and it has none that was good before.
+    NotReady,
+    /// It is not configured.
+    Unknown,
+}
+
+/// Businesses whose configuration is refused, so that nothing serves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Those that can be told from what is refused.
+    pub businesses: BTreeSet<String>,
+    /// There may be others: something refused cannot be read.
+    pub others: bool,
+}
+
 /// One complete, running configuration of pipelines.
 #[derive(Default)]
 pub struct Generation {
     listeners: BTreeMap<Arc<str>, Entrance>,
     served: Vec<Served>,
+    refused: Refused,
 }
 
 impl Generation {
@@ -98,10 +119,21 @@ impl Generation {
         self.entrance(listener)?.businesses.get(biz_id)
     }
 
-    /// Whether a business is served on any listener.
-    pub fn serves(&self, biz_id: &str) -> bool {
+    /// Notes businesses that are not served for now.
+    pub fn refuse(&mut self, refused: Refused) {
+        self.refused = refused;
+    }
+
+    /// How a business stands, whatever the listener.
+    pub fn standing(&self, biz_id: &str) -> Standing {
         let mut listeners = self.listeners.values();
-        listeners.any(|entrance| entrance.businesses.contains_key(biz_id))
+        if listeners.any(|entrance| entrance.businesses.contains_key(biz_id)) {
+            Standing::Served
+        } else if self.refused.others || self.refused.businesses.contains(biz_id) {
+            Standing::NotReady
+        } else {
+            Standing::Unknown
+        }
     }
 
     /// Whether everybody is served by the same pipelines there.

@@ -32,8 +32,8 @@ pub use self::message::Push;
 pub use self::metrics::PushMetrics;
 pub use self::outcome::{ReceiverOutcome, Status};
 pub use self::report::Reporter;
-pub use self::router::{Pending, Router, Sending};
-pub use self::topic::{Businesses, TopicPush};
+pub use self::router::{Businesses, Pending, Router, Sending};
+pub use self::topic::TopicPush;
 
 #[cfg(test)]
 mod tests;

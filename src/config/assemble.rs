@@ -23,6 +23,7 @@ use super::tree::Tree;
 use super::{Config, Warnings};
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
+use crate::pipeline::Refused;
 use crate::presence::PresenceConfig;
 use addresses::Addresses;
 use names::Names;
@@ -100,6 +101,7 @@ pub(super) fn assemble(
         pipelines,
         push,
         presence: presence.map(|(presence, _)| presence),
+        refused: Refused::default(),
         documents: documents.len(),
         warnings: Warnings::default(),
     })

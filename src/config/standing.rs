@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use linkgate_filter::Registry;
 
 use super::source::{Origin, Source, Sources};
-use super::{Config, Invalid, Loaded, Read, read};
+use super::{Config, Invalid, Loaded, Read, read, refused};
 
 /// The last good version of each document, by its path.
 pub type LastGood = BTreeMap<PathBuf, String>;
@@ -166,6 +166,11 @@ fn reinstate(
         }
     }
     let (config, read) = found;
+    let directories = read.sources.directories();
+    let config = Config {
+        refused: refused::businesses(origin, directories, refused.keys()),
+        ..config
+    };
     standing(config, &read, &refused)
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linkgate_filter::{Identity, LinkInfo, Pipeline, StateTable};
 use parking_lot::{Mutex, RwLock};
 
+use super::arrivals::Arrivals;
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
 use super::settings::{Grace, LinkSettings, SecondLogin};
@@ -27,6 +28,7 @@ pub struct LinkManager {
     next_id: AtomicU64,
     open: AtomicUsize,
     watch: RwLock<Option<Watch>>,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Default for LinkManager {
@@ -47,6 +49,7 @@ impl LinkManager {
             next_id: AtomicU64::new(1),
             open: AtomicUsize::new(0),
             watch: RwLock::default(),
+            arrivals: Arc::default(),
         }
     }
 
@@ -104,6 +107,7 @@ impl LinkManager {
         replaced.iter().for_each(|link| link.gives_way());
         self.tell(&handle, true, links);
         drop(shard);
+        self.arrivals.came(identity);
         self.open.fetch_add(1, Ordering::Relaxed);
         for link in replaced {
             link.replace();
@@ -165,6 +169,11 @@ impl LinkManager {
             !link.is_parked() && !link.is_replaced() && (device_id.is_none() || device_id == device)
         });
         wanted.cloned().collect()
+    }
+
+    /// Where one may wait for users to come.
+    pub fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.arrivals
     }
 
     /// From now on `watch` hears what comes and goes, and first, as if they had come now, of the links that are there.

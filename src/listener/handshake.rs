@@ -240,9 +240,13 @@ fn admit<H: Handler>(
     let (form, named) = subprotocol::choose(request.headers(), door.form)?;
     let seat = door.admission.seat(door.client(client))?;
     let authenticated = door.auth.authenticate(request, door.clock.wall())?;
-    let Offer { pipeline, links } = handler
-        .find(&door.name, &authenticated.identity.biz_id)
-        .ok_or(Refusal::BizUnknown)?;
+    let biz_id = &authenticated.identity.biz_id;
+    let Some(Offer { pipeline, links }) = handler.find(&door.name, biz_id) else {
+        return Err(match handler.is_awaited(biz_id) {
+            true => Refusal::BizNotReady,
+            false => Refusal::BizUnknown,
+        });
+    };
     let permit = door.admission.open(seat, &links)?;
     let (compression, extensions) =
         extensions::choose(request.headers(), &door.compression).unzip();

@@ -64,6 +64,8 @@ pub enum Refusal {
     BizNotAllowed,
     /// No pipeline serves the bizID on this listener.
     BizUnknown,
+    /// The bizID is configured, and its configuration is refused on this node.
+    BizNotReady,
     /// `admission.max_links` is reached.
     MaxLinks,
     /// `admission.per_ip` is reached.
@@ -78,7 +80,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, so that metrics can show those that did not happen yet.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Timeout,
         Self::Gone,
         Self::ProxyHeader,
@@ -108,6 +110,7 @@ impl Refusal {
         Self::QueryIdentity,
         Self::BizNotAllowed,
         Self::BizUnknown,
+        Self::BizNotReady,
         Self::MaxLinks,
         Self::PerIp,
         Self::BizLinks,
@@ -147,6 +150,7 @@ impl Refusal {
             Self::QueryIdentity => "query_identity",
             Self::BizNotAllowed => "biz_not_allowed",
             Self::BizUnknown => "biz_unknown",
+            Self::BizNotReady => "biz_not_ready",
             Self::MaxLinks => "max_links",
             Self::PerIp => "per_ip",
             Self::BizLinks => "biz_links",
@@ -197,6 +201,10 @@ impl Refusal {
             ),
             Self::BizNotAllowed => (StatusCode::FORBIDDEN, "not allowed for this bizID"),
             Self::BizUnknown => (StatusCode::NOT_FOUND, "no such bizID here"),
+            Self::BizNotReady => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this bizID is not served yet: try again later",
+            ),
             Self::MaxLinks | Self::PerIp | Self::BizLinks | Self::Pace => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many links: try again later",

@@ -40,6 +40,10 @@ impl Handler for Desk {
         })
     }
 
+    fn is_awaited(&self, biz_id: &str) -> bool {
+        biz_id == "refused"
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }

@@ -8,7 +8,7 @@ use super::links;
 use crate::admin::Admin;
 use crate::link::{Grace, LinkHandle, LinkManager, LinkMetrics, LinkSettings, NewLink};
 use crate::listener::{Accepted, Handler, Offer};
-use crate::pipeline::{Generations, Served};
+use crate::pipeline::{Generations, Served, Standing};
 
 /// Takes what the listeners let in.
 pub(super) struct Gateway {
@@ -79,6 +79,10 @@ impl Handler for Gateway {
             pipeline: Destination { served, settings },
             links,
         })
+    }
+
+    fn is_awaited(&self, biz_id: &str) -> bool {
+        self.generations.load().standing(biz_id) == Standing::NotReady
     }
 
     fn is_ready(&self) -> bool {

@@ -23,6 +23,7 @@ pub(super) fn next(
         let drain = listener.drain.per_second();
         generation.open(&listener.name, settings(listener), drain);
     }
+    generation.refuse(std::mem::take(&mut config.refused));
     let mut shards = Vec::new();
     let pipelines = std::mem::take(&mut config.pipelines);
     let on_listeners: Vec<_> = pipelines

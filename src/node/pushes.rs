@@ -12,7 +12,6 @@ use super::StartError;
 use crate::edges::Edge;
 use crate::network::Network;
 use crate::outbox::{Destination, Outlet};
-use crate::pipeline::Generations;
 use crate::push::{
     GrpcControl, GrpcPush, GrpcSource, HttpPush, HttpSlot, PushConfig, Ready, Reporter, Router,
     Routing, TopicPush, TopicSource,
@@ -76,7 +75,6 @@ struct TopicOf {
 /// What sources work with.
 pub(super) struct Around<'a> {
     pub(super) router: &'a Router,
-    pub(super) generations: &'a Arc<Generations>,
     pub(super) edges: &'a Edges,
     pub(super) backends: &'a Backends,
     pub(super) node: &'a str,
@@ -189,13 +187,11 @@ impl Pushes {
         let outlet = |reports| Outlet::open(reports, around.edges, around.backends);
         let outlet = topic.reports.as_ref().and_then(outlet);
         let reporter = outlet.map(|outlet| Reporter::new(outlet, around.node));
-        let generations = Arc::clone(around.generations);
-        let serves = move |biz_id: &str| generations.load().serves(biz_id);
         let source = TopicPush::subscribe(
             &topic.config,
             topic.routing,
             (around.edges, around.node),
-            (around.router.clone(), Arc::new(serves)),
+            around.router.clone(),
             reporter,
         );
         let source = source.map_err(|source| StartError::Topic {

@@ -83,7 +83,6 @@ impl Running {
         )?;
         let around = Around {
             router: &base.router,
-            generations: &base.generations,
             edges: &host.edges,
             backends: &config.backends,
             node: &base.id,

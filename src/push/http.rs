@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::auth::{Callers, Grant};
 use super::config::HttpSource;
 use super::requests::{self, FORBIDDEN, INVALID};
-use super::router::Router;
+use super::router::{self, Router};
 use crate::reception::Guest;
 use crate::reception::credentials::bearer;
 
@@ -144,6 +144,8 @@ fn status(fault: &Fault) -> StatusCode {
         INVALID => StatusCode::BAD_REQUEST,
         UNAUTHENTICATED => StatusCode::UNAUTHORIZED,
         FORBIDDEN => StatusCode::FORBIDDEN,
+        router::UNKNOWN_BIZ => StatusCode::NOT_FOUND,
+        router::BIZ_NOT_READY => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::TOO_MANY_REQUESTS,
     }
 }

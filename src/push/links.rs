@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use linkgate_filter::{Fault, LinkInfo, Message};
 
-use crate::link::{LinkHandle, LinkManager};
+use crate::link::{Arrivals, LinkHandle, LinkManager};
 
 /// Finds the links of this node.
 pub trait Links: Send + Sync + 'static {
     /// The connected links of a user: at this device, or at all.
     fn find(&self, biz_id: &str, user_id: &str, device_id: Option<&str>) -> Vec<Arc<dyn Link>>;
+
+    /// Where one may wait for users to come.
+    fn arrivals(&self) -> &Arc<Arrivals>;
 }
 
 /// A link that a push can be sent to.
@@ -32,6 +35,10 @@ impl Links for LinkManager {
             .into_iter()
             .map(|link| link as Arc<dyn Link>)
             .collect()
+    }
+
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        LinkManager::arrivals(self)
     }
 }
 

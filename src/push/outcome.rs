@@ -70,8 +70,16 @@ impl ReceiverOutcome {
         Self::of(Status::Expired, Some(fault))
     }
 
+    /// The same, of a push that somebody may have got before if it was `sent`.
+    pub(super) fn after(self, sent: bool) -> Self {
+        match sent {
+            true => self.after_it_was_sent(),
+            false => self,
+        }
+    }
+
     /// The same, of a push that somebody may have got before: that it has not arrived now says less.
-    pub(super) fn after_it_was_sent(mut self) -> Self {
+    fn after_it_was_sent(mut self) -> Self {
         if !matches!(self.status, Status::Delivered | Status::Sent) {
             self.reason = self.reason.map(Fault::effect_unknown);
         }

@@ -14,11 +14,23 @@ use super::message::Push;
 use super::metrics::PushMetrics;
 use super::outcome::{ReceiverOutcome, has_left, is_retired, judge};
 use super::settled::Memory;
+use crate::link::Arrivals;
+use crate::pipeline::Standing;
+
+/// The code of a push for a business that nothing serves.
+pub(super) const UNKNOWN_BIZ: &str = "push.unknown_biz";
+
+/// The code of a push for a business whose configuration is refused.
+pub(super) const BIZ_NOT_READY: &str = "push.biz_not_ready";
+
+/// Says how a business stands with this node.
+pub type Businesses = Arc<dyn Fn(&str) -> Standing + Send + Sync>;
 
 /// Sends pushes to the links of this node. Clones are the same router.
 #[derive(Clone)]
 pub struct Router {
     links: Arc<dyn Links>,
+    businesses: Businesses,
     clock: Arc<dyn Clock>,
     flights: Arc<Flights>,
     max_wait: Arc<ArcSwap<Duration>>,
@@ -47,7 +59,10 @@ impl Router {
     /// How often a push goes looking for newer links of a user whose links are gone.
     const REROUTES: u32 = 4;
 
-    /// A router to these links.
+    /// How soon to try again what is for a business that cannot be served yet: somebody has to mend its document first.
+    const NOT_READY: Duration = Duration::from_secs(1);
+
+    /// A router to these links. All businesses count as served.
     pub fn new(
         links: Arc<dyn Links>,
         clock: Arc<dyn Clock>,
@@ -56,11 +71,18 @@ impl Router {
     ) -> Self {
         Self {
             links,
+            businesses: Arc::new(|_| Standing::Served),
             clock,
             flights: Arc::new(Flights::new(bounds(limits, HashMap::new()))),
             max_wait: Arc::new(ArcSwap::from_pointee(*limits.max_wait)),
             metrics,
         }
+    }
+
+    /// Serves these businesses alone.
+    #[must_use]
+    pub fn for_businesses(self, businesses: Businesses) -> Self {
+        Self { businesses, ..self }
     }
 
     /// Bounds what comes from now on; `own` has the businesses whose number of unsettled pushes is bounded otherwise.
@@ -82,11 +104,43 @@ impl Router {
         &self.metrics
     }
 
+    /// Where one may wait for users to come.
+    pub(super) fn arrivals(&self) -> &Arc<Arrivals> {
+        self.links.arrivals()
+    }
+
+    /// Whether a link is here that the push would be sent to.
+    pub(super) fn has_link(&self, push: &Push, user_id: &str) -> bool {
+        let links = self
+            .links
+            .find(&push.biz_id, user_id, push.device_id.as_deref());
+        !links.is_empty()
+    }
+
+    /// Whether pushes for a business can be sent.
+    ///
+    /// # Errors
+    /// Nothing serves it (`push.unknown_biz`), or nothing does so yet (`push.biz_not_ready`).
+    pub(super) fn check(&self, biz_id: &str) -> Result<(), Fault> {
+        match (self.businesses)(biz_id) {
+            Standing::Served => Ok(()),
+            Standing::NotReady => {
+                let fault = Fault::gateway(BIZ_NOT_READY).retry_after(Self::NOT_READY);
+                Err(fault.detail("the configuration of this `biz_id` is refused on this node"))
+            }
+            Standing::Unknown => {
+                let fault = Fault::backend(UNKNOWN_BIZ);
+                Err(fault.detail("no pipeline serves this `biz_id`"))
+            }
+        }
+    }
+
     /// Takes a push in, to send it to one receiver after another.
     ///
     /// # Errors
-    /// The pushes under way have too many bytes (`push.overloaded`): nothing was sent.
+    /// Nothing was sent: see [`Router::check`]; or the pushes under way have too many bytes (`push.overloaded`).
     pub fn admit(&self, push: Push) -> Result<Sending, Fault> {
+        self.check(&push.biz_id)?;
         let push = self.flights.admit(push)?;
         let router = self.clone();
         Ok(Sending { push, router })
@@ -353,10 +407,7 @@ impl Course {
         // A link that is gone may have sent it before.
         let unknown = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Unknown(_)));
         let sent_before = self.sent.iter().any(|sent| sent.moved && unknown(sent));
-        Some(match sent_before {
-            true => outcome.after_it_was_sent(),
-            false => outcome,
-        })
+        Some(outcome.after(sent_before))
     }
 
     /// The outcome when the time is over and some links have said nothing.

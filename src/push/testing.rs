@@ -9,12 +9,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::links::{Link, Links};
+use crate::link::Arrivals;
 
 #[derive(Default)]
 pub(super) struct TestLinks {
     table: Mutex<Vec<Arc<TestLink>>>,
     ids: AtomicU64,
     pub(super) arrived: Arc<Notify>,
+    arrivals: Arc<Arrivals>,
+    looked: AtomicU64,
 }
 
 pub(super) struct TestLink {
@@ -43,7 +46,13 @@ impl TestLinks {
             arrived: Arc::clone(&self.arrived),
         });
         self.table.lock().push(Arc::clone(&link));
+        self.arrivals.came(&link.info.identity);
         link
+    }
+
+    /// How often somebody has looked for links.
+    pub(super) fn looked(&self) -> u64 {
+        self.looked.load(Ordering::Relaxed)
     }
 
     /// Takes the link out of the table; what stands in its queue stays there.
@@ -54,6 +63,7 @@ impl TestLinks {
 
 impl Links for TestLinks {
     fn find(&self, biz_id: &str, user_id: &str, device_id: Option<&str>) -> Vec<Arc<dyn Link>> {
+        self.looked.fetch_add(1, Ordering::Relaxed);
         let is_wanted = |link: &&Arc<TestLink>| {
             let identity = &link.info.identity;
             (&*identity.biz_id, &*identity.user_id) == (biz_id, user_id)
@@ -62,6 +72,10 @@ impl Links for TestLinks {
         let table = self.table.lock();
         let wanted = table.iter().filter(is_wanted).cloned();
         wanted.map(|link| link as Arc<dyn Link>).collect()
+    }
+
+    fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.arrivals
     }
 }
 

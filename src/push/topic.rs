@@ -4,7 +4,11 @@
 //! record.rs   what a record says, and what is written of it
 //! alone.rs    whether others read what this node is to read alone
 //! ledger.rs   what of each partition is unsettled, and up to where it is done
-//! desk.rs     what becomes of a push: sent, held, parked, reported
+//! desk.rs     sends pushes, and hears what becomes of them
+//! patience.rs how long what is waited for
+//! lines.rs    who waits for which user
+//! closing.rs  the end of waiting: what is reported, and what is parked
+//! letters.rs  what is written of it: reports, what is parked, dead letters
 //! readable.rs whether the topic can be read, as the operator is told
 //! ```
 //!
@@ -23,9 +27,13 @@
 //! What may not enter: a broker's own protocol, and where links are.
 
 mod alone;
+mod closing;
 mod desk;
 mod landed;
 mod ledger;
+mod letters;
+mod lines;
+mod patience;
 mod readable;
 mod record;
 mod task;
@@ -39,9 +47,12 @@ use linkgate_filter::{EdgeError, Edges};
 use tokio_util::sync::CancellationToken;
 
 use self::alone::Alone;
-use self::desk::{Desk, Settings};
+use self::desk::Desk;
 use self::landed::Landed;
 use self::ledger::{Bounds, Ledger};
+use self::letters::Letters;
+use self::lines::Lines;
+use self::patience::Patience;
 use self::readable::Readable;
 use super::config::{OnExpired, Routing, TopicSource};
 use super::report::Reporter;
@@ -49,9 +60,6 @@ use super::router::Router;
 use crate::outbox::Writer;
 use crate::readiness::Reason;
 use crate::telemetry::limit::Every;
-
-/// Says whether a business is served here.
-pub type Businesses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A topic that pushes come from.
 pub struct TopicPush {
@@ -71,7 +79,7 @@ impl TopicPush {
         config: &TopicSource,
         routing: Routing,
         (edges, node): (&Edges, &str),
-        (router, businesses): (Router, Businesses),
+        router: Router,
         reporter: Option<Reporter>,
     ) -> Result<Self, EdgeError> {
         let Some(broker) = edges.broker(&config.broker) else {
@@ -82,7 +90,7 @@ impl TopicPush {
         let consumer = broker.subscribe(&subscription)?;
         let others = router.metrics().read_by_others(&config.topic);
         let alone = Alone::new((config, routing), &subscription.group, others);
-        let desk = desk(config, routing, broker, (router, businesses), reporter);
+        let desk = desk(config, routing, broker, router, reporter);
         let readable = Readable::new(config, &desk.router);
         Ok(Self {
             consumer,
@@ -134,12 +142,10 @@ fn desk(
     config: &TopicSource,
     routing: Routing,
     broker: &Arc<dyn Broker>,
-    (router, businesses): (Router, Businesses),
+    router: Router,
     reporter: Option<Reporter>,
 ) -> Desk {
-    let settings = Settings {
-        park: (routing != Routing::Broadcast).then(|| config.park().into()),
-        dead_letter: config.dead_letter().into(),
+    let patience = Patience {
         min_hold: *config.min_hold,
         max_hold: *config.max_hold,
         retry_after: *config.retry_after,
@@ -151,6 +157,16 @@ fn desk(
             Routing::Broadcast if config.on_expired == OnExpired::Park => OnExpired::Report,
             Routing::Broadcast => config.on_expired,
         },
+        waits: routing != Routing::Broadcast,
+    };
+    let letters = Letters {
+        park: (routing != Routing::Broadcast).then(|| config.park().into()),
+        dead_letter: config.dead_letter().into(),
+        broker: Arc::clone(broker),
+        reporter,
+        clock: Arc::clone(router.clock()),
+        metrics: router.metrics().clone(),
+        lines: Every::new(Duration::from_secs(1)),
     };
     let bounds = Bounds {
         records: config.max_unsettled as usize,
@@ -159,22 +175,19 @@ fn desk(
         kept: *config.remember_for,
     };
     Desk {
-        settings,
-        broker: Arc::clone(broker),
+        patience,
+        letters,
         writer: Writer::new(
             Arc::clone(router.clock()),
             router.metrics().failed_writes.clone(),
             router.metrics().refused_writes.clone(),
         ),
         ready: router.clock().now(),
+        lines: Lines::new(Arc::clone(router.arrivals())),
         router,
-        businesses,
-        reporter,
         ledger: Ledger::new(bounds),
         landed: Landed::new(bounds.records),
-        lines: std::collections::HashMap::new(),
         work: FuturesUnordered::new(),
-        dead_lines: Every::new(Duration::from_secs(1)),
         attempt: 0,
         leaving: false,
     }

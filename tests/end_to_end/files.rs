@@ -7,8 +7,10 @@ use std::path::Path;
 use linkgate::client::Target;
 use linkgate::node::{ConfigStatus, Node};
 use linkgate::reload::Reloader;
+use linkgate_proto::v1::PushRequest;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tonic::Code;
 
 use crate::common::client::{Answer, Client};
 use crate::common::documents::{PLATFORM, business};
@@ -236,6 +238,40 @@ async fn a_node_that_starts_anew_takes_the_last_good_version_of_what_is_wrong() 
             let why = refused(node, document).await;
             assert!(why.contains(document), "{why}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_business_whose_document_is_refused_at_a_start_is_not_unknown() {
+    let folder = folder();
+    let push_yaml = "schema: 1
+push: { sources: [{ grpc: { address: \"127.0.0.1:0\" } }] }
+";
+    fs::write(folder.path().join("push.yaml"), push_yaml).unwrap();
+    let wrong = business("chat", 1000).replace("burst", "burts");
+    fs::write(folder.path().join("chat.yaml"), wrong).unwrap();
+    fs::write(folder.path().join("shop.yaml"), business("shop", 1000)).unwrap();
+    following(folder.path(), async |node| {
+        let caller = Caller::new(node.push_sources()[0]);
+        let code = async |biz_id: &str| {
+            let request = PushRequest {
+                biz_id: biz_id.into(),
+                ..push("1", &["ann"])
+            };
+            caller.push(request).await.map_err(|status| status.code())
+        };
+        assert_eq!(code("chat").await, Err(Code::Unavailable));
+        assert_eq!(code("game").await, Err(Code::NotFound));
+        assert!(code("shop").await.is_ok());
+        let ann = target(node.listeners()[0].1, "ann");
+        let Err(refused) = Client::try_connect(&ann).await else {
+            panic!("nothing serves it");
+        };
+        assert!(refused.to_string().contains("503"), "{refused}");
+        fs::write(folder.path().join("chat.yaml"), business("chat", 1000)).unwrap();
+        until("it is served", async || code("chat").await.is_ok()).await;
+        Client::connect(&ann).await;
     })
     .await;
 }

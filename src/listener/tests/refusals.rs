@@ -105,6 +105,12 @@ async fn each_fault_has_its_status() {
             "bizid",
             Refusal::BizUnknown,
         ),
+        (
+            handshake("/ws?biz_id=refused&user_id=ann", &[]),
+            503,
+            "not served yet",
+            Refusal::BizNotReady,
+        ),
     ];
     for (request, status, part, refusal) in cases {
         assert_refused(&site, &request, status, part, refusal).await;

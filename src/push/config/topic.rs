@@ -106,7 +106,8 @@ pub struct TopicSource {
     /// What becomes of a push whose client did not acknowledge it in time. Default: report.
     #[serde(default)]
     pub on_expired: OnExpired,
-    /// How long partitions that go to another node, or a stop, wait for pushes under way, before the rest is parked.
+    /// How long a stop waits for pushes under way, before the rest is parked. Partitions that go to another node wait for
+    /// `min_hold`, if that is shorter, and not for pushes older than that: no partition of the source is read meanwhile.
     /// Default: 5s, at most 1h.
     #[serde(default = "TopicSource::release_within")]
     pub release_within: HumanDuration,

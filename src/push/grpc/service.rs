@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::push::auth::Grant;
 use crate::push::requests;
-use crate::push::router::{Pending, Router};
+use crate::push::router::{self, Pending, Router};
 
 /// `PushService` of one source.
 #[derive(Clone)]
@@ -128,6 +128,8 @@ fn status(fault: &Fault) -> tonic::Status {
     let code = match &*fault.code {
         requests::INVALID => tonic::Code::InvalidArgument,
         requests::FORBIDDEN => tonic::Code::PermissionDenied,
+        router::UNKNOWN_BIZ => tonic::Code::NotFound,
+        router::BIZ_NOT_READY => tonic::Code::Unavailable,
         _ => tonic::Code::ResourceExhausted,
     };
     tonic::Status::new(code, fault.to_string())

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use linkgate_filter::Bytes;
 
 use super::*;
+use crate::pipeline::Standing;
 use crate::push::outcome::Status;
 use crate::push::testing::{TestLinks, clock};
 
@@ -360,4 +361,22 @@ async fn pushes_stand_in_the_queue_in_the_order_they_were_sent() {
     }
     settle_down().await;
     assert_eq!(node.router.unsettled(), 0, "though nobody waits for them");
+}
+
+#[tokio::test]
+async fn a_push_for_a_business_that_is_not_served_is_refused() {
+    let node = node();
+    node.links.connect("ann", None);
+    for (standing, code, retryable) in [
+        (Standing::NotReady, "push.biz_not_ready", true),
+        (Standing::Unknown, "push.unknown_biz", false),
+    ] {
+        let router = node.router.clone();
+        let router = router.for_businesses(Arc::new(move |_| standing));
+        let fault = router.admit(push("k")).err().unwrap();
+        assert_eq!(
+            (&*fault.code, fault.retry_after.is_some()),
+            (code, retryable)
+        );
+    }
 }

@@ -7,7 +7,7 @@ use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
 
 /// The business, the user, the device, the key.
-type Name = (Arc<str>, String, Option<Arc<str>>, Arc<str>);
+pub(super) type Name = (Arc<str>, String, Option<Arc<str>>, Arc<str>);
 
 /// The latest outcomes of parked pushes, so many at the most.
 pub(super) struct Landed {
@@ -26,11 +26,10 @@ impl Landed {
     }
 
     /// Notes an outcome, if it says that the user has the push.
-    pub(super) fn note(&mut self, push: &Push, user: String, outcome: ReceiverOutcome) {
+    pub(super) fn note(&mut self, name: Name, outcome: ReceiverOutcome) {
         if !matches!(outcome.status, Status::Delivered | Status::Sent) {
             return;
         }
-        let name = name(push, user);
         if self.outcomes.insert(name.clone(), outcome).is_none() {
             self.order.push_back(name);
         }
@@ -50,7 +49,8 @@ impl Landed {
     }
 }
 
-fn name(push: &Push, user: String) -> Name {
+/// What a push for a user is known by: it is short, whatever its body.
+pub(super) fn name(push: &Push, user: String) -> Name {
     (
         Arc::clone(&push.biz_id),
         user,

@@ -32,6 +32,8 @@ pub(super) struct Hold {
     pub(super) taken: Instant,
     /// When it was first sent, or could have been.
     pub(super) since: Instant,
+    /// Since when it may be for want of its users alone that it does not go.
+    pub(super) absent: Instant,
     /// Its partition is not here, or its record has not been read again since: nothing is sent or said of it.
     pub(super) rests: bool,
 }
@@ -70,7 +72,7 @@ impl Hold {
 
     /// How long it has waited for users who are not here.
     pub(super) fn waited(&self, now: Instant) -> Duration {
-        let here = now.saturating_duration_since(self.since);
+        let here = now.saturating_duration_since(self.absent);
         self.history.waited.saturating_add(here)
     }
 

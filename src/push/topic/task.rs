@@ -1,5 +1,6 @@
 //! The task of a topic: what comes from the broker, from links and from the clock, one thing at a time.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::alone::Alone;
 use super::desk::{Desk, Done};
-use super::ledger::{Met, Stage};
+use super::ledger::{Hold, Met, Stage};
 use super::readable::Readable;
 use super::record;
+use crate::link::User;
 
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
@@ -66,6 +68,8 @@ struct Leaving {
 enum Turn {
     Done(Done),
     Time,
+    /// Users who were waited for.
+    Come(BTreeSet<User>),
     Event(Event),
 }
 
@@ -84,6 +88,7 @@ impl Task {
             biased;
             Some(done) = self.desk.work.next() => Turn::Done(done),
             () = time => Turn::Time,
+            come = self.desk.lines.come() => Turn::Come(come),
             event = self.consumer.next() => Turn::Event(event),
         }
     }
@@ -92,7 +97,7 @@ impl Task {
         let leaving = self.leaving.iter().map(|leaving| leaving.park_at);
         let ledger = &self.desk.ledger;
         let timers = [
-            ledger.next_timer(),
+            self.desk.next_timer(),
             ledger.next_sweep(),
             self.crowd_at,
             self.alone.next_timer(),
@@ -104,6 +109,7 @@ impl Task {
         match turn {
             Turn::Done(done) => self.done(done),
             Turn::Time => self.time(),
+            Turn::Come(users) => users.iter().for_each(|user| self.desk.send_line(user)),
             Turn::Event(event) => self.event(event),
         }
         self.count();
@@ -173,19 +179,20 @@ impl Task {
                     }
                 }
                 for partition in partitions {
-                    self.desk.ledger.assign(partition);
+                    self.desk.assign(partition);
                 }
                 self.release();
             }
             Event::Revoked(partitions, release) => {
                 let now = self.desk.router.clock().now();
+                let patience = self.patience();
                 let assignments = self.assignments(&partitions);
                 for assignment in &assignments {
-                    self.park_idle(Some(*assignment));
+                    self.park_idle(Some(*assignment), now.checked_sub(patience));
                 }
                 self.leaving.push(Leaving {
                     assignments,
-                    park_at: now + self.release_within,
+                    park_at: now + patience,
                     _release: release,
                 });
                 self.release();
@@ -193,7 +200,7 @@ impl Task {
             Event::Lost(partitions) => {
                 let now = self.desk.router.clock().now();
                 for assignment in self.assignments(&partitions) {
-                    self.desk.ledger.leave(assignment, now);
+                    self.desk.part_with(assignment, now);
                 }
             }
             Event::Reset(reset) => self.reset(&reset),
@@ -262,9 +269,9 @@ impl Task {
     /// Parks what has stood longest in full partitions.
     fn make_room(&mut self) {
         let now = self.desk.router.clock().now();
-        let (crowd, again) = self.desk.ledger.crowd(now, self.desk.settings.min_hold);
+        let (crowd, again) = self.desk.ledger.crowd(now, self.desk.patience.min_hold);
         self.crowd_at = again;
-        if self.desk.settings.park.is_some() {
+        if self.desk.parks() {
             for place in crowd {
                 self.desk.settle(place);
             }
@@ -278,13 +285,24 @@ impl Task {
         }
     }
 
-    /// Hands on what is not under way to any link: there is nothing to wait for.
-    fn park_idle(&mut self, of: Option<u64>) {
+    /// Hands on what there is nothing to wait for: what is not under way to any link, or is so since before `asleep`.
+    fn park_idle(&mut self, of: Option<u64>, asleep: Option<Instant>) {
         for place in self.desk.ledger.holds(of) {
-            let hold = self.desk.ledger.hold(place);
-            if hold.is_some_and(|hold| !hold.any(|stage| *stage == Stage::Sent)) {
+            let is_idle = |hold: &mut Hold| {
+                let is_asleep = asleep.is_some_and(|asleep| hold.since <= asleep);
+                is_asleep || !hold.any(|stage| *stage == Stage::Sent)
+            };
+            if self.desk.ledger.hold(place).is_some_and(is_idle) {
                 self.desk.hand_on(place);
             }
+        }
+    }
+
+    /// How long partitions wait that are to go: no partition is read meanwhile, so a client that sleeps is not waited for.
+    fn patience(&self) -> Duration {
+        match self.desk.parks() {
+            true => self.desk.patience.min_hold.min(self.release_within),
+            false => self.release_within,
         }
     }
 
@@ -308,7 +326,7 @@ impl Task {
         let now = self.desk.router.clock().now();
         for leaving in settled {
             for assignment in &leaving.assignments {
-                self.desk.ledger.leave(*assignment, now);
+                self.desk.part_with(*assignment, now);
             }
         }
     }
@@ -317,7 +335,7 @@ impl Task {
     async fn leave(mut self) {
         let clock = std::sync::Arc::clone(self.desk.router.clock());
         self.desk.leaving = true;
-        self.park_idle(None);
+        self.park_idle(None, None);
         for within in [self.release_within, self.release_within] {
             let over = clock.sleep_until(clock.now() + within);
             tokio::pin!(over);

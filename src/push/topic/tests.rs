@@ -5,6 +5,7 @@ mod effects;
 mod returns;
 mod rig;
 mod roads;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -63,6 +63,7 @@ fn hold(now: Instant) -> Hold {
         },
         taken: now,
         since: now,
+        absent: now,
         rests: false,
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::Outlet;
+use crate::pipeline::Standing;
 use crate::push::config::{PushLimits, Routing, TopicSource};
 use crate::push::metrics::PushMetrics;
 use crate::push::report::Reporter;
@@ -32,6 +33,8 @@ pub(super) struct Rig {
     config: TopicSource,
     routing: Routing,
     pub(super) limits: PushLimits,
+    /// Of `chat`; there is no other business.
+    standing: Arc<Mutex<Standing>>,
     metrics: PushMetrics,
     fails: Arc<AtomicBool>,
     most: Arc<AtomicUsize>,
@@ -92,6 +95,7 @@ impl Rig {
             config: serde_yaml::from_str(&config).unwrap(),
             routing,
             limits: PushLimits::default(),
+            standing: Arc::new(Mutex::new(Standing::Served)),
             metrics: PushMetrics::default(),
             fails: Arc::default(),
             most: Arc::new(AtomicUsize::new(usize::MAX)),
@@ -105,6 +109,16 @@ impl Rig {
 
     pub(super) fn connect(&self, user: &str) -> Arc<TestLink> {
         self.links.connect(user, None)
+    }
+
+    /// How `chat` stands from now on.
+    pub(super) fn stand(&self, standing: Standing) {
+        *self.standing.lock() = standing;
+    }
+
+    /// How often links were looked for.
+    pub(super) fn looked(&self) -> u64 {
+        self.links.looked()
     }
 
     pub(super) fn remove(&self, link: &Arc<TestLink>) {
@@ -165,6 +179,11 @@ impl Rig {
         let links = Arc::clone(&self.links) as _;
         let (clock, metrics) = (Arc::clone(&self.clock), self.metrics.clone());
         let router = Router::new(links, clock, &self.limits, metrics);
+        let standing = Arc::clone(&self.standing);
+        let router = router.for_businesses(Arc::new(move |biz_id| match biz_id {
+            "chat" => *standing.lock(),
+            _ => Standing::Unknown,
+        }));
         let broker = Arc::new(Failing {
             broker: Arc::clone(&self.broker),
             fails: Arc::clone(&self.fails),
@@ -182,7 +201,7 @@ impl Rig {
             &self.config,
             self.routing,
             (&edges, "node"),
-            (router, Arc::new(|biz_id| biz_id == "chat")),
+            router,
             self.reporting.then_some(reporter),
         );
         let (unreadable, others) = (self.reasons.reason(false), self.reasons.reason(true));
