@@ -41,7 +41,7 @@ impl ListenerConfig {
         );
     }
 
-    /// Notes what is wrong with the certificate. Reads its files, where `tls` names files.
+    /// Notes what is wrong with the certificate.
     pub fn check_certificate(&self, problems: &mut Problems) {
         if let Some(tls) = &self.tls {
             gather(problems, "tls", tls::server_config(tls).map(drop));

@@ -95,10 +95,10 @@ pub struct TlsConfig {
     pub cert: String,
     /// The private key in PEM, likewise.
     pub key: Secret,
-    /// What the files held when the configuration was read, as one number: a file that changes is a change.
+    /// Why a file cannot be read, by the key that names it. What the others hold stands in place of their paths.
     #[serde(skip)]
     #[schemars(skip)]
-    pub held: u64,
+    pub unread: Vec<(&'static str, String)>,
 }
 
 /// Which PROXY protocol headers are read.

@@ -1,6 +1,6 @@
-//! The listener's certificate and key, read into what rustls serves. No file is read again while running.
+//! The listener's certificate and key, made into what rustls serves. No file is read here: whoever reads the
+//! configuration has read what it names.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use linkgate_filter::problem::{Problem, Problems};
@@ -14,8 +14,8 @@ use super::config::TlsConfig;
 /// What TLS 1.2 and 1.3 handshakes of this listener are served with.
 pub(super) fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, Problems> {
     let mut problems = Problems::new();
-    let chain = gather(&mut problems, certificates(&config.cert));
-    let key = gather(&mut problems, private_key(config.key.expose()));
+    let chain = gather(&mut problems, certificates(config));
+    let key = gather(&mut problems, private_key(config));
     let (Some(chain), Some(key)) = (chain, key) else {
         return Err(problems);
     };
@@ -41,8 +41,8 @@ pub(super) fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, Pro
     }
 }
 
-fn certificates(given: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let text = text("cert", given)?;
+fn certificates(config: &TlsConfig) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let text = text(config, "cert", &config.cert)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     match chain {
         Ok(chain) if chain.is_empty() => Err(Problem::new("cert", "there is no certificate in it")),
@@ -54,25 +54,27 @@ fn certificates(given: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
     }
 }
 
-fn private_key(given: &str) -> Result<PrivateKeyDer<'static>, Problem> {
-    let text = text("key", given)?;
+fn private_key(config: &TlsConfig) -> Result<PrivateKeyDer<'static>, Problem> {
+    let text = text(config, "key", config.key.expose())?;
     // What the parser says of a broken key may repeat a part of it.
     PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|_| Problem::new("key", "there is no private key in PEM in it"))
 }
 
-/// The PEM text itself, or that of the file it names.
-fn text<'a>(key: &str, given: &'a str) -> Result<Cow<'a, str>, Problem> {
-    if given.contains("-----BEGIN") {
-        return Ok(Cow::Borrowed(given));
+fn text<'a>(config: &TlsConfig, key: &str, given: &'a str) -> Result<&'a str, Problem> {
+    // Nothing given is repeated: what was taken for a path may be a mangled key.
+    let unread = config.unread.iter().find(|(name, _)| *name == key);
+    if let Some((_, why)) = unread {
+        let what = format!("cannot read the file that it names: {why}");
+        Err(Problem::new(key, what))
+    } else if given.contains("-----BEGIN") {
+        Ok(given)
+    } else {
+        Err(Problem::new(
+            key,
+            "neither PEM text nor a file that holds some",
+        ))
     }
-    if given.contains('\n') || given.len() > 4096 {
-        return Err(Problem::new(key, "neither PEM text nor the path of a file"));
-    }
-    // The path is not repeated: what was taken for one may be a mangled key.
-    std::fs::read_to_string(given)
-        .map(Cow::Owned)
-        .map_err(|error| Problem::new(key, format!("cannot read the file that it names: {error}")))
 }
 
 fn gather<T>(problems: &mut Problems, part: Result<T, Problem>) -> Option<T> {

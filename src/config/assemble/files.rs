@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use linkgate_filter::backend::Backend;
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
+use crate::config::files::{LARGEST, TooLarge, read_bounded};
 use crate::config::source::Sources;
 use crate::config::tree::Tree;
 use crate::edges::config::BrokerConfig;
@@ -104,7 +105,8 @@ fn find(path: &mut PathBuf, written: &Tree, sources: &Sources, diagnostics: &mut
     }
 }
 
-/// A listener's certificate and key are texts, or paths. Gives whether what they name may be read.
+/// A listener's certificate and key are texts, or paths. Files are read here and nowhere else: what was checked is what is
+/// served, and a change of the node waits for no disk. Gives whether the texts are there to be checked.
 pub(super) fn of_listener(
     listener: &mut ListenerConfig,
     tree: &Tree,
@@ -115,35 +117,49 @@ pub(super) fn of_listener(
     let (Some(tls), Some(written)) = (&mut listener.tls, written) else {
         return true;
     };
-    let mut held = DefaultHasher::new();
-    let mut may_read = true;
-    let mut found = |key: &str, text: &str| {
+    let mut are_there = true;
+    let mut found = |key: &'static str, given: &str| {
         let written = written.get(key).unwrap_or(written);
-        match located(Path::new(text), written, sources) {
-            Ok(path) => {
-                may_read &= sources.known().is_none();
-                hold(&path, written, sources, &mut held);
+        match located(Path::new(given), written, sources) {
+            Ok(path) if sources.known().is_some() => {
+                are_there = false;
                 Some(path.to_string_lossy().into_owned())
             }
+            Ok(path) => {
+                let text = text(&path, written, sources);
+                text.map_err(|why| tls.unread.push((key, why))).ok()
+            }
             Err(problem) => {
-                may_read = false;
+                are_there = false;
                 diagnostics.push(problem);
                 None
             }
         }
     };
     if !is_pem(&tls.cert)
-        && let Some(path) = found("cert", &tls.cert)
+        && let Some(cert) = found("cert", &tls.cert)
     {
-        tls.cert = path;
+        tls.cert = cert;
     }
     if !is_pem(tls.key.expose())
-        && let Some(path) = found("key", tls.key.expose())
+        && let Some(key) = found("key", tls.key.expose())
     {
-        tls.key = Secret::new(path);
+        tls.key = Secret::new(key);
     }
-    tls.held = held.finish();
-    may_read
+    are_there
+}
+
+/// What a file holds, and a note that it is named.
+fn text(path: &Path, written: &Tree, sources: &Sources) -> Result<String, String> {
+    let document = &sources.get(written.span.file).path;
+    let kept = || sources.kept(document, path).map(<[u8]>::to_vec);
+    let holds = read_bounded(path).or_else(|error| kept().ok_or(error));
+    sources.note_named(path, holds.as_deref().ok());
+    let holds = holds.map_err(|error| match error {
+        TooLarge::Io(error) => error.to_string(),
+        TooLarge::Size => format!("it is larger than {LARGEST} bytes"),
+    });
+    String::from_utf8(holds?).map_err(|_| "it is not text in UTF-8".to_owned())
 }
 
 fn is_pem(text: &str) -> bool {

@@ -2,11 +2,13 @@
 //!
 //! The client library could spread calls over all members, but would go on giving a dead one its share.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{EtcdError, Meaning, is_unsent, meaning, text};
@@ -78,7 +80,7 @@ impl Connection {
         let number = slot.number;
         let endpoint = &self.source.endpoints[slot.member % self.source.endpoints.len()];
         let until = Instant::now() + self.patience();
-        let opened = match self.options() {
+        let opened = match self.options(until).await {
             Ok(options) => {
                 let scheme = if self.source.tls.is_some() {
                     "https"
@@ -199,7 +201,7 @@ impl Connection {
         }
     }
 
-    fn options(&self) -> Result<ConnectOptions, EtcdError> {
+    async fn options(&self, until: Instant) -> Result<ConnectOptions, EtcdError> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(self.patience())
             .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
@@ -209,20 +211,21 @@ impl Connection {
             options = options.with_user(user, password.expose());
         }
         if let Some(tls) = &self.source.tls {
-            options = options.with_tls(tls_options(tls)?);
+            options = options.with_tls(tls_options(tls, until).await?);
         }
         Ok(options)
     }
 }
 
-fn tls_options(tls: &EtcdTls) -> Result<TlsOptions, EtcdError> {
+async fn tls_options(tls: &EtcdTls, until: Instant) -> Result<TlsOptions, EtcdError> {
     let mut options = TlsOptions::new();
     options = match &tls.ca {
-        Some(ca) => options.ca_certificate(Certificate::from_pem(read(ca)?)),
+        Some(ca) => options.ca_certificate(Certificate::from_pem(read(ca, until).await?)),
         None => options.with_native_roots(),
     };
     if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-        options = options.identity(Identity::from_pem(read(cert)?, read(key)?));
+        let (cert, key) = (read(cert, until).await?, read(key, until).await?);
+        options = options.identity(Identity::from_pem(cert, key));
     }
     if let Some(domain) = &tls.domain {
         options = options.domain_name(domain);
@@ -230,9 +233,16 @@ fn tls_options(tls: &EtcdTls) -> Result<TlsOptions, EtcdError> {
     Ok(options)
 }
 
-/// The files are small, and read once per connection.
-fn read(path: &Path) -> Result<Vec<u8>, EtcdError> {
-    std::fs::read(path).map_err(|error| EtcdError::File {
+/// The files are small, and read once per connection; a disk that hangs holds up nothing else.
+async fn read(path: &Path, until: Instant) -> Result<Vec<u8>, EtcdError> {
+    let file = path.to_owned();
+    let read = spawn_blocking(move || std::fs::read(file));
+    let read = match timeout_at(until, read).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(stopped)) => Err(io::Error::other(stopped)),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    read.map_err(|error| EtcdError::File {
         path: path.to_owned(),
         error,
     })

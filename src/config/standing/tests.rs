@@ -425,3 +425,47 @@ fn a_business_that_is_new_in_a_refused_document_is_not_unknown() {
     );
     is(folder.step(), &["chat", "shop"], &["chat.yaml"]);
 }
+
+#[test]
+fn a_certificate_is_read_with_its_document_and_never_again() {
+    let mut folder = Folder::new();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    folder.write("cert.pem", &made.cert.pem());
+    folder.write("key.pem", &made.signing_key.serialize_pem());
+    let secure = "schema: 1\nlisteners: [{ name: secure, address: 127.0.0.1:8443, auth: insecure_query, \
+                  tls: { cert: cert.pem, key: key.pem } }]\n";
+    folder.write("secure.yaml", secure);
+    is(folder.step(), &["chat", "shop"], &[]);
+    let before = folder.load().unwrap().config.listeners;
+    for name in ["cert.pem", "key.pem"] {
+        folder.remove(name);
+    }
+    let mut problems = Problems::new();
+    before
+        .iter()
+        .for_each(|own| own.check_certificate(&mut problems));
+    assert!(problems.is_empty(), "{problems}");
+
+    folder.write("news.yaml", &business("news"));
+    is(folder.step(), &["chat", "news", "shop"], &["secure.yaml"]);
+    let standing = folder.load().unwrap();
+    let refused = standing
+        .documents
+        .iter()
+        .find_map(|own| own.refused.as_ref());
+    let refused = refused.unwrap();
+    assert!(
+        refused.contains("cannot read the file that it names"),
+        "{refused}"
+    );
+    assert_eq!(
+        standing.config.listeners, before,
+        "it goes on with what they held"
+    );
+
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    folder.write("cert.pem", &other.cert.pem());
+    folder.write("key.pem", &other.signing_key.serialize_pem());
+    is(folder.step(), &["chat", "news", "shop"], &[]);
+    assert_ne!(folder.load().unwrap().config.listeners, before);
+}

@@ -34,34 +34,23 @@ fn tls_yaml(cert: &str, key: &str) -> String {
 #[tokio::test]
 async fn a_link_behind_tls_works() {
     let (cert, key, connector) = certificate();
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    for (cert, key) in [
-        (cert.clone(), key.clone()),
-        (file("cert", &cert), file("key", &key)),
-    ] {
-        let mut site = Site::open(&tls_yaml(&cert, &key)).await;
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = connector.connect(name, site.connect().await).await.unwrap();
-        let (mut client, _) = client_async(format!("wss://localhost{GOOD}"), stream)
-            .await
-            .unwrap();
-        let mut link = site.links.recv().await.unwrap();
-        client.send(Message::binary("hello")).await.unwrap();
-        assert_eq!(
-            link.socket.next().await.unwrap().unwrap(),
-            Message::binary("hello")
-        );
-        link.socket.send(Message::binary("world")).await.unwrap();
-        assert_eq!(
-            client.next().await.unwrap().unwrap(),
-            Message::binary("world")
-        );
-    }
+    let mut site = Site::open(&tls_yaml(&cert, &key)).await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connector.connect(name, site.connect().await).await.unwrap();
+    let (mut client, _) = client_async(format!("wss://localhost{GOOD}"), stream)
+        .await
+        .unwrap();
+    let mut link = site.links.recv().await.unwrap();
+    client.send(Message::binary("hello")).await.unwrap();
+    assert_eq!(
+        link.socket.next().await.unwrap().unwrap(),
+        Message::binary("hello")
+    );
+    link.socket.send(Message::binary("world")).await.unwrap();
+    assert_eq!(
+        client.next().await.unwrap().unwrap(),
+        Message::binary("world")
+    );
 }
 
 #[tokio::test]
