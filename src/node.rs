@@ -1,5 +1,6 @@
 //! A node: the rooms put together, started from a configuration, and stopped without losing what is under way.
 
+mod change_over;
 mod gateway;
 mod generation;
 mod links;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::change_over::ChangeOver;
 use self::gateway::Gateway;
 pub use self::outside::Outside;
 pub use self::running::Changed;
@@ -97,6 +99,7 @@ struct Base {
     id: String,
     gateway: Arc<Gateway>,
     generations: Arc<Generations>,
+    change_over: Arc<ChangeOver>,
     links: Arc<LinkManager>,
     router: Router,
     counted: Counted,
@@ -189,6 +192,11 @@ impl Node {
                 counted.links.clone(),
                 &admin,
             )),
+            change_over: Arc::new(ChangeOver::new(
+                &generations,
+                config.node.change_over,
+                counted.links.changing.clone(),
+            )),
             generations,
             links,
             router,
@@ -226,6 +234,8 @@ impl Node {
             base.background.spawn(server.run(admin, routes, stop));
         }
         base.background.spawn(swept);
+        let over = Arc::clone(&base.change_over);
+        base.background.spawn(over.run(base.stop_accepting.clone()));
         admin.set(Readiness::Ready);
         Ok(Self {
             admin,

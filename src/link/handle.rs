@@ -107,6 +107,11 @@ impl LinkHandle {
         });
     }
 
+    /// Whether it was last told to run its messages through this pipeline.
+    pub fn is_on(&self, pipeline: &Arc<Pipeline>) -> bool {
+        Arc::ptr_eq(&self.pipeline.lock(), pipeline)
+    }
+
     /// Changes the link over to another pipeline, if it is not on that already; what the old one has not settled after
     /// `patience` settles as unknown. Says whether it is another.
     pub fn change(&self, pipeline: &Arc<Pipeline>, patience: Duration) -> bool {

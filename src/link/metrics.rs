@@ -14,6 +14,8 @@ pub struct LinkMetrics {
     /// Links without one that still settle messages or keep a session.
     pub(super) parked: Gauge,
     pub(super) closed: Family<Closed, Counter>,
+    /// Links that have yet to go over to other filters.
+    pub changing: Gauge,
     /// Changes to other filters.
     pub(super) changed: Counter,
     pub(super) frames_in: Counter,
@@ -51,6 +53,11 @@ impl LinkMetrics {
             "links_closed",
             "Links closed, by reason",
             self.closed.clone(),
+        );
+        registry.register(
+            "links_changing",
+            "Links that have yet to go over to other filters",
+            self.changing.clone(),
         );
         registry.register(
             "links_changed",

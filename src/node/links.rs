@@ -12,28 +12,31 @@ use crate::pipeline::{Generation, Generations};
 /// Links that nothing serves any more, and how fast they go, in links per second.
 pub(super) type Leaving = Vec<(Arc<LinkHandle>, f64)>;
 
-/// Brings every link to what serves it in `generation`. Gives how many have changed over, and those that nothing serves;
-/// they leave as fast as their listener let them go in the generation `before`.
-pub(super) fn change_over(
+/// The links that are not on what serves them in `generation`, and those that nothing serves: they leave as fast as their
+/// listener let them go in the generation `before`.
+pub(super) fn sort(
     manager: &LinkManager,
     before: &Generation,
     generation: &Generation,
-) -> (usize, Leaving) {
-    let (mut changed, mut leaving) = (0, Vec::new());
+) -> (Vec<Arc<LinkHandle>>, Leaving) {
+    let (mut changing, mut leaving) = (Vec::new(), Vec::new());
     for link in manager.all() {
-        if bring(&link, generation) {
-            changed += 1;
-        } else if !is_served(&link, generation) && is_served(&link, before) {
+        let identity = &link.info().identity;
+        if let Some(served) = generation.find(link.listener(), &identity.biz_id) {
+            if !link.is_on(served.pipeline(identity)) {
+                changing.push(link);
+            }
+        } else if is_served(&link, before) {
             let entrance = before.entrance(link.listener());
             let drain = entrance.map_or(1.0, |entrance| entrance.drain);
             leaving.push((link, drain));
         }
     }
-    (changed, leaving)
+    (changing, leaving)
 }
 
 /// Changes a link over to what serves it; says whether it was on something else.
-fn bring(link: &LinkHandle, generation: &Generation) -> bool {
+pub(super) fn bring(link: &LinkHandle, generation: &Generation) -> bool {
     let identity = &link.info().identity;
     let Some(served) = generation.find(link.listener(), &identity.biz_id) else {
         return false;

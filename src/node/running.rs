@@ -1,6 +1,5 @@
 //! What a configuration has made of the node, and how another one takes its place.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,10 +8,9 @@ use linkgate_filter::Host;
 use super::listeners::Listeners;
 use super::presence::Teller;
 use super::pushes::{Around, Pushes};
-use super::{Base, StartError, generation, links};
+use super::{Base, StartError, change_over, generation, links};
 use crate::config::Config;
 use crate::edges::{OpenEdges, Opener};
-use crate::pipeline::Generation;
 use crate::push::HttpSlot;
 
 /// What a configuration has made of the node.
@@ -102,15 +100,16 @@ impl Running {
         }
         let next = Arc::new(next);
         base.generations.store(Arc::clone(&next));
-        let (links, leaving) = links::change_over(&base.links, &before, &next);
-        retire(&before, &next);
+        let (changing, leaving) = links::sort(&base.links, &before, &next);
         let changed = Changed {
             is_change: listeners.is_change(&self.listeners)
                 || pushes.is_change(&self.pushes)
                 || !before.is_same(&next),
-            links,
+            links: changing.len(),
             leaving: leaving.len(),
         };
+        let gone = change_over::gone(&before, &next);
+        base.change_over.begin(changing, gone);
         let generations = Arc::clone(&base.generations);
         let let_go = links::let_go(leaving, generations, base.stop_accepting.clone());
         if changed.leaving > 0 {
@@ -128,18 +127,5 @@ impl Running {
         self.edges = edges;
         self.host = host;
         Ok(changed)
-    }
-}
-
-/// Has the trunks of pipelines that are no more gather no more.
-fn retire(before: &Generation, next: &Generation) {
-    let kept: HashSet<_> = next
-        .versions()
-        .map(|version| Arc::as_ptr(&version.pipeline))
-        .collect();
-    for version in before.versions() {
-        if !kept.contains(&Arc::as_ptr(&version.pipeline)) {
-            version.pipeline.retire();
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Changes of the configuration under open links.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use linkgate_filter::CloseCode;
 use linkgate_proto::v1::Command;
@@ -8,6 +9,7 @@ use linkgate_proto::v1::Command;
 use crate::common::backend::Backend;
 use crate::common::client::{Answer, Client};
 use crate::common::gateway::{Gateway, target};
+use crate::common::metrics::Metrics;
 use crate::common::push::{Caller, push};
 use crate::common::wait::until;
 
@@ -70,6 +72,46 @@ async fn a_changed_limit_holds_for_links_that_are_open() {
         ann.ask("3", "hi").await == Answer::Ack("hi".into())
     })
     .await;
+}
+
+#[tokio::test]
+async fn links_go_over_at_a_pace_and_to_the_latest() {
+    // Two at once, each 50 ms.
+    let pace = "node: { id: a, change_over: 40/s }";
+    let limited = |rate: &str| {
+        chat(&format!(
+            "{{ use: codec }}, {{ use: rate_limit, config: {{ per: link, rate: {rate}, burst: 100 }} }}, \
+             {{ use: ack_retry }}, {{ use: echo }}"
+        ))
+    };
+    let gateway = start(&limited("1/h"), pace).await;
+    let mut clients = Vec::new();
+    for user in 0..10 {
+        clients.push(Client::connect(&gateway.target(&user.to_string())).await);
+    }
+    let begun = Instant::now();
+    let changed = gateway.change(&same(&limited("2/h"), pace));
+    assert_eq!(changed.links, 10);
+    let changed = gateway.change(&same(&limited("3/h"), pace));
+    assert!(
+        changed.links >= 8,
+        "those that wait go over once: {changed:?}"
+    );
+    for client in &mut clients {
+        assert_eq!(client.ask("1", "hi").await, Answer::Ack("hi".into()));
+    }
+    let sum = |metrics: &Metrics, name| metrics.sum(name, &[]);
+    gateway
+        .counts("all are on the latest", |metrics| {
+            sum(metrics, "linkgate_links_changing") == 0
+                && sum(metrics, "linkgate_links_changed_total") >= 10
+        })
+        .await;
+    assert!(begun.elapsed() >= Duration::from_millis(50 * 4), "a pace");
+    let changes = sum(&gateway.metrics().await, "linkgate_links_changed_total");
+    assert!(changes <= 14, "{changes}: those that waited went over once");
+    assert_eq!(gateway.change(&same(&limited("3/h"), pace)).links, 0);
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use linkgate_filter::StateLimits;
-use linkgate_filter::units::HumanDuration;
+use linkgate_filter::units::{HumanDuration, Rate};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,6 +31,10 @@ pub struct Node {
     /// What is kept of users who have no link, such as the quota they have spent.
     #[serde(default)]
     pub idle_users: IdleUsers,
+    /// How many links a second go over to other filters after a change of the configuration, of all businesses together,
+    /// which take turns. Default: `10000/s`.
+    #[serde(default = "change_over")]
+    pub change_over: Rate,
 }
 
 /// What is kept of users who have no link.
@@ -70,12 +74,17 @@ impl Default for Node {
             location: String::new(),
             weight: one(),
             idle_users: IdleUsers::default(),
+            change_over: change_over(),
         }
     }
 }
 
 fn one() -> u32 {
     1
+}
+
+fn change_over() -> Rate {
+    Rate::per_second_of(10_000)
 }
 
 /// Where the other documents are. A document that stands on the machine itself takes the place of one of the same name in
