@@ -76,6 +76,7 @@ mod shared;
 mod status;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod wire;
 
 use std::any::Any;

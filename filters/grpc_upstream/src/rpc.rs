@@ -41,7 +41,7 @@ impl Rpc for One {
         };
         let request = envelope.map(|()| request);
         Box::pin(async move {
-            let mut client = BackendServiceClient::new(wire)
+            let mut client = BackendServiceClient::new(wire.taking(max_answer))
                 .max_decoding_message_size(max_answer)
                 .max_encoding_message_size(usize::MAX);
             client.on_receive(request).await.map(Response::into_inner)
@@ -72,7 +72,7 @@ impl Rpc for Many {
         // Each item may have an answer of its own.
         let max_answer = max_answer.saturating_mul(self.0.len().max(1));
         Box::pin(async move {
-            let mut client = BatchBackendServiceClient::new(wire)
+            let mut client = BatchBackendServiceClient::new(wire.taking(max_answer))
                 .max_decoding_message_size(max_answer)
                 .max_encoding_message_size(usize::MAX);
             let response = client.batch_on_receive(request).await;

@@ -17,6 +17,8 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::Service;
 
+use crate::whole::Whole;
+
 /// What is known of a try.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace(Arc<Known>);
@@ -94,11 +96,21 @@ impl Trace {
 pub(crate) struct Wire {
     channel: Channel,
     trace: Trace,
+    largest: usize,
 }
 
 impl Wire {
     pub(crate) fn new(channel: Channel, trace: Trace) -> Self {
-        Self { channel, trace }
+        Self {
+            channel,
+            trace,
+            largest: 0,
+        }
+    }
+
+    /// Takes answers of up to so many bytes.
+    pub(crate) fn taking(self, largest: usize) -> Self {
+        Self { largest, ..self }
     }
 }
 
@@ -120,10 +132,14 @@ impl Service<Request<Body>> for Wire {
             })
         });
         let response = self.channel.call(sending);
+        let largest = self.largest;
         Box::pin(async move {
             let response = response.await?;
             trace.look_at(response.status(), response.headers());
-            Ok(response.map(|body| Body::new(Receiving { body, trace })))
+            Ok(response.map(|body| {
+                let body = Whole::new(body, largest);
+                Body::new(Receiving { body, trace })
+            }))
         })
     }
 }
@@ -159,7 +175,7 @@ impl HttpBody for Sending {
 
 /// The response's body, with the trailers.
 struct Receiving {
-    body: Body,
+    body: Whole,
     trace: Trace,
 }
 
