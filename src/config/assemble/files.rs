@@ -34,7 +34,19 @@ pub(super) fn of_broker(
     sources: &Sources,
     diagnostics: &mut Diagnostics,
 ) {
-    let written = tree.get("kafka").and_then(|kafka| kafka.get("tls"));
+    let written = tree.get("kafka");
+    if let (Some(kafka), Some(written)) = (&broker.kafka, written)
+        && sources.is_from_etcd(tree.span.file)
+    {
+        let properties = written.get("properties").unwrap_or(written);
+        for name in kafka.of_the_node() {
+            let span = properties.get(name).map_or(properties.span, |own| own.span);
+            let what = format!("`{name}` names what is on the node: a document in etcd cannot");
+            let hint = "use `tls` of this broker, or keep the broker in a file of the node";
+            diagnostics.push(Diagnostic::at(span, what).hint(hint));
+        }
+    }
+    let written = written.and_then(|kafka| kafka.get("tls"));
     let kafka = broker.kafka.as_mut();
     let (Some(tls), Some(written)) = (kafka.and_then(|kafka| kafka.tls.as_mut()), written) else {
         return;

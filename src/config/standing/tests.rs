@@ -375,6 +375,17 @@ fn documents_from_etcd_name_what_the_node_grants() {
             assert!(refused.contains(said), "{path}: {refused}");
         }
     }
+    for property in [
+        "ssl.ca.location: /etc/passwd",
+        "sasl.kerberos.kinit.cmd: reboot",
+        "sasl.oauthbearer.assertion.private.key.file: host",
+    ] {
+        let document = format!(
+            "schema: 1\nbrokers: {{ main: {{ kafka: {{ bootstrap: \"localhost:1\", properties: {{ {property} }} }} }} }}\n"
+        );
+        let refused = from_etcd(&folder, granted, &document).unwrap();
+        assert!(refused.contains("a document in etcd cannot"), "{refused}");
+    }
     let document = "schema: 1\nconfig: { files_root: / }\n";
     let refused = from_etcd(&folder, granted, document).unwrap();
     assert!(refused.contains("a document in etcd cannot"), "{refused}");

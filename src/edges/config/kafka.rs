@@ -191,13 +191,34 @@ impl KafkaConfig {
                     .at(path, "records of one user would be in several partitions")
                     .hint("their order rests on one; write `murmur2_random`, which is the default");
             }
-            if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
+            if let Some((_, why)) = reserved(name) {
                 let path = Path::from("properties").then(name.as_str());
                 problems
                     .at(path, format!("`{name}` cannot be changed here"))
                     .hint(*why);
             }
         }
+    }
+}
+
+/// Whether a property cannot be given, and what to do.
+fn reserved(name: &str) -> Option<&(&str, &str)> {
+    RESERVED.iter().find(|(reserved, _)| *reserved == name)
+}
+
+impl KafkaConfig {
+    /// The properties that can be given.
+    pub(in crate::edges) fn given(&self) -> impl Iterator<Item = (&String, &KafkaProperty)> {
+        let properties = self.properties.iter();
+        properties.filter(|(name, _)| reserved(name).is_none())
+    }
+
+    /// The properties that name files or commands of the node.
+    pub(crate) fn of_the_node(&self) -> impl Iterator<Item = &str> {
+        const ENDS: [&str; 6] = [".location", ".file", ".paths", ".cmd", ".keytab", ".stores"];
+        const OTHERS: [&str; 2] = ["ssl.engine.id", "ssl.providers"];
+        let names = self.properties.keys().map(String::as_str);
+        names.filter(|name| OTHERS.contains(name) || ENDS.iter().any(|end| name.ends_with(end)))
     }
 }
 
@@ -219,10 +240,12 @@ const PROMISE: &str =
 const OWN: &str = "the gateway needs it as it is; remove it";
 const BY_SOURCE: &str = "it belongs to whoever reads a topic; remove it";
 const QUEUE: &str = "use `queue` of this broker";
+const CODE: &str = "it would run foreign code in the gateway; remove it";
 const LINGER: &str = "use `linger` of this broker";
 
 /// Properties that cannot be passed through, and what to do.
 const RESERVED: &[(&str, &str)] = &[
+    ("plugin.library.paths", CODE),
     ("enable.idempotence", PROMISE),
     ("acks", PROMISE),
     ("request.required.acks", PROMISE),

@@ -22,7 +22,8 @@ const LOOK_FOR_TOPICS: Duration = Duration::from_secs(10);
 
 /// Notes properties that librdkafka does not know, or whose values it does not take. Connects nothing.
 pub(in crate::edges) fn check(config: &KafkaConfig, problems: &mut Problems) {
-    for (name, value) in &config.properties {
+    // What cannot be given is not even tried: to set a plugin loads it.
+    for (name, value) in config.given() {
         let mut alone = ClientConfig::new();
         alone.set(name, value.expose());
         let Err(KafkaError::ClientConfig(_, said, ..)) = alone.create_native_config() else {
@@ -86,7 +87,7 @@ fn millis(span: Duration) -> String {
 }
 
 fn pass_through(config: &KafkaConfig, client: &mut ClientConfig) {
-    for (name, value) in &config.properties {
+    for (name, value) in config.given() {
         client.set(name, value.expose());
     }
 }
