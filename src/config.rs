@@ -13,6 +13,7 @@ pub mod documents;
 pub mod etcd;
 mod files;
 mod fill;
+mod grants;
 mod meaning;
 mod parse;
 mod read;
@@ -34,7 +35,7 @@ use linkgate_filter::{Entry, Plan, Registry};
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
 use etcd::EtcdSource;
-use fill::References;
+use grants::References;
 use source::{Known, Origin, Sources};
 use tree::Tree;
 

@@ -22,11 +22,11 @@ pub struct Endpoint {
     /// Opened at first use, and anew after it could not be reached, so that changed certificates are read.
     channel: Mutex<Option<(u64, Channel)>>,
     channels: AtomicUsize,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Self, Lease>>,
 }
 
 impl Endpoint {
-    fn new(address: Address, queue: Arc<Queue>) -> Self {
+    fn new(address: Address, queue: Arc<Queue<Self, Lease>>) -> Self {
         Self {
             address,
             in_flight: AtomicUsize::new(0),
@@ -114,7 +114,8 @@ impl Lease {
                 // Those who wait look how long they would have to.
                 endpoint.queue.look();
             } else {
-                endpoint.queue.serve(endpoint);
+                let lease = |rules| endpoint.lease(Instant::now(), rules).ok();
+                endpoint.queue.serve(endpoint, lease);
             }
             return change;
         }
@@ -133,7 +134,7 @@ impl Drop for Lease {
 #[derive(Debug, Default)]
 pub struct Directory {
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue<Endpoint, Lease>>,
 }
 
 impl Directory {

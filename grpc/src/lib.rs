@@ -18,6 +18,7 @@ mod address;
 mod breaker;
 mod connector;
 mod endpoint;
+mod framing;
 mod pool;
 mod queue;
 mod resolver;
@@ -30,6 +31,7 @@ pub use crate::connector::{
     Brought, ConnectError, Connector, Network, connector, transport, with_connector,
 };
 pub use crate::endpoint::{Directory, Endpoint, Lease};
+pub use crate::framing::whole_message;
 pub use crate::pool::{Leased, NoEndpoint, Pool};
 
 /// An error with its causes, without repeating what a cause already says.

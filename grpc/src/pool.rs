@@ -20,7 +20,7 @@ pub struct Pool {
     pub connector: Arc<dyn Connector>,
     turn: AtomicUsize,
     /// Of those who wait for a try to end.
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Endpoint, Lease>>,
 }
 
 /// The leave to make one try.

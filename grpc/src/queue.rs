@@ -6,38 +6,42 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::breaker::BreakerRules;
-use crate::endpoint::{Endpoint, Lease};
 
 /// The queue of all pools that share endpoints: during a change of the configuration there are two. As long as its pools'
 /// callers wait at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Queue(Mutex<VecDeque<Waiting>>);
+#[derive(Debug)]
+pub(crate) struct Queue<E, L>(Mutex<VecDeque<Waiting<E, L>>>);
 
 #[derive(Debug)]
-struct Waiting {
+struct Waiting<E, L> {
     /// Any of these will do.
-    endpoints: Weak<[Arc<Endpoint>]>,
+    endpoints: Weak<[Arc<E>]>,
     rules: BreakerRules,
-    to: oneshot::Sender<Told>,
+    to: oneshot::Sender<Told<L>>,
 }
 
 /// What one who waits is told.
 #[derive(Debug)]
-pub(crate) enum Told {
-    Go(Lease),
+pub(crate) enum Told<L> {
+    Go(L),
     /// Something has changed: how long it takes, or which endpoints there are.
     Look,
 }
 
-impl Queue {
+impl<E, L> Default for Queue<E, L> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<E, L> Queue<E, L> {
     pub(crate) fn join(
         &self,
-        endpoints: &Arc<[Arc<Endpoint>]>,
+        endpoints: &Arc<[Arc<E>]>,
         rules: BreakerRules,
-    ) -> oneshot::Receiver<Told> {
+    ) -> oneshot::Receiver<Told<L>> {
         let (to, told) = oneshot::channel();
         let mut queue = self.0.lock();
         while queue.front().is_some_and(|first| first.to.is_closed()) {
@@ -51,13 +55,13 @@ impl Queue {
         told
     }
 
-    /// Gives the room that an endpoint has to those who came first.
-    pub(crate) fn serve(&self, endpoint: &Arc<Endpoint>) {
+    /// Gives the room that an endpoint has, as `lease` says, to those who came first.
+    pub(crate) fn serve(&self, endpoint: &Arc<E>, lease: impl Fn(BreakerRules) -> Option<L>) {
         while let Some(first) = self.first(endpoint) {
-            match endpoint.lease(Instant::now(), first.rules) {
+            match lease(first.rules) {
                 // If the other one has just gone, the lease ends here, and serves the next.
-                Ok(lease) => drop(first.to.send(Told::Go(lease))),
-                Err(_) => {
+                Some(lease) => drop(first.to.send(Told::Go(lease))),
+                None => {
                     self.0.lock().push_front(first);
                     return;
                 }
@@ -72,7 +76,7 @@ impl Queue {
         }
     }
 
-    fn first(&self, endpoint: &Arc<Endpoint>) -> Option<Waiting> {
+    fn first(&self, endpoint: &Arc<E>) -> Option<Waiting<E, L>> {
         let mut queue = self.0.lock();
         let place = queue.iter().position(|waiting| {
             let endpoints = waiting.endpoints.upgrade();

@@ -17,8 +17,8 @@ use super::parse::plain_scalar;
 use super::secrets::Hidden;
 use super::source::Span;
 use super::tree::{Node, Tree};
-pub(super) use reach::{Grants, Reach, References, references};
 use reach::{ITEM, has_reference, is_name_at, shown};
+pub(super) use reach::{Reach, references};
 
 /// Bytes that the references of one file may be filled in with: as for aliases, what is small may be repeated often.
 pub(super) const MOST_FILLED: usize = 8 << 20;

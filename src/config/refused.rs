@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
-use super::fill::References;
+use super::grants::References;
 use super::source::{Known, Origin, Sources};
 use super::tree::{Node, Tree};
 use crate::pipeline::Refused;

@@ -1,21 +1,19 @@
 //! The task of a link: its socket and its chains.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+mod traffic;
 
-use linkgate_filter::{Chains, CloseCode, Message, Outcome, Receipt};
+use std::task::{Context, Poll};
+
+use linkgate_filter::{Chains, CloseCode, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::entered::Entered;
-use super::handle::too_big;
 use super::intake::Intake;
 use super::mailbox::gone;
 use super::metrics::Closed;
-use super::socket::{Read, Socket};
+use super::socket::Socket;
 use super::timing::{Due, Timing};
-use crate::telemetry::limit::Every;
 
 /// Frames read in one go before other links get their turn.
 const READ_AT_ONCE: usize = 64;
@@ -222,117 +220,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         }
     }
 
-    /// Reads what is there and runs it through the chain. Whether there was anything.
-    fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
-        let before = *budget;
-        while *budget > 0 && self.chains.takes_frames() {
-            let Some(connection) = &mut self.connection else {
-                break;
-            };
-            if !connection.is_readable(now) {
-                break;
-            }
-            let (read, beside) = connection.socket.poll_read(cx);
-            connection.intake.charge_pieces(beside.frames, now);
-            if beside.heard {
-                connection.timing.heard(now);
-            }
-            let Poll::Ready(read) = read else {
-                let is_unfinished = connection.socket.is_unfinished();
-                connection.timing.unfinished(is_unfinished, now);
-                break;
-            };
-            *budget -= 1;
-            connection.intake.charge(read.payload(), now);
-            if matches!(read, Read::Frame(..)) || !connection.socket.is_within_message() {
-                connection.timing.unfinished(false, now);
-            }
-            match read {
-                Read::Frame(_, _)
-                    if connection.closing.is_some()
-                        || (self.close.is_some() && self.answers == Answers::None) => {}
-                Read::Frame(body, text) => {
-                    self.entered.metrics.received(body.len());
-                    let link = Arc::clone(self.entered.handle.info());
-                    self.chains.upstream(Message::raw(link, body, text));
-                }
-                Read::Alive(_) => {}
-                Read::Goodbye => {
-                    connection.closing.get_or_insert("peer");
-                    connection.parted = true;
-                    connection.dirty = true;
-                    self.entered.handle.closes();
-                }
-                Read::Broken(code) => {
-                    self.close = self.close.or(Some(code));
-                    // If the close frame is out already, the end of the connection is still to come.
-                    connection.dirty = true;
-                }
-                Read::Lost => self.disconnect("lost"),
-            }
-        }
-        before != *budget
-    }
-
-    /// Takes pushes out of the mailbox as long as they can go on.
-    fn take_pushes(&mut self) -> bool {
-        let mut any = false;
-        while self
-            .connection
-            .as_ref()
-            .is_some_and(|connection| !connection.blocked && connection.closing.is_none())
-            && self.chains.takes_pushes()
-            && let Some(message) = self.entered.handle.mailbox.take_push()
-        {
-            any = true;
-            self.chains.downstream(message);
-        }
-        any
-    }
-
-    /// Puts what has come down the chain into the socket's buffer. Whether there was anything.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
-        while let Some(connection) = &mut self.connection {
-            match connection.socket.poll_ready(cx) {
-                Poll::Ready(Ok(())) => any |= std::mem::take(&mut connection.blocked),
-                Poll::Ready(Err(_)) => {
-                    self.disconnect("lost");
-                    break;
-                }
-                Poll::Pending => {
-                    connection.blocked = true;
-                    connection.dirty = true;
-                    return any;
-                }
-            }
-            let Some(mut message) = self.chains.next_outgoing() else {
-                return any;
-            };
-            any = true;
-            if connection.closing.is_some() {
-                settle_lost(message.take_receipt());
-                continue;
-            }
-            let max_frame = self.entered.handle.info().max_frame;
-            if message.body.len() > max_frame {
-                refuse_large(message, max_frame);
-                continue;
-            }
-            connection.unwritten.extend(message.take_receipt());
-            self.entered.metrics.sent(message.body.len());
-            connection.dirty = true;
-            if connection.socket.send(message.body, message.text).is_err() {
-                self.disconnect("lost");
-            }
-        }
-        while let Some(mut message) = self.chains.next_outgoing() {
-            any = true;
-            settle_lost(message.take_receipt());
-        }
-        any
-    }
-
     /// A filter has panicked: the link is closed, after what its client has sent is answered.
     fn end_broken(&mut self, now: Instant, cx: &mut Context<'_>) {
         if self.close.is_some() || !self.chains.is_broken() {
@@ -378,37 +265,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         cx.waker().wake_by_ref();
     }
 
-    /// Writes the buffer out; what it held is sent.
-    fn flush(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        if !connection.dirty {
-            return;
-        }
-        match connection.socket.poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                connection.dirty = false;
-                connection.timing.flows();
-                for receipt in connection.unwritten.drain(..) {
-                    receipt.settle(Outcome::sent());
-                }
-                if connection.parted {
-                    self.disconnect("peer");
-                } else if std::mem::take(&mut connection.blocked) {
-                    cx.waker().wake_by_ref();
-                }
-            }
-            Poll::Ready(Err(_)) => self.disconnect("lost"),
-            Poll::Pending => {
-                if connection.socket.has_moved() {
-                    connection.timing.flows();
-                }
-                connection.timing.stalls(now);
-            }
-        }
-    }
-
     /// Lets go of the socket. The chains live on until nothing is unsettled.
     fn disconnect(&mut self, reason: &'static str) {
         let Some(connection) = self.connection.take() else {
@@ -435,16 +291,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             self.chains.fence();
         }
     }
-}
-
-/// Settles what no filter has foreseen to become so large. Sent, it might end the link, and come again on the next.
-fn refuse_large(message: Message, max_frame: usize) {
-    static LINE: Every = Every::new(Duration::from_secs(1));
-    if let Some(held_back) = LINE.pass() {
-        let (link, bytes) = (&message.link.identity, message.body.len());
-        tracing::warn!(%link, bytes, max_frame, held_back, "a frame is larger than `max_outgoing`: it is not sent");
-    }
-    message.settle(Outcome::Failed(too_big(max_frame)));
 }
 
 /// Settles a push that was on its way into the socket when the connection broke.

@@ -1,10 +1,11 @@
 //! Changes of the configuration under open links.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkgate_filter::CloseCode;
 use linkgate_proto::v1::Command;
+use tokio::time::Instant;
 
 use crate::common::backend::Backend;
 use crate::common::client::{Answer, Client};

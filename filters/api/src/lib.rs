@@ -15,6 +15,7 @@ mod clock;
 mod close;
 mod context;
 mod core;
+mod dropped;
 mod edges;
 mod fault;
 mod filter;

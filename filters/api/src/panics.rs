@@ -4,11 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::fault::Fault;
 use crate::link::LinkInfo;
-
-/// The code of what a filter's panic has taken with it.
-pub(crate) const CODE: &str = "gateway.panicked";
 
 /// What a panic was begun with. It may hold a client's data, and may panic when it is dropped.
 pub type Payload = Box<dyn Any + Send>;
@@ -46,10 +42,4 @@ impl fmt::Debug for OnPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OnPanic")
     }
-}
-
-/// What is said of a message that went down with a filter.
-pub(crate) fn fault() -> Fault {
-    let fault = Fault::gateway(CODE).effect_unknown().retryable();
-    fault.detail("a filter of the gateway has failed, and the message with it")
 }

@@ -1,13 +1,12 @@
 //! Receipts: who is told what became of a message.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::dropped;
 use crate::fault::Fault;
-use crate::panics;
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +82,7 @@ pub struct Receipt {
 
 impl Receipt {
     /// The code of the fault of a message that was dropped in silence: a bug of the filter that did it.
-    pub const DROPPED: &'static str = "gateway.dropped";
+    pub const DROPPED: &'static str = dropped::LOST;
 
     /// A receipt that tells `settler` under `number`.
     pub fn new(settler: Arc<dyn Settler>, number: u64) -> Self {
@@ -127,51 +126,9 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(settler) = self.settler.take() {
-            let why = WHY.try_with(Cell::get).unwrap_or(Why::Lost);
-            let fault = match why {
-                _ if std::thread::panicking() => panics::fault(),
-                Why::Panicked => panics::fault(),
-                Why::Retired => Fault::retired(),
-                Why::Lost => Fault::gateway(Self::DROPPED).effect_unknown().retryable(),
-            };
-            settler.settle(self.number, Outcome::Unknown(fault));
+            settler.settle(self.number, Outcome::Unknown(dropped::fault()));
         }
     }
-}
-
-/// Why messages are dropped that have not settled.
-#[derive(Clone, Copy)]
-enum Why {
-    /// A bug of the filter that drops them.
-    Lost,
-    /// Nobody waits for them any longer.
-    Retired,
-    /// They were a filter's that has panicked.
-    Panicked,
-}
-
-thread_local!(static WHY: Cell<Why> = const { Cell::new(Why::Lost) });
-
-/// Drops the futures of filters in `work`. The messages in them end because nobody waits any longer, which is no bug of
-/// those filters; only the futures know the messages, so it is the drop that has to tell.
-pub(crate) fn dropped_by_runner<R>(work: impl FnOnce() -> R) -> R {
-    dropped(Why::Retired, work)
-}
-
-/// Drops in `work` what a filter has left behind that has panicked.
-pub(crate) fn dropped_by_panic<R>(work: impl FnOnce() -> R) -> R {
-    dropped(Why::Panicked, work)
-}
-
-fn dropped<R>(why: Why, work: impl FnOnce() -> R) -> R {
-    struct Reset(Why);
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            WHY.set(self.0);
-        }
-    }
-    let _reset = Reset(WHY.replace(why));
-    work()
 }
 
 impl fmt::Debug for Receipt {

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::core::turn::discard;
-use crate::receipt::dropped_by_panic;
+use crate::dropped::{by_panic, discard};
 
 /// State that links share. `T` brings its own atomics or short locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +103,7 @@ impl StateTable {
                 Vec::new()
             }
         };
-        dropped_by_panic(|| discard(forgotten));
+        by_panic(|| discard(forgotten));
     }
 
     fn in_use(&self) -> bool {

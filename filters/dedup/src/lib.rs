@@ -28,6 +28,7 @@
 
 mod config;
 mod confirm;
+mod counters;
 mod flights;
 mod record;
 #[cfg(test)]
@@ -42,12 +43,13 @@ use futures_util::future::join_all;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::store::Store;
 use linkgate_filter::{
-    Bytes, Command, Context, Counter, EdgeError, Effect, Fact, Fault, Filter, FilterType, Message,
-    Open, Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
+    Bytes, Command, Context, EdgeError, Effect, Fact, Fault, Filter, FilterType, Message, Open,
+    Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
 };
 
 pub use self::config::{Class, Config, OnStoreFailure, OnUnknown, Scope};
 use self::confirm::Confirmer;
+use self::counters::Counters;
 use self::flights::{Entered, Flight, Flights};
 use self::record::Record;
 
@@ -105,16 +107,7 @@ impl FilterType for Dedup {
             tokens: 0,
             renews_at: None,
             taken_back: Arc::default(),
-            counters: Counters {
-                answered: cx.counter("answered"),
-                joined: cx.counter("joined"),
-                in_flight: cx.counter("in_flight"),
-                replayable: cx.counter("replayable"),
-                passed: cx.counter("passed"),
-                store_failed: cx.counter("store_failed"),
-                lost: cx.counter("reservation_lost"),
-                unconfirmed: cx.counter("unconfirmed"),
-            },
+            counters: Counters::new(cx),
         }
     }
 
@@ -129,27 +122,6 @@ impl FilterType for Dedup {
             "{why}: retries of messages that were accepted before reach the backend again"
         ))
     }
-}
-
-/// What is counted, `linkgate_filter_events_total{event}`.
-#[derive(Clone)]
-struct Counters {
-    /// Retries answered from the record.
-    answered: Counter,
-    /// Retries that shared the outcome of a message in flight on this node.
-    joined: Counter,
-    /// Retries refused because the message was in flight elsewhere, or too many waited.
-    in_flight: Counter,
-    /// Messages that were not looked at.
-    replayable: Counter,
-    /// Messages that went on without the store.
-    passed: Counter,
-    /// Operations of the store that failed.
-    store_failed: Counter,
-    /// Reservations that were gone when they were to be renewed or recorded.
-    lost: Counter,
-    /// Accepted messages that could not be recorded.
-    unconfirmed: Counter,
 }
 
 /// A `dedup` at work on one link.

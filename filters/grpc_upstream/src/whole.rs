@@ -4,14 +4,12 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
+use linkgate_grpc::whole_message;
 use tonic::Status;
 use tonic::body::Body;
-
-/// What stands before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
 
 /// A body that gives whole messages, each of at most `largest` bytes; of a larger one its prefix, by which it is refused.
 pub(crate) struct Whole {
@@ -35,7 +33,7 @@ impl Whole {
 
     /// Takes what has come; gives what can be handed on of it.
     fn take(&mut self, data: Bytes) -> Option<Bytes> {
-        if self.come.is_empty() && whole(&data, self.largest) == Some(data.len()) {
+        if self.come.is_empty() && whole_message(&data, self.largest) == Some(data.len()) {
             // Mostly an answer is one frame.
             return Some(data);
         }
@@ -44,7 +42,7 @@ impl Whole {
     }
 
     fn next(&mut self) -> Option<Bytes> {
-        let length = whole(&self.come, self.largest)?;
+        let length = whole_message(&self.come, self.largest)?;
         Some(self.come.split_to(length).freeze())
     }
 }
@@ -88,26 +86,14 @@ impl HttpBody for Whole {
     }
 }
 
-/// The length of the first message with its prefix, if it is all there; of one that is too large that of the prefix.
-fn whole(mut come: &[u8], largest: usize) -> Option<usize> {
-    let there = come.len();
-    if there < PREFIX {
-        return None;
-    }
-    come.advance(1);
-    let length = come.get_u32() as usize;
-    if length > largest {
-        return Some(PREFIX);
-    }
-    (there >= PREFIX + length).then_some(PREFIX + length)
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
+
+    const PREFIX: usize = 5;
 
     fn message(length: usize) -> Vec<u8> {
         let mut bytes = vec![0];

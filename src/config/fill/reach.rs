@@ -1,24 +1,12 @@
 //! What a document's references may be filled in from, by where the document comes from; and which values are names,
 //! that no reference stands for.
 
-use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::diagnostics::Diagnostic;
+use super::super::grants::{Grants, References};
 use super::super::source::Span;
 use super::super::tree::{Node, Tree};
-
-/// What the node's own file lets documents from etcd name.
-#[derive(Clone, Debug, Default)]
-pub(in crate::config) struct Grants {
-    /// The folder of files.
-    pub(in crate::config) files_root: Option<PathBuf>,
-    /// Environment variables.
-    pub(in crate::config) variables: BTreeSet<String>,
-}
-
-/// References by their places and texts: `pipelines.[].limits.links` and `${LINKS}`.
-pub(in crate::config) type References = BTreeSet<(String, String)>;
 
 /// What a document's references may be filled in from.
 pub(in crate::config) enum Reach<'a> {

@@ -12,14 +12,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{FlowControl, RecvStream};
 use http_body::{Body, Frame};
+use linkgate_grpc::whole_message;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 use crate::reception::{Guest, Held, Reason};
-
-/// What stands before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
 
 /// Reads a body from its connection. Polled for as long as the call is open.
 pub(super) struct Intake {
@@ -144,7 +142,7 @@ impl Body for Messages {
         let this = self.get_mut();
         let shared = Arc::clone(&this.come);
         let mut come = shared.lock();
-        let next = match whole(&come.bytes, this.largest) {
+        let next = match whole_message(&come.bytes, this.largest) {
             Some(length) => Some(length),
             // The rest, which the service finds wanting.
             None if come.end.is_some() && come.bytes.has_remaining() => Some(come.bytes.len()),
@@ -170,19 +168,4 @@ impl Body for Messages {
             Err(status) => Poll::Ready(Some(Err(status))),
         }
     }
-}
-
-/// The length of the first message with its prefix, if it is all there; of one that is too large the prefix alone, by
-/// which the service refuses it.
-fn whole(mut come: &[u8], largest: usize) -> Option<usize> {
-    let there = come.len();
-    if there < PREFIX {
-        return None;
-    }
-    come.advance(1);
-    let length = come.get_u32() as usize;
-    if length > largest {
-        return Some(PREFIX);
-    }
-    (there >= PREFIX + length).then_some(PREFIX + length)
 }

@@ -13,15 +13,15 @@ use super::walk::closing;
 use super::{Chain, Place};
 use crate::close::CloseCode;
 use crate::context::Context;
-use crate::core::turn::discard;
 use crate::core::work::Work;
+use crate::dropped::{self, by_panic, discard};
 use crate::fault::Fault;
 use crate::filter::{Filter, Verdict};
 use crate::link::LinkInfo;
 use crate::message::{Command, Direction, Message};
-use crate::panics::{self, Panicked, Payload};
+use crate::panics::{Panicked, Payload};
 use crate::pipeline::{Pipeline, Slot};
-use crate::receipt::{Outcome, dropped_by_panic};
+use crate::receipt::Outcome;
 
 /// What there is of broken filters, if there are any.
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Chain {
     pub(super) fn breaks(&mut self, payload: Payload) {
         let turn = std::mem::take(&mut self.core.turn);
         let slot = turn.slot;
-        self.meter(slot).fault(panics::CODE);
+        self.meter(slot).fault(dropped::PANICKED);
         if let Some(step) = self.pipeline.slots().get(self.offset() + slot) {
             let panicked = Panicked {
                 filter: step.id(),
@@ -92,7 +92,7 @@ impl Chain {
         if let Some(number) = turn.number {
             self.broken.culprit = Some((number, turn.key));
             if turn.settling {
-                let outcome = Outcome::Unknown(panics::fault());
+                let outcome = Outcome::Unknown(dropped::panicked());
                 self.core.work.push_front(Work::Settle { number, outcome });
             }
         }
@@ -109,7 +109,7 @@ impl Chain {
         let anew = self.place == Place::Trunk && !self.broken.opening;
         let stand_in = Box::new(StandIn::new(self.place, self.pipeline.decodes_at()));
         let broken = std::mem::replace(&mut self.slots[slot], stand_in);
-        dropped_by_panic(|| {
+        by_panic(|| {
             discard(broken);
             self.core.forget(slot);
         });
@@ -137,7 +137,7 @@ impl Chain {
                 self.guard(|chain| chain.call(slot, |filter, cx| filter.opened(cx)));
             }
             Err((_, payload)) => {
-                self.meter(slot).fault(panics::CODE);
+                self.meter(slot).fault(dropped::PANICKED);
                 discard(payload);
             }
         }
@@ -169,7 +169,7 @@ impl Chain {
     /// Settles everything as unknown. The chain is not to be relied on any more.
     fn wreck(&mut self) {
         let core = &mut self.core;
-        dropped_by_panic(|| {
+        by_panic(|| {
             discard(std::mem::take(&mut core.work));
             discard(std::mem::take(&mut core.asked));
             discard(std::mem::take(&mut core.lanes));
@@ -206,7 +206,7 @@ impl Chain {
         if let Some((at, _)) = &self.broken.culprit
             && *at == number
             && let Outcome::Unknown(fault) = outcome
-            && fault.code == panics::CODE
+            && fault.code == dropped::PANICKED
         {
             fault.retry_after = None;
         }
@@ -259,7 +259,7 @@ impl Filter for StandIn {
             });
             return Verdict::Done;
         }
-        let fault = Fault::gateway(panics::CODE).retryable();
+        let fault = Fault::gateway(dropped::PANICKED).retryable();
         Verdict::Refuse(m, fault.detail("a filter of the gateway has failed"))
     }
 

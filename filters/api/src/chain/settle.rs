@@ -6,10 +6,11 @@ use crate::close::CloseCode;
 use crate::core::entries::Entry;
 use crate::core::tasks::Task;
 use crate::core::work::{Step, Work};
+use crate::dropped;
 use crate::fault::Fault;
 use crate::filter::Settle;
 use crate::message::Direction;
-use crate::receipt::{Outcome, Receipt, dropped_by_runner};
+use crate::receipt::{Outcome, Receipt};
 
 impl Chain {
     /// Tells the filters that track the message, as far as they answer at once.
@@ -111,7 +112,7 @@ impl Chain {
     /// free a key in a store, and what is on its way to the client may still end; see [`Chain::end`].
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
-        let mut frames = dropped_by_runner(|| self.core.tasks.give_up());
+        let mut frames = dropped::by_runner(|| self.core.tasks.give_up());
         self.core.timers.clear();
         for message in self.core.lanes.take(Direction::Upstream) {
             frames += usize::from(message.command.is_none());
@@ -147,7 +148,7 @@ impl Chain {
             });
         }
         lost |= self.refuse_downstream();
-        lost |= dropped_by_runner(|| self.core.tasks.clear());
+        lost |= dropped::by_runner(|| self.core.tasks.clear());
         self.core.timers.clear();
         if lost && !self.gone {
             // Its message has no answer: let the client come back and send it again.

@@ -9,11 +9,12 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::core::turn::{Turn, discard};
+use crate::core::turn::Turn;
 use crate::core::work::Step;
+use crate::dropped::{by_panic, discard};
 use crate::message::{Direction, Message};
 use crate::panics::Payload;
-use crate::receipt::{Outcome, Token, dropped_by_panic};
+use crate::receipt::{Outcome, Token};
 
 /// A future and what it is for.
 pub(crate) enum Task {
@@ -131,7 +132,7 @@ impl Task {
 /// Drops what a future still has that has panicked.
 fn empty<T: Send + 'static>(future: &mut BoxFuture<'static, T>) {
     let panicked = std::mem::replace(future, Box::pin(std::future::pending()));
-    dropped_by_panic(|| discard(panicked));
+    by_panic(|| discard(panicked));
 }
 
 /// The futures at work. Nothing is allocated before the first one, and nothing is kept after the last.

@@ -1,7 +1,5 @@
 //! What a chain is at, for the case that it panics.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::message::Message;
 
 /// A filter's turn.
@@ -49,10 +47,4 @@ impl Turn {
         self.number = None;
         self.key.clear();
     }
-}
-
-/// Drops what may panic at that once more.
-pub(crate) fn discard<T>(value: T) {
-    // Whoever asks has said already that there was a panic.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }
