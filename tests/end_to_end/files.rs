@@ -349,6 +349,47 @@ async fn what_only_a_restart_changes_is_said() {
     .await;
 }
 
+#[tokio::test]
+async fn an_operator_is_known_by_a_certificate() {
+    let (folder, authority, other) = (folder(), Authority::new(), Authority::new());
+    let ca = authority.ca().display().to_string();
+    let tls = authority
+        .listener()
+        .replace("tls: {", &format!("tls: {{ client_ca: \"${{file:{ca}}}\","));
+    let tls = tls
+        .replace("cert: \"", "cert: \"${file:")
+        .replace("key: \"", "key: \"${file:");
+    let tls = tls.replace(".pem\"", ".pem}\"").replace("}}", "}");
+    let admin = format!(
+        "schema: 1\nadmin: {{ address: \"127.0.0.1:0\", {tls}, auth: [{{ client_cert: localhost }}] }}\n"
+    );
+    fs::write(folder.path().join("admin.yaml"), admin).unwrap();
+    following(folder.path(), async |node| {
+        let url = format!("https://{}", node.admin_address().unwrap());
+        let status = async |own: Option<&Authority>, ca: &Authority| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_linkgate"));
+            let program = program.args(["status", &url, "--ca"]).arg(ca.ca());
+            if let Some(own) = own {
+                let (cert, key) = (own.file("cert.pem"), own.file("key.pem"));
+                program.args(["--cert", &cert, "--key", &key]);
+            }
+            let ended = within("status", program.output()).await.unwrap();
+            let said = [ended.stdout, ended.stderr].concat();
+            (ended.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (code, said) = status(Some(&authority), &authority).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("runs"), "{said}");
+        let (code, said) = status(None, &authority).await;
+        assert!(code == Some(1) && said.contains("--token"), "{said}");
+        let (code, said) = status(Some(&other), &authority).await;
+        assert_eq!(code, Some(1), "not by this authority: {said}");
+        let (code, said) = status(Some(&authority), &other).await;
+        assert!(code == Some(1) && said.contains("invalid peer certificate"), "{said}");
+    })
+    .await;
+}
+
 /// What `linkgate plan` says of a proposal to the node, and how it ends.
 async fn plan(node: &Node, proposal: &Path) -> (Option<i32>, String) {
     let admin = format!("http://{}", node.admin_address().unwrap());

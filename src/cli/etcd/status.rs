@@ -18,7 +18,7 @@ use crate::node::ConfigStatus;
 /// if the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// `etcd://host:2379/linkgate/prod`, `etcds://` for TLS, or `http://host:port` of a node
+    /// `etcd://host:2379/linkgate/prod`, `etcds://` for TLS, or `http://host:port` or `https://host:port` of a node
     #[arg(value_name = "URL")]
     url: String,
     /// Show the last pushes too
@@ -33,7 +33,7 @@ const OUT_OF_STEP: u8 = 3;
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> ExitCode {
-    let shown = if args.url.starts_with("http://") {
+    let shown = if args.url.starts_with("http://") || args.url.starts_with("https://") {
         of_node(&args.url, &args.asking).await
     } else {
         of_all(&args).await
