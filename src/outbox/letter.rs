@@ -16,9 +16,11 @@ pub struct Letter {
     /// For the log: the topic, or the service.
     to: Arc<str>,
     send: Box<dyn Fn() -> Delivery + Send + Sync>,
-    /// What is sent in place of a letter that will not be had, such as one that is too large.
-    instead: Vec<Letter>,
+    /// Makes what is sent in place of a letter that will not be had, such as one that is too large.
+    instead: Option<Instead>,
 }
+
+type Instead = Box<dyn FnOnce() -> Vec<Letter> + Send>;
 
 impl Letter {
     /// A letter that is sent by `send`, as often as it takes.
@@ -26,7 +28,7 @@ impl Letter {
         Self {
             to,
             send: Box::new(send),
-            instead: Vec::new(),
+            instead: None,
         }
     }
 
@@ -40,8 +42,8 @@ impl Letter {
 
     /// Sends these in place of a letter that is refused.
     #[must_use]
-    pub fn or(mut self, instead: Vec<Letter>) -> Self {
-        self.instead = instead;
+    pub fn or(mut self, instead: impl FnOnce() -> Vec<Letter> + Send + 'static) -> Self {
+        self.instead = Some(Box::new(instead));
         self
     }
 }
@@ -83,13 +85,13 @@ impl Writer {
                 return;
             };
             if error.failure == EdgeFailure::Refused {
-                if letter.instead.is_empty() {
+                let Some(instead) = letter.instead else {
                     self.refused.inc();
                     return log_refused(&letter.to, &error);
-                }
+                };
                 self.failed.inc();
                 log(&letter.to, &error);
-                return Box::pin(self.clone().write(letter.instead)).await;
+                return Box::pin(self.clone().write(instead())).await;
             }
             self.failed.inc();
             log(&letter.to, &error);

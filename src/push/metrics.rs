@@ -21,7 +21,7 @@ pub struct PushMetrics {
     pub(super) resets: Counter,
     parked: Counter,
     dead: Counter,
-    reported: Counter,
+    pub(super) reported: Counter,
     unreadable: Family<Source, Gauge>,
     pub(super) failed_writes: Counter,
     pub(super) refused_writes: Counter,

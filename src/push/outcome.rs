@@ -102,6 +102,16 @@ impl ReceiverOutcome {
         Self::of(Status::Expired, Some(fault.detail(detail)))
     }
 
+    /// Nobody waits any longer, and it was never sent, as it was `refused` again and again.
+    pub(super) fn not_sent(refused: Option<&Fault>) -> Self {
+        let fault = Fault::gateway("push.not_sent").retryable();
+        let why = refused.map_or("there was no room in time", |fault| &fault.code);
+        Self::of(
+            Status::Expired,
+            Some(fault.detail(format!("it was not sent: {why}"))),
+        )
+    }
+
     /// It was not taken.
     pub(super) fn rejected(reason: Fault) -> Self {
         Self::of(Status::Rejected, Some(reason))

@@ -246,6 +246,17 @@ impl Pending {
         }
     }
 
+    /// What became of it, if that was known at once; otherwise itself.
+    pub(super) fn at_once(self) -> Result<ReceiverOutcome, Self> {
+        match self.known {
+            Known::Now(outcome) => {
+                self.metrics.ended(outcome.status);
+                Ok(outcome)
+            }
+            Known::Later(_) => Err(self),
+        }
+    }
+
     /// What became of it; what is known at `until`, when the caller's patience ends, if that comes first.
     pub async fn outcome(self, until: Option<Instant>) -> ReceiverOutcome {
         let mut landing = match self.known {

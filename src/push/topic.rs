@@ -159,7 +159,7 @@ fn desk(
         },
         waits: routing != Routing::Broadcast,
     };
-    let letters = Letters {
+    let letters = Arc::new(Letters {
         park: (routing != Routing::Broadcast).then(|| config.park().into()),
         dead_letter: config.dead_letter().into(),
         broker: Arc::clone(broker),
@@ -167,7 +167,7 @@ fn desk(
         clock: Arc::clone(router.clock()),
         metrics: router.metrics().clone(),
         lines: Every::new(Duration::from_secs(1)),
-    };
+    });
     let bounds = Bounds {
         records: config.max_unsettled as usize,
         bytes: config.max_unsettled_bytes.as_usize(),

@@ -95,15 +95,17 @@ pub struct TopicSource {
     pub retry_after: HumanDuration,
     /// How long nodes may have a push before it is given up, however often it was parked; it is reported as expired then. Each
     /// node counts by its own clock what it has waited, and adds it to what others have; while a push lies in a topic unread,
-    /// nobody counts. Default: 1h.
+    /// nobody counts. If it was never sent, the reason is `push.not_sent`, without effect. Default: 1h.
     #[serde(default = "TopicSource::give_up_after")]
     pub give_up_after: HumanDuration,
-    /// How long a push waits for a user who is not connected, before it is settled as offline: counted anew when the node
-    /// starts, and when a push comes from a node that stops. Long enough for clients to come back to a node that was restarted.
+    /// How long a push waits for a user who is not connected, before it is settled as offline: counted from when this node
+    /// last saw the user, and anew when the node starts and when a push comes from a node that stops. Long enough for clients to
+    /// come back to a node that was restarted.
     /// Not with `routing: broadcast`: a user who is not here may be on another node. Default: 5s.
     #[serde(default = "TopicSource::offline_after")]
     pub offline_after: HumanDuration,
-    /// What becomes of a push whose client did not acknowledge it in time. Default: report.
+    /// What becomes of a push whose client did not acknowledge it in time; `dead_letter` has what is given up too.
+    /// Default: report.
     #[serde(default)]
     pub on_expired: OnExpired,
     /// How long a stop waits for pushes under way, before the rest is parked. Partitions that go to another node wait for

@@ -3,11 +3,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use linkgate_filter::Fault;
+
 use super::desk::Desk;
 use super::ledger::{Hold, Place, Receiver, Stage};
 use crate::push::config::OnExpired;
 use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
+
+/// Why nothing more is tried.
+#[derive(Clone, Copy)]
+enum End {
+    /// `expires_at` has passed.
+    Expired,
+    /// It is older than `give_up_after`.
+    GivenUp,
+}
+
+/// How long those who are to be sent to have waited, the one who did so least. Whoever has it under way was here.
+fn shortest_wait(receivers: &[Receiver], now: Instant) -> Duration {
+    let waits = receivers.iter().filter_map(|own| match own.stage {
+        Stage::Ended(_) => None,
+        Stage::Sent => Some(Duration::ZERO),
+        Stage::Open => Some(own.waited(now)),
+    });
+    waits.min().unwrap_or_default()
+}
 
 /// The receivers of a push, by what is to be done about them.
 #[derive(Default)]
@@ -43,14 +64,15 @@ impl Desk {
         let now = self.now();
         self.leave_lines(place, &hold, now);
         let age = hold.age(now);
-        // Whoever has a push under way was here, and has time to come back.
-        let is_absent = !rest.is_zero() && !hold.any(|stage| *stage == Stage::Sent);
-        let waited = match is_absent {
-            true => hold.waited(now),
-            false => Duration::ZERO,
+        let waited = match rest.is_zero() {
+            true => Duration::ZERO,
+            false => shortest_wait(&hold.receivers, now),
         };
-        let is_over = age >= self.patience.give_up_after || self.has_expired(&hold.push);
-        let ends = self.ends(hold.receivers, is_over);
+        let end = match self.has_expired(&hold.push) {
+            true => Some(End::Expired),
+            false => (age >= self.patience.give_up_after).then_some(End::GivenUp),
+        };
+        let ends = self.ends(hold.receivers, end, hold.refused.as_deref());
         let (push, mut history) = (&hold.push, hold.history);
         for user in &ends.unsettled {
             self.router.park(push, user);
@@ -65,7 +87,7 @@ impl Desk {
             history.age = age;
             history.waited = waited;
             history.rest = rest;
-            letters.extend(self.letters.parked(push, &history, left));
+            letters.extend(self.letters.parked(hold.push, history, left));
         }
         self.write(place, letters);
     }
@@ -79,29 +101,41 @@ impl Desk {
     }
 
     /// What is to be done about each receiver of a push that is held no longer.
-    fn ends(&self, receivers: Vec<Receiver>, is_over: bool) -> Ends {
+    fn ends(&self, receivers: Vec<Receiver>, end: Option<End>, refused: Option<&Fault>) -> Ends {
         let mut ends = Ends::default();
-        let parks = self.letters.park.is_some() && !is_over;
-        for Receiver { user, stage, sent } in receivers {
+        let parks = self.parks() && end.is_none();
+        let is_dead = self.patience.on_expired == OnExpired::DeadLetter;
+        for Receiver {
+            user, stage, sent, ..
+        } in receivers
+        {
             match stage {
-                Stage::Ended(outcome) if outcome.status == Status::Expired => {
-                    match self.patience.on_expired {
-                        OnExpired::Park if !is_over => {
-                            ends.sent |= sent;
-                            ends.expired.push(user);
-                            continue;
-                        }
-                        OnExpired::DeadLetter => ends.dead.push(user.clone()),
-                        OnExpired::Park | OnExpired::Report => {}
-                    }
+                Stage::Ended(outcome)
+                    if parks
+                        && outcome.status == Status::Expired
+                        && self.patience.on_expired == OnExpired::Park =>
+                {
+                    ends.sent |= sent;
+                    ends.expired.push(user);
+                }
+                Stage::Ended(outcome) => {
+                    let is_dead = is_dead && outcome.status == Status::Expired;
+                    ends.dead.extend(is_dead.then(|| user.clone()));
                     ends.ended.push((user, outcome));
                 }
-                Stage::Ended(outcome) => ends.ended.push((user, outcome)),
                 stage if parks => {
                     ends.sent |= sent || stage == Stage::Sent;
                     ends.unsettled.push(user);
                 }
-                _ => ends.ended.push((user, ReceiverOutcome::unsettled())),
+                stage => {
+                    let outcome = match (end, sent || stage == Stage::Sent) {
+                        (Some(End::Expired), sent) => ReceiverOutcome::expired(sent),
+                        (_, true) => ReceiverOutcome::unsettled(),
+                        (_, false) => ReceiverOutcome::not_sent(refused),
+                    };
+                    ends.dead.extend(is_dead.then(|| user.clone()));
+                    ends.ended.push((user, outcome));
+                }
             }
         }
         ends

@@ -1,17 +1,17 @@
 //! What becomes of a push from a topic: sent to its receivers, held until they have it, reported, or parked.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use linkgate_filter::Fault;
 use linkgate_filter::broker::{Arrival, Partition};
 
-use super::landed::{self, Landed, Name};
+use super::landed::{Landed, Name};
 use super::ledger::{Hold, Ledger, Place, Receiver, Stage};
 use super::letters::Letters;
-use super::lines::{Lines, Waiting};
+use super::lines::{Behind, Lines, Waiting};
 use super::patience::{PAUSE, Patience, Wait};
 use super::record::Taken;
 use crate::link::User;
@@ -36,7 +36,7 @@ pub(super) struct Landing {
 
 pub(super) struct Desk {
     pub(super) patience: Patience,
-    pub(super) letters: Letters,
+    pub(super) letters: Arc<Letters>,
     pub(super) writer: Writer,
     pub(super) router: Router,
     pub(super) ledger: Ledger,
@@ -95,10 +95,13 @@ impl Desk {
         let now = self.now();
         let since = now + taken.history.rest.min(self.patience.give_up_after);
         let sent = taken.history.sent;
+        let waited = taken.history.waited;
         let open = |user: String| Receiver {
             user,
             stage: Stage::Open,
             sent,
+            absent: since,
+            waited,
         };
         let hold = Hold {
             push: taken.push,
@@ -106,8 +109,8 @@ impl Desk {
             history: taken.history,
             taken: now,
             since,
-            absent: since,
-            rests: false,
+            rests: None,
+            refused: None,
         };
         let (partition, offset) = (&arrival.partition, arrival.offset);
         let Some(place) = self.ledger.take(partition, offset, Some(hold)) else {
@@ -123,21 +126,22 @@ impl Desk {
 
     /// A partition is this node's from now on.
     pub(super) fn assign(&mut self, partition: Partition) {
+        let now = self.now();
         if let Some(known) = self.ledger.assignment(&partition) {
-            self.lines.forget(known);
+            self.lines.forget(known, now);
         }
-        self.ledger.assign(partition);
+        self.ledger.assign(partition, now);
     }
 
     /// A partition is not this node's any more. What is known of it rests, and waits for nobody.
     pub(super) fn part_with(&mut self, assignment: u64, now: Instant) {
-        self.lines.forget(assignment);
+        self.lines.forget(assignment, now);
         self.ledger.leave(assignment, now);
     }
 
     /// Sends a push, or lets it rest, if its time has not come.
     pub(super) fn go_on(&mut self, place: Place) {
-        self.ledger.go_on(place);
+        self.ledger.go_on(place, self.now());
         let Some(hold) = self.ledger.hold(place) else {
             return;
         };
@@ -173,7 +177,7 @@ impl Desk {
             return;
         };
         let park_at = hold.since + self.patience.max_hold;
-        let biz_id = Arc::clone(&hold.push.biz_id);
+        let (biz_id, device) = (Arc::clone(&hold.push.biz_id), hold.push.device_id.clone());
         let receivers = hold.receivers.iter().enumerate();
         let open = receivers.filter(|(_, receiver)| receiver.stage == Stage::Open);
         let open: Vec<(usize, Arc<str>)> = open
@@ -183,10 +187,10 @@ impl Desk {
         let mut sending = None;
         for (index, user) in open {
             let (user, waiting) = ((Arc::clone(&biz_id), user), (place, index));
-            if self.recall(waiting) || self.lines.join(&user, waiting) {
+            if self.recall(&user, waiting) || self.lines.join(&user, waiting, &device) {
                 continue;
             }
-            if let Some(wait) = self.send_to(waiting, &mut sending) {
+            if let Some(wait) = self.send_to(&user, waiting, &mut sending) {
                 self.wait(&user, waiting, wait);
             }
         }
@@ -195,44 +199,58 @@ impl Desk {
     }
 
     /// Ends what has arrived while it was parked.
-    fn recall(&mut self, (place, index): Waiting) -> bool {
+    fn recall(&mut self, (_, user): &User, (place, index): Waiting) -> bool {
         let Some(hold) = self.ledger.hold(place) else {
             return false;
         };
-        let receiver = &mut hold.receivers[index];
-        let Some(outcome) = self.landed.find(&hold.push, &receiver.user) else {
+        if hold.history.parked == 0 {
+            return false;
+        }
+        let name = (Arc::clone(&hold.history.id), Arc::clone(user));
+        let Some(outcome) = self.landed.take(&name) else {
             return false;
         };
-        receiver.stage = Stage::Ended(outcome.clone());
+        hold.receivers[index].stage = Stage::Ended(outcome);
         true
     }
 
     /// Sends to one receiver. If that is too early, says what to wait for.
-    fn send_to(&mut self, waiting: Waiting, sending: &mut Option<Sending>) -> Option<Wait> {
-        let now = self.now();
+    fn send_to(
+        &mut self,
+        user: &User,
+        waiting: Waiting,
+        sending: &mut Option<Sending>,
+    ) -> Option<Wait> {
+        let (now, seen) = (self.now(), self.lines.seen(user));
         let hold = self.ledger.hold(waiting.0)?;
+        let receiver = &mut hold.receivers[waiting.1];
+        if let Some(seen) = seen.filter(|seen| *seen > receiver.absent) {
+            receiver.seen(seen);
+        }
         let sending = match sending {
             Some(sending) => sending,
             None => match self.router.admit(hold.push.clone()) {
                 Ok(admitted) => sending.insert(admitted),
-                Err(fault) => {
-                    hold.absent = now;
-                    hold.history.waited = Duration::ZERO;
-                    return Self::refused(fault, &mut hold.receivers[waiting.1]);
-                }
+                Err(fault) => return Self::refused(fault, hold, waiting.1),
             },
         };
-        let until = self.patience.offline_at(hold, self.ready);
-        let receiver = &mut hold.receivers[waiting.1];
         let pending = sending.to(&receiver.user);
-        let wait = pending
-            .known()
-            .and_then(|known| self.patience.early(known, until, now));
-        if wait.is_some() {
-            return wait;
+        if let Some(known) = pending.known() {
+            let until = self.patience.offline_at(receiver, self.ready);
+            if let Some(wait) = self.patience.early(known, until, now) {
+                hold.refused = known.reason.clone().map(Box::new);
+                return Some(wait);
+            }
         }
+        let pending = match pending.at_once() {
+            Ok(outcome) => {
+                receiver.stage = Stage::Ended(outcome.after(receiver.sent));
+                return None;
+            }
+            Err(pending) => pending,
+        };
         receiver.stage = Stage::Sent;
-        let name = landed::name(&hold.push, receiver.user.clone());
+        let name = (Arc::clone(&hold.history.id), Arc::clone(&user.1));
         self.work.push(Box::pin(async move {
             let outcome = pending.outcome(None).await;
             Done::Landed(Box::new(Landing {
@@ -245,43 +263,73 @@ impl Desk {
     }
 
     /// The push is not taken in. Waits, if that may change.
-    fn refused(fault: Fault, receiver: &mut Receiver) -> Option<Wait> {
+    fn refused(fault: Fault, hold: &mut Hold, index: usize) -> Option<Wait> {
         let wait = fault.retry_after.map(|after| after.max(PAUSE));
-        if wait.is_none() {
+        if wait.is_some() {
+            hold.refused = Some(Box::new(fault));
+        } else {
+            let receiver = &mut hold.receivers[index];
             let outcome = ReceiverOutcome::rejected(fault);
             receiver.stage = Stage::Ended(outcome.after(receiver.sent));
         }
         wait.map(Wait::Room)
     }
 
-    /// Has a push wait in the user's line.
-    fn wait(&mut self, user: &User, waiting: Waiting, wait: Wait) {
+    /// Has a push wait in the user's line. Gives when it is tried again.
+    fn wait(&mut self, user: &User, waiting: Waiting, wait: Wait) -> Option<Instant> {
         let now = self.now();
+        let is_here = matches!(wait, Wait::Room(_));
+        if !is_here {
+            self.lines.wait_for(user);
+        }
+        let hold = self.ledger.hold(waiting.0)?;
+        let device = hold.push.device_id.clone();
         let at = match wait {
-            Wait::Room(pause) => now + pause,
-            Wait::User(until) => {
-                self.lines.wait_for(user);
-                // Of one who came just before nothing is told; and a link that is about to go may still be found.
-                let hold = self.ledger.hold(waiting.0);
-                match hold.is_some_and(|hold| self.router.has_link(&hold.push, &user.1)) {
-                    true => now + PAUSE,
-                    false => until,
-                }
+            Wait::Room(pause) => {
+                hold.receivers[waiting.1].seen(now);
+                now + pause
             }
+            // Of one who came just before nothing is told; and a link that is about to go may still be found.
+            Wait::User(_) if self.router.has_link(&hold.push, &user.1) => now + PAUSE,
+            Wait::User(until) => until,
         };
-        self.lines.wait(user, waiting, at);
+        self.lines.wait(user, waiting, device, at);
+        if is_here {
+            self.lines.saw(user, now);
+        }
+        Some(at)
     }
 
-    /// Sends what waits for a user, up to what is too early still.
-    pub(super) fn send_line(&mut self, user: &User) {
-        while let Some(first) = self.lines.first(user) {
-            if !self.recall(first)
-                && let Some(wait) = self.send_to(first, &mut None)
-            {
-                return self.wait(user, first, wait);
+    /// Sends what waits for a user and may go now, after `has_come` all that does not stay behind what is too early still.
+    pub(super) fn send_line(&mut self, user: &User, has_come: bool) {
+        let now = self.now();
+        let (mut behind, mut last, mut again) = (Behind::default(), None, None);
+        while let Some((waiting, device, at)) = self.lines.after(user, last) {
+            last = Some(waiting);
+            if behind.holds_all() {
+                break;
             }
-            self.lines.leave(user, first, self.now());
-            self.settle_if_ended(first.0);
+            if behind.holds(&device) {
+                behind.add(device);
+                continue;
+            }
+            let later = match at.filter(|at| !has_come && *at > now) {
+                Some(at) => Some(at),
+                None if self.recall(user, waiting) => None,
+                None => self
+                    .send_to(user, waiting, &mut None)
+                    .and_then(|wait| self.wait(user, waiting, wait)),
+            };
+            if let Some(at) = later {
+                behind.add(device);
+                again = Some(again.map_or(at, |again: Instant| again.min(at)));
+            } else {
+                self.lines.remove(user, waiting);
+                self.settle_if_ended(waiting.0);
+            }
+        }
+        if let Some(again) = again {
+            self.lines.go_on_at(user, again);
         }
     }
 
@@ -309,28 +357,32 @@ impl Desk {
             self.landed.note(name, outcome);
             return;
         };
-        let until = self.patience.offline_at(hold, self.ready);
-        let rests = hold.rests;
+        let (leaving, rests) = (self.leaving, hold.rests.is_some());
         let receiver = &mut hold.receivers[index];
         let outcome = outcome.after(receiver.sent);
         receiver.sent |= outcome.may_have_arrived();
+        let is_had = matches!(outcome.status, Status::Delivered | Status::Sent);
+        // Until now the user was here.
+        receiver.seen(now);
+        let until = self.patience.offline_at(receiver, self.ready);
         let early = self.patience.early(&outcome, until, now);
         if rests {
             // Until the record is read again, if it is; or what another node has parked of it comes.
             self.landed.note(name, outcome.clone());
-            receiver.stage = match early {
-                Some(_) => Stage::Open,
-                None => Stage::Ended(outcome),
+            receiver.stage = match is_had || outcome.status == Status::Expired {
+                true => Stage::Ended(outcome),
+                false => Stage::Open,
             };
-        } else if self.leaving && !matches!(outcome.status, Status::Delivered | Status::Sent) {
+        } else if leaving && !is_had {
             receiver.stage = Stage::Open;
             if !hold.any(|stage| *stage == Stage::Sent) {
                 self.hand_on(place);
             }
         } else if let Some(wait) = early {
             receiver.stage = Stage::Open;
-            let (biz_id, user, ..) = name;
-            self.wait(&(biz_id, user.into()), waiting, wait);
+            let user = (Arc::clone(&hold.push.biz_id), name.1);
+            self.wait(&user, waiting, wait);
+            self.lines.saw(&user, now);
         } else {
             receiver.stage = Stage::Ended(outcome);
             self.settle_if_ended(place);
@@ -347,7 +399,7 @@ impl Desk {
     pub(super) fn wake(&mut self) {
         let now = self.now();
         for user in self.lines.due(now) {
-            self.send_line(&user);
+            self.send_line(&user, false);
         }
         for place in self.ledger.due(now) {
             let Some(hold) = self.ledger.hold(place) else {

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::push::message::Push;
 use crate::push::outcome::{ReceiverOutcome, Status};
 
-/// The business, the user, the device, the key.
-pub(super) type Name = (Arc<str>, String, Option<Arc<str>>, Arc<str>);
+/// The record that the push first was, and the user.
+pub(super) type Name = (Arc<str>, Arc<str>);
 
 /// The latest outcomes of parked pushes, so many at the most.
 pub(super) struct Landed {
@@ -40,21 +39,8 @@ impl Landed {
         }
     }
 
-    /// What became of the push.
-    pub(super) fn find(&self, push: &Push, user: &str) -> Option<&ReceiverOutcome> {
-        if self.outcomes.is_empty() {
-            return None;
-        }
-        self.outcomes.get(&name(push, user.to_owned()))
+    /// What became of a push that was parked. It is told once: whoever asks reports it.
+    pub(super) fn take(&mut self, name: &Name) -> Option<ReceiverOutcome> {
+        self.outcomes.remove(name)
     }
-}
-
-/// What a push for a user is known by: it is short, whatever its body.
-pub(super) fn name(push: &Push, user: String) -> Name {
-    (
-        Arc::clone(&push.biz_id),
-        user,
-        push.device_id.clone(),
-        Arc::clone(&push.key),
-    )
 }

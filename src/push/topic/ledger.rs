@@ -8,6 +8,7 @@ mod assignment;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use linkgate_filter::Fault;
 use linkgate_filter::broker::Partition;
 
 use self::assignment::{Assignment, Entry};
@@ -30,12 +31,12 @@ pub(super) struct Hold {
     pub(super) history: History,
     /// When this node has read it.
     pub(super) taken: Instant,
-    /// When it was first sent, or could have been.
+    /// When it was first sent, or could have been; later by as long as it has rested.
     pub(super) since: Instant,
-    /// Since when it may be for want of its users alone that it does not go.
-    pub(super) absent: Instant,
-    /// Its partition is not here, or its record has not been read again since: nothing is sent or said of it.
-    pub(super) rests: bool,
+    /// Since when its partition is not here, or its record not read again: nothing is sent or said of it.
+    pub(super) rests: Option<Instant>,
+    /// Why it was last not taken.
+    pub(super) refused: Option<Box<Fault>>,
 }
 
 /// One of those a push is for.
@@ -44,6 +45,23 @@ pub(super) struct Receiver {
     pub(super) stage: Stage,
     /// It was sent to the user before, and may have arrived.
     pub(super) sent: bool,
+    /// Since when it is for want of the user that it does not go; how long that was so before, on other nodes too.
+    pub(super) absent: Instant,
+    pub(super) waited: Duration,
+}
+
+impl Receiver {
+    /// The user was here just now, or nobody could look.
+    pub(super) fn seen(&mut self, now: Instant) {
+        self.absent = now;
+        self.waited = Duration::ZERO;
+    }
+
+    /// How long it has waited for the user, who is not here.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        let here = now.saturating_duration_since(self.absent);
+        self.waited.saturating_add(here)
+    }
 }
 
 /// How far a push is with one receiver.
@@ -70,10 +88,12 @@ impl Hold {
         self.history.age.saturating_add(here)
     }
 
-    /// How long it has waited for users who are not here.
-    pub(super) fn waited(&self, now: Instant) -> Duration {
-        let here = now.saturating_duration_since(self.absent);
-        self.history.waited.saturating_add(here)
+    /// Its record has been read again. The time of the rest counts for nothing but its age.
+    fn go_on(&mut self, now: Instant) {
+        if let Some(rests) = self.rests.take() {
+            self.since += now.saturating_duration_since(rests);
+            self.receivers.iter_mut().for_each(|own| own.seen(now));
+        }
     }
 
     /// Whether a receiver is at such a stage.
@@ -129,11 +149,11 @@ impl Ledger {
 
     /// The node has a partition from now on, and reads it from where the group has got to. What was under way of it rests
     /// until its record is read again.
-    pub(super) fn assign(&mut self, partition: Partition) {
+    pub(super) fn assign(&mut self, partition: Partition, now: Instant) {
         let Some(known) = self.assignment(&partition) else {
             return self.begin(partition);
         };
-        self.rest(known);
+        self.rest(known, now);
         if let Some(own) = self.assignments.get_mut(&known) {
             own.come_back();
         }
@@ -148,7 +168,7 @@ impl Ledger {
 
     /// The node does not have a partition any more. What is known of it is kept, in case it comes back.
     pub(super) fn leave(&mut self, assignment: u64, now: Instant) {
-        self.rest(assignment);
+        self.rest(assignment, now);
         if let Some(own) = self.assignments.get_mut(&assignment) {
             own.left = Some(now);
         }
@@ -190,11 +210,11 @@ impl Ledger {
         Some(left.min()? + self.bounds.kept)
     }
 
-    fn rest(&mut self, assignment: u64) {
+    fn rest(&mut self, assignment: u64, now: Instant) {
         let Some(own) = self.assignments.get_mut(&assignment) else {
             return;
         };
-        for (offset, at) in own.rest() {
+        for (offset, at) in own.rest(now) {
             self.timers.remove(&(at, Place { assignment, offset }));
         }
     }
@@ -272,9 +292,9 @@ impl Ledger {
     }
 
     /// What rests goes on: its record has been read again.
-    pub(super) fn go_on(&mut self, place: Place) {
+    pub(super) fn go_on(&mut self, place: Place, now: Instant) {
         if let Some(own) = self.assignments.get_mut(&place.assignment) {
-            own.go_on(place.offset);
+            own.go_on(place.offset, now);
         }
     }
 
@@ -367,7 +387,7 @@ impl Ledger {
                 if records <= self.bounds.records / 4 * 3 && bytes <= self.bounds.bytes / 4 * 3 {
                     break;
                 }
-                if let Some(hold) = entry.hold.as_ref().filter(|hold| !hold.rests) {
+                if let Some(hold) = entry.hold.as_ref().filter(|hold| hold.rests.is_none()) {
                     let at = hold.since + min_hold;
                     if at > now {
                         again = Some(again.map_or(at, |other: Instant| other.min(at)));

@@ -55,46 +55,45 @@ impl Letters {
             );
         }
         let reason = record::reason_alone(&record);
-        let instead = vec![Letter::record(&self.broker, reason)];
+        let broker = Arc::clone(&self.broker);
+        let instead = move || vec![Letter::record(&broker, reason)];
         Letter::record(&self.broker, record).or(instead)
     }
 
     /// A push to be taken up again, for those who have not got it; nothing where nothing is parked.
     pub(super) fn parked(
-        &self,
-        push: &Push,
-        history: &History,
+        self: &Arc<Self>,
+        push: Push,
+        history: History,
         left: Vec<String>,
     ) -> Option<Letter> {
         let park = self.park.as_deref()?;
         self.metrics.parked();
+        let next = History {
+            parked: history.parked + 1,
+            ..history.clone()
+        };
+        let record = record::push(park, &push, left.clone(), &next);
+        let letters = Arc::clone(self);
+        let instead = move || letters.not_parked(&push, &history, left);
+        Some(Letter::record(&self.broker, record).or(instead))
+    }
+
+    /// The broker will never take a push to park it: its receivers are not left without a word.
+    fn not_parked(&self, push: &Push, history: &History, left: Vec<String>) -> Vec<Letter> {
         let fault = Fault::gateway("push.park_refused");
         let fault = fault.detail("the broker does not take the push to park it");
         let fault = match history.sent {
             true => fault.effect_unknown(),
             false => fault,
         };
-        // Should the broker never take it, the receivers are not left without a word.
-        let instead = match &self.reporter {
-            Some(_) => {
-                let rejected = |user: &String| {
-                    let outcome = ReceiverOutcome::rejected(fault.clone());
-                    (user.clone(), outcome)
-                };
-                self.reports(push, history, left.iter().map(rejected).collect())
-            }
-            None => {
-                let dead = &self.dead_letter;
-                let record = record::push(dead, push, left.clone(), history);
-                vec![self.put_aside(record::with_reason(record, &fault))]
-            }
-        };
-        let history = History {
-            parked: history.parked + 1,
-            ..history.clone()
-        };
-        let record = record::push(park, push, left, &history);
-        Some(Letter::record(&self.broker, record).or(instead))
+        if self.reporter.is_none() {
+            self.metrics.dead();
+            let record = record::push(&self.dead_letter, push, left, history);
+            return vec![self.put_aside(record::with_reason(record, &fault))];
+        }
+        let rejected = |user| (user, ReceiverOutcome::rejected(fault.clone()));
+        self.reports(push, history, left.into_iter().map(rejected).collect())
     }
 
     /// What became of a push, for each of these users.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::Hold;
+use super::ledger::Receiver;
 use crate::push::config::OnExpired;
 use crate::push::outcome::{ReceiverOutcome, Status};
 
@@ -31,11 +31,11 @@ pub(super) enum Wait {
 }
 
 impl Patience {
-    /// Until when a push waits for a user who is not connected: for `offline_after`, and as long after a start in any case, as
+    /// Until when a push waits for a user who is not connected: for `offline_after` since the user was here, and as long after a start in any case, as
     /// nobody could come while the node was down.
-    pub(super) fn offline_at(&self, hold: &Hold, ready: Instant) -> Instant {
-        let left = self.offline_after.saturating_sub(hold.history.waited);
-        (hold.absent + left).max(ready + self.offline_after)
+    pub(super) fn offline_at(&self, receiver: &Receiver, ready: Instant) -> Instant {
+        let left = self.offline_after.saturating_sub(receiver.waited);
+        (receiver.absent + left).max(ready + self.offline_after)
     }
 
     /// What a push waits for by an outcome that says it came too early: there was no room, or the user was not there yet.

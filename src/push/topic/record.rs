@@ -1,6 +1,7 @@
 //! Records of topics to pushes and back: what was written, what is parked, what is no push.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use linkgate_filter::broker::{Arrival, Record};
@@ -22,7 +23,7 @@ pub(super) struct Taken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct History {
     /// `topic/partition/offset` of the record it first was.
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     /// How often it was parked.
     pub(super) parked: u32,
     /// The number of this taking up, greater than those before; of a record just read, that of the taking up that parked it.
@@ -61,7 +62,7 @@ impl Taken {
         let (push, receivers) = requests::read(request)?;
         let history = is_parked.then(|| History::read(arrival)).flatten();
         let history = history.unwrap_or_else(|| History {
-            id: place(arrival),
+            id: place(arrival).into(),
             parked: 0,
             attempt: 0,
             sent: false,
@@ -105,7 +106,7 @@ impl History {
         // clock in common that says nothing.
         let span = |name| Duration::from_millis(number(name).unwrap_or_default());
         Some(Self {
-            id: header(ID)?.to_owned(),
+            id: header(ID)?.into(),
             parked: header(PARKED)?.parse().ok()?,
             attempt: number(ATTEMPT).unwrap_or_default(),
             sent: header(SENT).is_some(),
@@ -118,7 +119,7 @@ impl History {
 
     fn headers(&self) -> Vec<(String, Bytes)> {
         let mut headers = vec![
-            (ID.to_owned(), self.id.clone().into()),
+            (ID.to_owned(), self.id.to_string().into()),
             (PARKED.to_owned(), self.parked.to_string().into()),
             (ATTEMPT.to_owned(), self.attempt.to_string().into()),
             (FIRST.to_owned(), unix_ms(self.first).to_string().into()),

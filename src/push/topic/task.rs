@@ -109,7 +109,9 @@ impl Task {
         match turn {
             Turn::Done(done) => self.done(done),
             Turn::Time => self.time(),
-            Turn::Come(users) => users.iter().for_each(|user| self.desk.send_line(user)),
+            Turn::Come(users) => users
+                .iter()
+                .for_each(|user| self.desk.send_line(user, true)),
             Turn::Event(event) => self.event(event),
         }
         self.count();
@@ -174,9 +176,7 @@ impl Task {
             Event::Record(arrival) => self.record(&arrival),
             Event::Assigned(partitions) => {
                 for assignment in self.assignments(&partitions) {
-                    for leaving in &mut self.leaving {
-                        leaving.assignments.retain(|own| *own != assignment);
-                    }
+                    self.stays(assignment);
                 }
                 for partition in partitions {
                     self.desk.assign(partition);
@@ -200,8 +200,10 @@ impl Task {
             Event::Lost(partitions) => {
                 let now = self.desk.router.clock().now();
                 for assignment in self.assignments(&partitions) {
+                    self.stays(assignment);
                     self.desk.part_with(assignment, now);
                 }
+                self.release();
             }
             Event::Reset(reset) => self.reset(&reset),
             Event::Elsewhere(partitions) => {
@@ -210,6 +212,13 @@ impl Task {
             }
             Event::Failed(error) => self.readable.failed(&error),
             Event::Recovered => self.readable.recovered(),
+        }
+    }
+
+    /// Nobody waits any more until all of an assignment is settled.
+    fn stays(&mut self, assignment: u64) {
+        for leaving in &mut self.leaving {
+            leaving.assignments.retain(|own| *own != assignment);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A topic against a broker in memory and links that the test settles, in virtual time.
 
+mod absent;
 mod copies;
 mod effects;
 mod returns;

@@ -33,11 +33,11 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether something is still to happen to the push, and here.
     pub(super) fn is_open(&self) -> bool {
-        self.hold.as_ref().is_some_and(|hold| !hold.rests)
+        self.hold.as_ref().is_some_and(|hold| hold.rests.is_none())
     }
 
     fn rests(&self) -> bool {
-        self.hold.as_ref().is_some_and(|hold| hold.rests)
+        self.hold.as_ref().is_some_and(|hold| hold.rests.is_some())
     }
 }
 
@@ -64,13 +64,14 @@ impl Assignment {
     }
 
     /// Lets all that is open rest; gives the times at which it was to be looked at.
-    pub(super) fn rest(&mut self) -> Vec<(i64, Instant)> {
+    pub(super) fn rest(&mut self, now: Instant) -> Vec<(i64, Instant)> {
         let mut timers = Vec::new();
         for (&offset, entry) in &mut self.entries {
             let Some(hold) = &mut entry.hold else {
                 continue;
             };
-            self.resting += usize::from(!std::mem::replace(&mut hold.rests, true));
+            self.resting += usize::from(hold.rests.is_none());
+            hold.rests.get_or_insert(now);
             timers.extend(entry.timer.take().map(|at| (offset, at)));
         }
         timers
@@ -90,13 +91,14 @@ impl Assignment {
         std::mem::replace(&mut self.paused, false)
     }
 
-    pub(super) fn go_on(&mut self, offset: i64) {
+    pub(super) fn go_on(&mut self, offset: i64, now: Instant) {
         let hold = self
             .entries
             .get_mut(&offset)
             .and_then(|own| own.hold.as_mut());
         if let Some(hold) = hold {
-            self.resting -= usize::from(std::mem::replace(&mut hold.rests, false));
+            self.resting -= usize::from(hold.rests.is_some());
+            hold.go_on(now);
         }
     }
 

@@ -13,8 +13,12 @@ fn partition() -> Partition {
 
 fn ledger_of(bounds: Bounds) -> Ledger {
     let mut ledger = Ledger::new(bounds);
-    ledger.assign(partition());
+    ledger.assign(partition(), now());
     ledger
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 fn ledger(records: usize) -> Ledger {
@@ -49,10 +53,12 @@ fn hold(now: Instant) -> Hold {
                 user,
                 stage: Stage::Open,
                 sent: false,
+                absent: now,
+                waited: Duration::ZERO,
             })
             .collect(),
         history: History {
-            id: "t/0/0".to_owned(),
+            id: "t/0/0".into(),
             parked: 0,
             attempt: 0,
             sent: false,
@@ -63,8 +69,8 @@ fn hold(now: Instant) -> Hold {
         },
         taken: now,
         since: now,
-        absent: now,
-        rests: false,
+        rests: None,
+        refused: None,
     }
 }
 
@@ -102,7 +108,7 @@ proptest! {
     fn what_is_read_again_is_known_and_what_is_new_is_taken(
         steps in prop::collection::vec((0_u8..12, any::<prop::sample::Index>()), 1..300),
     ) {
-        let now = tokio::time::Instant::now().into_std();
+        let now = now();
         let mut ledger = ledger(1000);
         // Each log has records of its own. What is settled of it, and what is open.
         let (mut log, mut next, mut committed, mut end) = (0_u64, 0_i64, 0_i64, 0_i64);
@@ -123,7 +129,7 @@ proptest! {
                         }
                         Met::Again(place) => {
                             prop_assert!(open.contains(&place));
-                            ledger.go_on(place);
+                            ledger.go_on(place, now);
                         }
                         Met::Known => prop_assert!(settled.contains(&offset)),
                         Met::Other => prop_assert!(false, "the log is told to begin anew"),
@@ -132,7 +138,7 @@ proptest! {
                 6..=8 if !open.is_empty() => {
                     let place = *open.iter().nth(which.index(open.len())).unwrap();
                     // What rests is not settled here.
-                    if ledger.hold(place).is_some_and(|hold| !hold.rests) {
+                    if ledger.hold(place).is_some_and(|hold| hold.rests.is_none()) {
                         ledger.write_off(place);
                         open.remove(&place);
                         ledger.finish(place);
@@ -146,7 +152,7 @@ proptest! {
                     let assignment = ledger.assignment(&partition()).unwrap();
                     ledger.leave(assignment, now);
                     prop_assert_eq!(ledger.meet(&partition(), next, 0), None);
-                    ledger.assign(partition());
+                    ledger.assign(partition(), now);
                     next = committed;
                 }
                 10 => {
@@ -186,8 +192,8 @@ fn another_record_in_the_place_of_a_known_one_is_noticed() {
     let mut ledger = ledger(10);
     let place = read(&mut ledger, 0);
     ledger.finish(place);
-    ledger.leave(place.assignment, tokio::time::Instant::now().into_std());
-    ledger.assign(partition());
+    ledger.leave(place.assignment, now());
+    ledger.assign(partition(), now());
     assert_eq!(ledger.meet(&partition(), 0, 77), Some(Met::Other));
     ledger.begin_anew(&partition());
     assert_eq!(ledger.meet(&partition(), 0, 77), Some(Met::New));
@@ -195,7 +201,7 @@ fn another_record_in_the_place_of_a_known_one_is_noticed() {
 
 #[test]
 fn what_another_node_has_passed_meanwhile_is_dropped() {
-    let now = tokio::time::Instant::now().into_std();
+    let now = now();
     let mut ledger = ledger(10);
     for offset in 0..3 {
         met(&mut ledger, offset);
@@ -203,20 +209,20 @@ fn what_another_node_has_passed_meanwhile_is_dropped() {
     }
     ledger.leave(1, now);
     assert_eq!((ledger.unsettled(None), ledger.len()), (0, 3));
-    ledger.assign(partition());
+    ledger.assign(partition(), now);
     let place = Place {
         assignment: 1,
         offset: 2,
     };
     assert_eq!(met(&mut ledger, 2), Some(Met::Again(place)));
-    ledger.go_on(place);
+    ledger.go_on(place, now);
     assert_eq!((ledger.unsettled(None), ledger.len()), (1, 1));
     assert_eq!(ledger.done(1), Some(2));
 }
 
 #[test]
 fn a_partition_that_stays_away_is_forgotten_and_memory_is_bounded() {
-    let now = tokio::time::Instant::now().into_std();
+    let now = now();
     let mut ledger = ledger_of(Bounds {
         records: 10,
         bytes: 1 << 20,
@@ -229,7 +235,7 @@ fn a_partition_that_stays_away_is_forgotten_and_memory_is_bounded() {
     }
     ledger.leave(1, now);
     ledger.sweep(now + Duration::from_secs(59));
-    ledger.assign(partition());
+    ledger.assign(partition(), now);
     assert_eq!(met(&mut ledger, 0), Some(Met::New), "it is forgotten");
     assert_eq!(met(&mut ledger, 1), Some(Met::Known));
     ledger.leave(1, now);

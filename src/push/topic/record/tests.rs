@@ -38,7 +38,7 @@ fn json_is_read_as_backends_write_it() {
     assert!(taken.push.ack);
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_000);
     assert_eq!(taken.push.expires_at, Some(at));
-    assert_eq!(taken.history.id, "pushes/3/7");
+    assert_eq!(&*taken.history.id, "pushes/3/7");
     let taken = read(
         r#"{"key":"k","bizId":"chat","receiverIds":["a",7],"body":"-_8=","ack":false,"deviceId":"d"}"#,
     )

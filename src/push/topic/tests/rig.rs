@@ -111,6 +111,15 @@ impl Rig {
         self.links.connect(user, None)
     }
 
+    pub(super) fn connect_at(&self, user: &str, device: &str) -> Arc<TestLink> {
+        self.links.connect(user, Some(device))
+    }
+
+    /// Reports that were written, as the metric says.
+    pub(super) fn reports_metric(&self) -> u64 {
+        self.metrics.reported.get()
+    }
+
     /// How `chat` stands from now on.
     pub(super) fn stand(&self, standing: Standing) {
         *self.standing.lock() = standing;
