@@ -2,7 +2,7 @@
 
 mod line;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use linkgate_filter::Pipeline;
@@ -31,7 +31,7 @@ pub(super) struct ChangeOver {
 
 #[derive(Default)]
 struct State {
-    line: Line<Arc<LinkHandle>, Arc<Pipeline>>,
+    line: Line<Weak<LinkHandle>, Arc<Pipeline>>,
     /// Until when those that have gone over have used the pace up.
     used: Option<Instant>,
 }
@@ -57,7 +57,7 @@ impl ChangeOver {
         for link in links {
             let info = link.info();
             let (biz_id, id) = (Arc::clone(&info.identity.biz_id), info.id);
-            state.line.join(biz_id, id, link);
+            state.line.join(biz_id, id, Arc::downgrade(&link));
         }
         for (biz_id, pipeline) in gone {
             state.line.close(biz_id, pipeline);
@@ -98,8 +98,12 @@ impl ChangeOver {
             && let Some(turn) = state.line.next()
         {
             match turn {
-                Turn::Link(link) if bring(&link, &generation) => used += self.per_link,
-                Turn::Link(_) => {}
+                Turn::Link(link) => {
+                    // One that is gone needs no new filters.
+                    if link.upgrade().is_some_and(|link| bring(&link, &generation)) {
+                        used += self.per_link;
+                    }
+                }
                 Turn::Over(pipeline) => pipeline.retire(),
             }
         }

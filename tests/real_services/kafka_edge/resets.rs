@@ -194,3 +194,34 @@ async fn who_begins_at_the_end_misses_nothing_from_then_on() {
     assert!(seen.values().all(|times| *times == 1), "{seen:?}");
     member.close().await;
 }
+
+#[tokio::test]
+async fn records_that_a_topic_has_kept_for_too_short_a_time_are_told_of() {
+    let Some(address) = Kafka::shared().await else {
+        return;
+    };
+    let topic = "kept-shortly";
+    Kafka::topic(address, topic, 1).await;
+    let group = subscription(topic, topic);
+    write(&broker(address, ""), topic, "k", 5).await;
+    let mut member = Member::join(&broker(address, ""), &group);
+    assert_eq!(read(&mut member, 5).await.numbers.len(), 5);
+    is_committed(address, topic, 5).await;
+    member.close().await;
+
+    write(&broker(address, ""), topic, "k", 20).await;
+    let mut list = TopicPartitionList::new();
+    let first = Offset::Offset(15);
+    list.add_partition_offset(topic, 0, first).unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    admin(address)
+        .delete_records(&list, &options)
+        .await
+        .unwrap();
+    let mut member = Member::join(&broker(address, ""), &group);
+    let met = read(&mut member, 10).await;
+    assert_eq!(met.resets, [(5, 15)]);
+    assert_eq!(met.numbers, (10..20).collect::<Vec<_>>());
+    is_committed(address, topic, 25).await;
+    member.close().await;
+}

@@ -25,6 +25,9 @@ const SLEEP: Duration = Duration::from_millis(200);
 /// How long librdkafka may take to go to another offset. It asks nobody for it.
 const SEEK_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long brokers may take to say where a log begins.
+const ASK_WITHIN: Duration = Duration::from_secs(1);
+
 /// The time from one that failed for good to the next.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
@@ -108,6 +111,7 @@ impl Reader {
             match polled {
                 Some(Ok(message)) => {
                     let arrival = self.arrival(&message);
+                    self.look_into_gap(consumer, &arrival);
                     self.shared.push(arrival);
                 }
                 Some(Err(error)) => {
@@ -121,6 +125,21 @@ impl Reader {
             }
         }
         say(consumer, &self.shared.last_words(), CommitMode::Sync);
+    }
+
+    /// Tells the reader of records that the topic kept for less time than it took to read them.
+    fn look_into_gap(&self, consumer: &BaseConsumer<Group>, arrival: &Arrival) {
+        let Some(expected) = self.shared.gap(arrival) else {
+            return;
+        };
+        let partition = &arrival.partition;
+        let ends = consumer.fetch_watermarks(&partition.topic, partition.number, ASK_WITHIN);
+        if let Ok((first, _)) = ends
+            && first > expected
+        {
+            let found = first.min(arrival.offset);
+            self.shared.lost_records(partition, expected, found);
+        }
     }
 
     /// Whether there may be more to do at once.

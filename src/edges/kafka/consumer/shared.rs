@@ -155,6 +155,18 @@ impl Shared {
         state.wake_reader();
     }
 
+    /// The offset that was to come in place of this record, if it has to be found out where what lies between has gone.
+    pub(super) fn gap(&self, arrival: &Arrival) -> Option<i64> {
+        let mut state = self.state.lock();
+        let held = state.held.get_mut(&arrival.partition)?;
+        held.gap(arrival.offset, Instant::now())
+    }
+
+    /// The records from `expected` to `found` are in the log no more.
+    pub(super) fn lost_records(&self, partition: &Partition, expected: i64, found: i64) {
+        self.state.lock().note_loss(partition, expected, found);
+    }
+
     /// What librdkafka is to be told now.
     pub(super) fn orders(&self) -> Orders {
         let mut state = self.state.lock();

@@ -13,6 +13,9 @@ const EACH: usize = 256;
 /// How long the brokers have to say that a group's offset is lowered, until they are asked again.
 const LOWER_AGAIN: Duration = Duration::from_secs(2);
 
+/// Gaps in the offsets of a partition are looked into no more often than that.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 #[derive(Default)]
 pub(super) struct State {
     pub(super) events: VecDeque<Event>,
@@ -53,6 +56,8 @@ pub(super) struct Held {
     told: bool,
     /// The group's offset is beyond the end of the log, and is lowered by asking for it: when next.
     lower: Option<Instant>,
+    /// When it was last found out what a gap in the offsets is.
+    looked: Option<Instant>,
     /// The reader wants no records.
     pub(super) paused: bool,
     /// What has been polled beyond `position` was dropped and has to be read again.
@@ -77,6 +82,7 @@ impl Held {
             done: say.then_some(start),
             told: !say,
             lower: None,
+            looked: None,
             paused: false,
             rewind: false,
             halted: false,
@@ -125,6 +131,17 @@ impl Held {
         Some(expected)
     }
 
+    /// The offset that was to come, if what comes lies behind it and it is time to find out why: most gaps are of transactions
+    /// and compaction, and of records that are there no more.
+    pub(super) fn gap(&mut self, offset: i64, now: Instant) -> Option<i64> {
+        let expected = self.target().filter(|expected| offset > *expected)?;
+        if self.looked.is_some_and(|at| now < at + LOOK_AGAIN) {
+            return None;
+        }
+        self.looked = Some(now);
+        Some(expected)
+    }
+
     /// Up to where the group is to be set back, if that is still to be said.
     pub(super) fn lower(&mut self, now: Instant) -> Option<i64> {
         self.lower.filter(|at| *at <= now)?;
@@ -168,6 +185,16 @@ impl State {
             }));
             self.wake_reader();
         }
+    }
+
+    /// Notes that records up to `found` are there no more that were to come from `expected` on.
+    pub(super) fn note_loss(&mut self, partition: &Partition, expected: i64, found: i64) {
+        self.events.push_back(Event::Reset(Reset {
+            partition: partition.clone(),
+            expected,
+            found,
+        }));
+        self.wake_reader();
     }
 
     pub(super) fn next_record(&mut self) -> Option<Arrival> {
@@ -257,6 +284,21 @@ mod tests {
         held.position = 3;
         held.note_done(3);
         assert_eq!(held.take_done(), Some(3));
+    }
+
+    #[test]
+    fn gaps_are_looked_into_now_and_then() {
+        let mut held = held_at(10);
+        let now = Instant::now();
+        assert_eq!(held.gap(10, now), None);
+        assert_eq!(held.gap(12, now), Some(10));
+        assert_eq!(held.gap(12, now), None, "not again so soon");
+        assert_eq!(held.gap(12, now + LOOK_AGAIN), Some(10));
+        assert_eq!(
+            Held::at(None, false).gap(7, now),
+            None,
+            "from the oldest on"
+        );
     }
 
     #[test]
