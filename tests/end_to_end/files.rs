@@ -385,7 +385,10 @@ async fn an_operator_is_known_by_a_certificate() {
         let (code, said) = status(Some(&other), &authority).await;
         assert_eq!(code, Some(1), "not by this authority: {said}");
         let (code, said) = status(Some(&authority), &other).await;
-        assert!(code == Some(1) && said.contains("invalid peer certificate"), "{said}");
+        assert!(
+            code == Some(1) && said.contains("invalid peer certificate"),
+            "{said}"
+        );
     })
     .await;
 }

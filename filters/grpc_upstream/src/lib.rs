@@ -6,13 +6,13 @@
 //! # What the end of a try means
 //!
 //! Two facts decide before any status code: whether the message has begun to leave the gateway, and whether a gRPC status
-//! has come back. A status made up on this side never passes for the backend's.
+//! has come back, in trailers or in headers that end the stream. A status made up on this side never passes for the backend's.
 //!
 //! | the try ended | fault | blame | effect | worth another try for the client |
 //! |---|---|---|---|---|
 //! | with OK | none: accepted | | | |
 //! | with OK and a `fault` in the response | `backend.` and the backend's code | as it says | as it says, or unknown | as it says |
-//! | refused unseen: REFUSED_STREAM, or a GOAWAY that names an earlier stream as the last; once made again at once, on another connection | `grpc.unreachable` | backend | none | yes |
+//! | refused unseen: REFUSED_STREAM, or a GOAWAY that names an earlier stream as the last, before any headers; once made again at once, on another connection | `grpc.unreachable` | backend | none | yes |
 //! | RESOURCE_EXHAUSTED with the words of a library for a message that is too large, OUT_OF_RANGE with tonic's; HTTP 413 | `grpc.too_large` | client | none | no; behind `batch`, unless it stood alone, yes |
 //! | HTTP 408 or 429 without a gRPC status | `grpc.refused_by_proxy` | backend | none | yes |
 //! | any other HTTP 4xx without a gRPC status | `grpc.refused_by_proxy` | gateway | none | no |

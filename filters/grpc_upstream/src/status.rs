@@ -67,7 +67,8 @@ pub(crate) fn judge(trace: &Trace, ended: Ended) -> Failure {
             if let Some(http) = trace.http().filter(|http| *http != StatusCode::OK) {
                 return by_http(http, &status);
             }
-            if is_refused(&status) {
+            // Who has answered with headers has looked at it.
+            if trace.http().is_none() && is_refused(&status) {
                 return Failure {
                     refused: true,
                     ..unreachable(describe(&status), false)
