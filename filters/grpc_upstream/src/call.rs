@@ -1,5 +1,6 @@
 //! One call with all its tries: deadline, retries, budget, breaker. Knows what came of each try, not what the message is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) trait Rpc: Sync {
     type Reply;
 
     /// Whose messages these are, as numbers.
-    fn users(&self) -> Vec<u64>;
+    fn users(&self) -> BTreeSet<u64>;
 
     /// Makes one try. `envelope` has the metadata and the time limit.
     fn send(
