@@ -11,6 +11,7 @@
 mod limit;
 mod window;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use linkgate_filter::units::HumanDuration;
@@ -87,7 +88,7 @@ pub enum Sign {
     /// It answered as it should, if only by a refusal.
     Well,
     /// It failed; or these users' messages are to blame. Nobody's: it failed.
-    Failed(Vec<u64>),
+    Failed(BTreeSet<u64>),
     /// It could not be reached, so that no message can be to blame.
     Unreachable,
     /// Nothing.
@@ -219,11 +220,12 @@ impl Inner {
         rules: &BreakerRules,
         change: &mut Change,
     ) {
+        const NOBODY: &BTreeSet<u64> = &BTreeSet::new();
         let culprits = match sign {
             Sign::Nothing => return,
             Sign::Well => None,
-            Sign::Failed(users) => Some(users.as_slice()),
-            Sign::Unreachable => Some([].as_slice()),
+            Sign::Failed(users) => Some(users),
+            Sign::Unreachable => Some(NOBODY),
         };
         change.lowered = self.limit.end(pass.round, culprits, self.running, rules);
         let Some(users) = culprits else {

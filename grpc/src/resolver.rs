@@ -86,7 +86,8 @@ impl Resolver {
         }
     }
 
-    /// The endpoints known now. While there are none, waits for the first answers; the error says why none came.
+    /// The endpoints known now. While there are none, waits for the first answers; the error says why none came, and has the
+    /// names asked again soon.
     pub(crate) async fn endpoints(&self, until: Instant) -> Result<Arc<[Arc<Endpoint>]>, String> {
         self.start();
         let mut known = self.inner.known.subscribe();
@@ -94,7 +95,10 @@ impl Resolver {
             known.wait_for(|known| !known.endpoints.is_empty() || known.why_none.is_some());
         match timeout_at(until, settled).await {
             Ok(Ok(known)) if !known.endpoints.is_empty() => Ok(Arc::clone(&known.endpoints)),
-            Ok(Ok(known)) => Err(known.why_none.clone().unwrap_or_default()),
+            Ok(Ok(known)) => {
+                self.doubt();
+                Err(known.why_none.clone().unwrap_or_default())
+            }
             _ => Err("no name was resolved in time".to_owned()),
         }
     }
@@ -126,7 +130,7 @@ impl Drop for Resolver {
 
 impl Inner {
     /// Names are asked again at the earliest after this, however often endpoints fail. After failures it doubles, up to
-    /// the usual time.
+    /// the usual time, unless somebody asks for an endpoint in vain.
     const PAUSE: Duration = Duration::from_secs(1);
 
     async fn run(&self) {

@@ -1,6 +1,6 @@
 //! Notices to a service: one call at a time, with all that has gathered meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ impl<N: Notice> Shared<N> {
         let sign = if is_well {
             Sign::Well
         } else {
-            Sign::Failed(Vec::new())
+            Sign::Failed(BTreeSet::new())
         };
         lease.end(&sign);
         if !is_well {

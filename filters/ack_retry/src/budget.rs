@@ -1,6 +1,7 @@
 //! The bound on retransmissions, so that a network that drops much is not buried under repetitions as well: what a business
 //! may make for itself, and what the businesses of the node share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,26 +9,40 @@ use parking_lot::Mutex;
 
 /// What may be sent again for one business. What the business has for itself is spent first: it is there whatever other
 /// businesses do, and only what exceeds it is taken from what all share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Budget {
     own: Arc<Spent>,
-    shared: Arc<Spent>,
+    shared: Arc<Member>,
 }
 
-/// What has been sent lately: for a business, or from what the businesses of the node share. One of each for a filter id,
-/// whatever the pipelines; each pipeline judges it by its own [`Allowance`].
+/// What has been sent lately for a business. One for a filter id, whatever the pipelines; each pipeline judges it by its own
+/// [`Allowance`].
 #[derive(Debug, Default)]
 pub(crate) struct Spent(Mutex<Recent>);
 
-/// How many retransmissions are in order.
+/// What has been sent lately beyond that, for all businesses of the node. One for a filter id, judged by one number for all:
+/// nobody can allow themselves more than the others.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    spent: Spent,
+    /// What its members would allow a second, and how many would.
+    wanted: Mutex<BTreeMap<u32, usize>>,
+}
+
+/// An entry that takes part in a pool, for as long as it is at work.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pool: Arc<Pool>,
+    wants: u32,
+}
+
+/// How many retransmissions of a business are in order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    /// A business's own, per first transmission.
+    /// Per first transmission.
     pub(crate) ratio: f64,
-    /// A business's own a second, in any case.
+    /// A second, in any case.
     pub(crate) min_per_second: f64,
-    /// Those that businesses share, a second.
-    pub(crate) shared_per_second: f64,
 }
 
 /// Counts that fade: after [`Recent::SPAN`] some third of a count is left.
@@ -39,8 +54,8 @@ struct Recent {
 }
 
 impl Budget {
-    /// That of a business which has spent `own`, on a node where all have spent `shared`.
-    pub(crate) fn new(own: Arc<Spent>, shared: Arc<Spent>) -> Self {
+    /// That of a business which has spent `own`, and takes part in what the node shares.
+    pub(crate) fn new(own: Arc<Spent>, shared: Arc<Member>) -> Self {
         Self { own, shared }
     }
 
@@ -53,7 +68,36 @@ impl Budget {
     pub(crate) fn again(&self, now: Instant, allowance: Allowance) -> bool {
         self.own
             .spend(now, allowance.ratio, allowance.min_per_second)
-            || self.shared.spend(now, 0.0, allowance.shared_per_second)
+            || self.shared.pool.spend(now)
+    }
+}
+
+impl Member {
+    /// Takes part in `pool`, of which it would allow so many retransmissions a second.
+    pub(crate) fn new(pool: Arc<Pool>, wants: u32) -> Self {
+        *pool.wanted.lock().entry(wants).or_default() += 1;
+        Self { pool, wants }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut wanted = self.pool.wanted.lock();
+        if let Some(members) = wanted.get_mut(&self.wants) {
+            *members -= 1;
+            if *members == 0 {
+                wanted.remove(&self.wants);
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// Spends within the least that a member would allow.
+    fn spend(&self, now: Instant) -> bool {
+        let least = self.wanted.lock().keys().next().copied();
+        self.spent
+            .spend(now, 0.0, f64::from(least.unwrap_or_default()))
     }
 }
 
@@ -87,6 +131,14 @@ impl Recent {
 }
 
 #[cfg(test)]
+impl Default for Budget {
+    /// Of a business that shares nothing.
+    fn default() -> Self {
+        Self::new(Arc::default(), Arc::new(Member::new(Arc::default(), 0)))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -106,7 +158,6 @@ mod tests {
         let allowance = Allowance {
             ratio: 0.25,
             min_per_second: 0.0,
-            shared_per_second: 0.0,
         };
         assert_eq!(allowed(&budget, now, allowance), 0);
         (0..100).for_each(|_| budget.first(now));
@@ -119,7 +170,6 @@ mod tests {
         let allowance = Allowance {
             ratio: 0.0,
             min_per_second: 3.0,
-            shared_per_second: 0.0,
         };
         assert_eq!(allowed(&budget, now, allowance), 30);
         let mut later = 0;
@@ -138,7 +188,6 @@ mod tests {
         let allowance = Allowance {
             ratio: 1.0,
             min_per_second: 0.0,
-            shared_per_second: 0.0,
         };
         (0..100).for_each(|_| budget.first(now));
         assert_eq!(
@@ -147,24 +196,40 @@ mod tests {
         );
     }
 
+    const ONE_A_SECOND: Allowance = Allowance {
+        ratio: 0.5,
+        min_per_second: 1.0,
+    };
+
+    /// A business with this `shared_per_second`.
+    fn business(pool: &Arc<Pool>, wants: u32) -> Budget {
+        let member = Member::new(Arc::clone(pool), wants);
+        Budget::new(Arc::default(), Arc::new(member))
+    }
+
     #[test]
     fn a_business_that_spends_all_it_can_leaves_others_their_own() {
-        let (now, shared) = (start(), Arc::new(Spent::default()));
-        let business = || Budget::new(Arc::default(), Arc::clone(&shared));
-        let allowance = Allowance {
-            ratio: 0.5,
-            min_per_second: 1.0,
-            shared_per_second: 2.0,
-        };
-        let (greedy, modest, late) = (business(), business(), business());
-        assert_eq!(allowed(&greedy, now, allowance), 10 + 20);
+        let (now, pool) = (start(), Arc::default());
+        let [greedy, modest, late] = [2; 3].map(|wants| business(&pool, wants));
+        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 10 + 20);
         (0..4).for_each(|_| modest.first(now));
-        assert_eq!(allowed(&modest, now, allowance), 10 + 2);
-        let more = Allowance {
-            shared_per_second: 3.0,
-            ..allowance
-        };
-        assert_eq!(allowed(&greedy, now, more), 10, "it allows itself more");
-        assert_eq!(allowed(&late, now, allowance), 10);
+        assert_eq!(allowed(&modest, now, ONE_A_SECOND), 10 + 2);
+        assert_eq!(allowed(&late, now, ONE_A_SECOND), 10);
+    }
+
+    #[test]
+    fn the_least_that_a_business_at_work_allows_is_shared_by_all() {
+        let (now, pool) = (start(), Arc::default());
+        let (greedy, modest) = (business(&pool, 1_000), business(&pool, 2));
+        let again = business(&pool, 2);
+        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 10 + 20);
+        assert_eq!(allowed(&modest, now, ONE_A_SECOND), 10);
+        drop(modest);
+        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 0, "one is left");
+        drop(again);
+        let wide = business(&pool, 5);
+        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 50 - 20);
+        drop(wide);
+        assert!(allowed(&greedy, now, ONE_A_SECOND) > 900, "alone at work");
     }
 }

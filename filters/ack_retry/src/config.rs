@@ -74,7 +74,9 @@ pub struct RetryBudget {
     /// Retransmissions a second that a business makes in any case. `10` by default, at least 1.
     pub min_per_second: u32,
     /// Retransmissions a second that all businesses of the node share: whoever needs more than its own takes them, first
-    /// come, first served. `90` by default; `0`: each has its own and no more.
+    /// come, first served. Where pipelines at work say different numbers, the smallest holds for all, so none can take more
+    /// than the others allow; a pipeline that is replaced counts until its last link has left it. `90` by default; `0`: each
+    /// has its own and no more.
     pub shared_per_second: u32,
 }
 
@@ -239,7 +241,6 @@ impl Retry {
         Allowance {
             ratio: self.budget.ratio,
             min_per_second: f64::from(self.budget.min_per_second),
-            shared_per_second: f64::from(self.budget.shared_per_second),
         }
     }
 }

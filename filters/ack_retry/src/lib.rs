@@ -45,9 +45,10 @@
 //! and the later of both expiries holds. So keys name messages: what is pushed with a key must always be the same.
 //!
 //! **Storms.** Retransmissions have a budget (`retry.budget`): of each business a share of what it sends for the first time
-//! and a minimum, which no other business can spend, and some more that all businesses of the node share. What exceeds it is
-//! put off, not dropped, and counts as no attempt. First transmissions and those to a client that has come back are not held
-//! up by it: their pace is set elsewhere, by the sources of pushes and by the admission of links.
+//! and a minimum, which no other business can spend, and some more that all businesses of the node share: as much as the one
+//! that allows the least says. What exceeds it is put off, not dropped, and counts as no attempt. First transmissions and
+//! those to a client that has come back are not held up by it: their pace is set elsewhere, by the sources of pushes and by
+//! the admission of links.
 //!
 //! # When the client goes and comes back
 //!
@@ -84,7 +85,7 @@ use std::sync::{Arc, OnceLock};
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope};
 
-use crate::budget::{Budget, Spent};
+use crate::budget::{Budget, Member, Pool, Spent};
 pub use crate::config::{Config, Retry, RetryBudget};
 use crate::counters::Counters;
 pub use crate::fault::{
@@ -101,6 +102,8 @@ pub struct AckRetry(Arc<Shared>);
 struct Shared {
     config: Config,
     counters: OnceLock<Counters>,
+    /// From the first link on.
+    member: OnceLock<Arc<Member>>,
 }
 
 impl Shared {
@@ -149,8 +152,11 @@ impl FilterType for AckRetry {
 
     fn prepare(config: Config, _: &Prepare<'_>) -> Result<Self, Problems> {
         let problems = config.check();
-        let counters = OnceLock::new();
-        problems.into_result(Self(Arc::new(Shared { config, counters })))
+        problems.into_result(Self(Arc::new(Shared {
+            config,
+            counters: OnceLock::new(),
+            member: OnceLock::new(),
+        })))
     }
 
     fn properties(&self) -> Properties {
@@ -175,9 +181,14 @@ impl FilterType for AckRetry {
         // Looked up once, not for each of many links.
         self.0.counters.get_or_init(|| Counters::open(cx));
         let session = cx.owned(OwnedScope::Session, Session::default);
+        let member = self.0.member.get_or_init(|| {
+            let wants = self.0.config.retry.budget.shared_per_second;
+            let pool = cx.shared(SharedScope::Node, Pool::default);
+            Arc::new(Member::new(pool, wants))
+        });
         let budget = Budget::new(
             cx.shared(SharedScope::Biz, Spent::default),
-            cx.shared(SharedScope::Node, Spent::default),
+            Arc::clone(member),
         );
         AckRetryFilter::new(Arc::clone(&self.0), session, budget, cx.room())
     }

@@ -39,10 +39,10 @@ pub struct GrpcBackend {
     /// How long a connection may take to open. Default: 3s.
     #[serde(default = "GrpcBackend::connect_timeout")]
     pub connect_timeout: HumanDuration,
-    /// How often the names of `dns:///` endpoints are resolved again; after a failed connection it is done within a second.
-    /// The system's resolver does not say how long its answers hold, so keep this no longer than their TTL. New addresses
-    /// are taken in while connections live, those that are gone get no more calls, and a name that cannot be resolved keeps
-    /// the addresses that it had. Default: 10s.
+    /// How often the names of `dns:///` endpoints are resolved again, whatever the TTL of their records: the system's resolver
+    /// does not tell it, so keep this no longer than the TTL. After a failed connection, and for calls while no name has an
+    /// address, it is done within a second. New addresses are taken in while connections live, those that are gone get no
+    /// more calls, and a name that cannot be resolved keeps the addresses that it had. Default: 10s.
     #[serde(default = "GrpcBackend::resolve_every")]
     pub resolve_every: HumanDuration,
     /// How many addresses `dns:///` endpoints may come to; further ones are not used. Default: 64.

@@ -1,5 +1,6 @@
 //! One call with all its tries: deadline, retries, budget, breaker. Knows what came of each try, not what the message is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) trait Rpc: Sync {
     type Reply;
 
     /// Whose messages these are, as numbers.
-    fn users(&self) -> Vec<u64>;
+    fn users(&self) -> BTreeSet<u64>;
 
     /// Makes one try. `envelope` has the metadata and the time limit.
     fn send(
@@ -104,18 +105,18 @@ struct Call {
 }
 
 impl Caller {
-    /// Makes a call. `Ok` only if the backend answered with OK. The fault's effect speaks for all tries together.
+    /// Makes a call, which ends at `deadline`. `Ok` only if the backend answered with OK. The fault's effect speaks for all tries together.
     pub(crate) async fn call<R: Rpc>(
         &self,
         rpc: &R,
         metadata: MetadataMap,
+        deadline: Instant,
         seed: u64,
     ) -> Result<R::Reply, Fault> {
         self.events.calls.inc();
-        let now = Instant::now();
-        self.budget.call(now, &self.config.retry_budget);
+        self.budget.call(Instant::now(), &self.config.retry_budget);
         let mut call = Call {
-            deadline: now + *self.config.deadline,
+            deadline,
             metadata,
             trace: TraceId::new(self.config.trace_sampling),
             attempt: 0,

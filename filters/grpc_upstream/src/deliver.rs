@@ -1,55 +1,99 @@
 //! From a message to a call, and from its end to outcomes.
 
 use linkgate_filter::trace::link_id;
-use linkgate_filter::{Fault, Message, Outcome};
+use linkgate_filter::{Effect, Fault, Message, Outcome};
+use linkgate_proto::v1::BatchOnReceiveResponse;
+use tokio::time::Instant;
 
 use crate::answer;
 use crate::batch;
 use crate::call::Caller;
 use crate::metadata;
 use crate::rpc::{Many, One, request};
+use crate::status;
 
 impl Caller {
     /// Calls the backend with the message and settles it, each part by its own result.
     pub(crate) async fn deliver(&self, m: Message, seed: u64) {
+        let deadline = Instant::now() + *self.config.deadline;
         if m.parts().is_empty() {
-            self.deliver_one(m, seed).await;
+            self.deliver_one(m, deadline, seed).await;
         } else {
-            self.deliver_many(m, seed).await;
+            self.deliver_many(m, deadline, seed).await;
         }
     }
 
-    async fn deliver_one(&self, m: Message, seed: u64) {
+    async fn deliver_one(&self, m: Message, deadline: Instant, seed: u64) {
         let metadata = metadata::of(&m.link.identity, &link_id(&m.link), &m.key);
-        let outcome = match self.call(&One(request(&m)), metadata, seed).await {
+        let item = One(request(&m));
+        let outcome = match self.call(&item, metadata, deadline, seed).await {
             Ok(answer) => answer::read(answer),
             Err(fault) => Outcome::from_fault(fault),
         };
         m.settle(outcome);
     }
 
-    async fn deliver_many(&self, mut m: Message, seed: u64) {
-        let metadata = metadata::of_batch(&self.biz_id);
-        let items = Many(m.parts().iter().map(request).collect());
-        match self.call(&items, metadata, seed).await {
-            Ok(answer) => {
-                let parts = m.take_parts();
-                let keys: Vec<_> = parts.iter().map(|part| part.key.as_str()).collect();
-                let (outcomes, mismatched) = batch::outcomes(&keys, answer.results);
-                self.events.mismatched.add(mismatched);
-                for (part, outcome) in parts.into_iter().zip(outcomes) {
-                    part.settle(outcome);
+    /// Parts that are too large together are halved and sent one half after the other, so that their order is kept.
+    async fn deliver_many(&self, mut m: Message, deadline: Instant, seed: u64) {
+        let mut ended = Outcome::accepted(Vec::new());
+        // The next ones last.
+        let mut left = vec![m.take_parts()];
+        while let Some(mut parts) = left.pop() {
+            let fault = match self.call_many(&parts, deadline, seed).await {
+                Ok(answer) => {
+                    self.settle_each(parts, answer);
+                    continue;
                 }
-                m.settle(Outcome::accepted(Vec::new()));
+                Err(fault) if fault.code == status::TOO_LARGE && parts.len() > 1 => {
+                    if fault.effect == Effect::None && Instant::now() < deadline {
+                        let second = parts.split_off(parts.len() / 2);
+                        left.extend([second, parts]);
+                        continue;
+                    }
+                    let effect = fault.effect;
+                    Fault {
+                        effect,
+                        ..batch_too_large()
+                    }
+                }
+                Err(fault) => fault,
+            };
+            ended = Outcome::from_fault(fault);
+            for part in parts {
+                part.settle(ended.clone());
             }
-            Err(fault) if fault.code == "grpc.too_large" && items.0.len() > 1 => {
-                // The batch is, and none of its messages need be.
-                let fault = Fault::gateway("grpc.too_large")
-                    .retryable()
-                    .detail("the batch is larger than the backend reads: `batch.max_bytes` is to be lowered");
-                m.settle(Outcome::from_fault(fault));
-            }
-            Err(fault) => m.settle(Outcome::from_fault(fault)),
+        }
+        m.settle(ended);
+    }
+
+    async fn call_many(
+        &self,
+        parts: &[Message],
+        deadline: Instant,
+        seed: u64,
+    ) -> Result<BatchOnReceiveResponse, Fault> {
+        if Instant::now() >= deadline {
+            // The halves before have used it up.
+            return Err(batch_too_large());
+        }
+        let metadata = metadata::of_batch(&self.biz_id);
+        let items = Many(parts.iter().map(request).collect());
+        self.call(&items, metadata, deadline, seed).await
+    }
+
+    fn settle_each(&self, parts: Vec<Message>, answer: BatchOnReceiveResponse) {
+        let keys: Vec<_> = parts.iter().map(|part| part.key.as_str()).collect();
+        let (outcomes, mismatched) = batch::outcomes(&keys, answer.results);
+        self.events.mismatched.add(mismatched);
+        for (part, outcome) in parts.into_iter().zip(outcomes) {
+            part.settle(outcome);
         }
     }
+}
+
+/// No message is too large, as far as is known, but all together are, and cannot be sent apart any more.
+fn batch_too_large() -> Fault {
+    Fault::gateway(status::TOO_LARGE)
+        .retryable()
+        .detail("the batch is larger than the backend reads: lower `batch.max_bytes`")
 }

@@ -6,14 +6,14 @@
 //! # What the end of a try means
 //!
 //! Two facts decide before any status code: whether the message has begun to leave the gateway, and whether a gRPC status
-//! has come back. A status made up on this side never passes for the backend's.
+//! has come back, in trailers or in headers that end the stream. A status made up on this side never passes for the backend's.
 //!
 //! | the try ended | fault | blame | effect | worth another try for the client |
 //! |---|---|---|---|---|
 //! | with OK | none: accepted | | | |
 //! | with OK and a `fault` in the response | `backend.` and the backend's code | as it says | as it says, or unknown | as it says |
-//! | refused unseen: REFUSED_STREAM, or a GOAWAY that names an earlier stream as the last; once made again at once, on another connection | `grpc.unreachable` | backend | none | yes |
-//! | RESOURCE_EXHAUSTED with the words of a library for a message that is too large, OUT_OF_RANGE with tonic's; HTTP 413 | `grpc.too_large` | client | none | no; behind `batch`, unless it stood alone, yes |
+//! | refused unseen: REFUSED_STREAM, or a GOAWAY that names an earlier stream as the last, before any headers; once made again at once, on another connection | `grpc.unreachable` | backend | none | yes |
+//! | RESOURCE_EXHAUSTED with the words of a library for a message that is too large, OUT_OF_RANGE with tonic's; HTTP 413 | `grpc.too_large` | client | none | no |
 //! | HTTP 408 or 429 without a gRPC status | `grpc.refused_by_proxy` | backend | none | yes |
 //! | any other HTTP 4xx without a gRPC status | `grpc.refused_by_proxy` | gateway | none | no |
 //! | HTTP 502, 503 or 504 without a gRPC status | `grpc.unavailable` | backend | unknown | yes |
@@ -53,6 +53,10 @@
 //! An item whose result is missing, double or under another key fails alone, as `grpc.no_result` with unknown effect. A
 //! fault that the backend reports for an item is passed on like that of a single message. If the call itself fails, all items
 //! do.
+//!
+//! A batch that is refused as too large is halved, and the halves are called with one after the other, down to single
+//! messages, as far as `deadline` goes; each is a call like any other. What there is no time left for, or what an earlier try
+//! may have brought to an effect, ends as `grpc.too_large` too, but is the gateway's to mend and worth another try.
 //!
 //! # Shared by all links of the business
 //!

@@ -1,5 +1,6 @@
 //! The two methods of a backend: one message, and many.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::future::BoxFuture;
@@ -24,8 +25,8 @@ pub(crate) struct Many(pub(crate) Vec<OnReceiveRequest>);
 impl Rpc for One {
     type Reply = OnReceiveResponse;
 
-    fn users(&self) -> Vec<u64> {
-        vec![user(&self.0)]
+    fn users(&self) -> BTreeSet<u64> {
+        [user(&self.0)].into()
     }
 
     fn send(
@@ -52,7 +53,7 @@ impl Rpc for One {
 impl Rpc for Many {
     type Reply = BatchOnReceiveResponse;
 
-    fn users(&self) -> Vec<u64> {
+    fn users(&self) -> BTreeSet<u64> {
         self.0.iter().map(user).collect()
     }
 

@@ -67,7 +67,8 @@ pub(crate) fn judge(trace: &Trace, ended: Ended) -> Failure {
             if let Some(http) = trace.http().filter(|http| *http != StatusCode::OK) {
                 return by_http(http, &status);
             }
-            if is_refused(&status) {
+            // Who has answered with headers has looked at it.
+            if trace.http().is_none() && is_refused(&status) {
                 return Failure {
                     refused: true,
                     ..unreachable(describe(&status), false)
@@ -161,11 +162,14 @@ fn is_refused(status: &Status) -> bool {
     false
 }
 
+/// The code of what is larger than the backend reads.
+pub(crate) const TOO_LARGE: &str = "grpc.too_large";
+
 /// The message is larger than the backend reads: no try gets it through.
 fn too_large(message: String) -> Failure {
     let fault = Fault {
         blame: Blame::Client,
-        ..Fault::backend("grpc.too_large").detail("the message is larger than the backend reads")
+        ..Fault::backend(TOO_LARGE).detail("the message is larger than the backend reads")
     };
     Failure {
         fault,
@@ -322,7 +326,7 @@ pub(crate) const CODES: &[&str] = &[
     "grpc.unavailable",
     "grpc.data_loss",
     "grpc.unauthenticated",
-    "grpc.too_large",
+    TOO_LARGE,
     "grpc.refused_by_proxy",
 ];
 

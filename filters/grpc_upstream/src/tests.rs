@@ -1,5 +1,6 @@
 //! The filter against real tonic servers: over memory in virtual time, and over TCP with TLS.
 
+mod batches;
 mod calls;
 mod chains;
 mod endpoints;

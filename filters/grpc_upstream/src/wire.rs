@@ -19,6 +19,8 @@ use tower::Service;
 
 use crate::whole::Whole;
 
+const GRPC_STATUS: &str = "grpc-status";
+
 /// What is known of a try.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace(Arc<Known>);
@@ -56,7 +58,7 @@ impl Trace {
 
     /// A backend can answer before it has read the message. It has seen the call then, so it counts as sent.
     fn look_for_status(&self, headers: &HeaderMap) {
-        if headers.contains_key("grpc-status") {
+        if headers.contains_key(GRPC_STATUS) {
             self.0.state.store(Self::ANSWERED, Ordering::SeqCst);
         }
     }
@@ -66,9 +68,15 @@ impl Trace {
         StatusCode::from_u16(self.0.http.load(Ordering::SeqCst)).ok()
     }
 
-    fn look_at(&self, status: StatusCode, headers: &HeaderMap) {
-        self.0.http.store(status.as_u16(), Ordering::SeqCst);
-        self.look_for_status(headers);
+    /// A response begins. What its headers say of the end counts if they are the end; otherwise nobody is to find it there.
+    fn look_at(&self, response: &mut Response<Body>) {
+        let status = response.status().as_u16();
+        self.0.http.store(status, Ordering::SeqCst);
+        if response.body().is_end_stream() {
+            self.look_for_status(response.headers());
+        } else {
+            response.headers_mut().remove(GRPC_STATUS);
+        }
     }
 
     #[cfg(test)]
@@ -134,8 +142,8 @@ impl Service<Request<Body>> for Wire {
         let response = self.channel.call(sending);
         let largest = self.largest;
         Box::pin(async move {
-            let response = response.await?;
-            trace.look_at(response.status(), response.headers());
+            let mut response = response.await?;
+            trace.look_at(&mut response);
             Ok(response.map(|body| {
                 let body = Whole::new(body, largest);
                 Body::new(Receiving { body, trace })
@@ -232,7 +240,7 @@ mod tests {
         trace.look_for_status(&HeaderMap::new());
         assert!(!trace.answered());
         let mut headers = HeaderMap::new();
-        headers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        headers.insert(GRPC_STATUS, http::HeaderValue::from_static("0"));
         trace.look_for_status(&headers);
         assert!(trace.answered());
     }

@@ -2,6 +2,8 @@
 //! began in it ends. What fails beyond the usual lowers the limit by half its share; a round that goes well, and in which
 //! the limit was felt, raises it: doubled up to where trouble was met last, then by a twentieth.
 
+use std::collections::BTreeSet;
+
 use super::BreakerRules;
 
 #[derive(Debug)]
@@ -26,7 +28,7 @@ enum Culprits {
     #[default]
     None,
     /// One of these may be.
-    Some(Vec<u64>),
+    Some(BTreeSet<u64>),
     /// No single user.
     Nobody,
 }
@@ -68,7 +70,7 @@ impl Limit {
     pub(super) fn end(
         &mut self,
         round: u64,
-        culprits: Option<&[u64]>,
+        culprits: Option<&BTreeSet<u64>>,
         running: u32,
         rules: &BreakerRules,
     ) -> bool {
@@ -141,14 +143,14 @@ impl Limit {
 }
 
 impl Culprits {
-    fn add(&mut self, users: &[u64]) {
+    fn add(&mut self, users: &BTreeSet<u64>) {
         let suspects = match std::mem::take(self) {
-            Self::None => users.to_vec(),
-            Self::Some(before) => {
-                let both = before.into_iter().filter(|user| users.contains(user));
-                both.collect()
+            Self::None => users.clone(),
+            Self::Some(mut before) => {
+                before.retain(|user| users.contains(user));
+                before
             }
-            Self::Nobody => Vec::new(),
+            Self::Nobody => BTreeSet::new(),
         };
         *self = if suspects.is_empty() {
             Self::Nobody

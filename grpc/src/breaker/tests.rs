@@ -11,7 +11,7 @@ fn rules() -> BreakerRules {
 }
 
 fn failed_of(user: u64) -> Sign {
-    Sign::Failed(vec![user])
+    Sign::Failed([user].into())
 }
 
 /// One try with this result; `None` if it was not let through.
@@ -75,7 +75,7 @@ async fn a_user_who_fails_again_and_again_opens_nothing() {
     }
     assert_eq!(doubtful, 10, "the connection may be dead all the same");
     for other in 100..130 {
-        attempt(&breaker, &Sign::Failed(vec![7, other]));
+        attempt(&breaker, &Sign::Failed([7, other].into()));
     }
     assert!(
         is_closed(&breaker),

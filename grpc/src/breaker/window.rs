@@ -1,6 +1,6 @@
 //! What the last while has come to. All that fails of one user is one failure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ impl Window {
     }
 
     /// Counts a failure, unless one of these users has failed before. Answers whether it counts.
-    pub(super) fn failed(&mut self, users: &[u64], now: Instant, length: Duration) -> bool {
+    pub(super) fn failed(&mut self, users: &BTreeSet<u64>, now: Instant, length: Duration) -> bool {
         self.tenth(now, length);
         let known = || self.0.iter().flat_map(|tenth| &tenth.users);
         if known().any(|user| users.contains(user)) {

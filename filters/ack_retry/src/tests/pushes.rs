@@ -3,7 +3,7 @@
 use linkgate_filter::{Answer, Command, Identity, Outcome};
 use tokio::time::Instant;
 
-use super::{EXACT, SECOND, acknowledge, code, count, keys, kit, only};
+use super::{EXACT, SECOND, acknowledge, code, count, entries, keys, kit, only};
 use crate::{AckRetryFilter, EXPIRED, UNACKNOWLEDGED, WINDOW_FULL};
 
 #[test]
@@ -223,6 +223,26 @@ async fn a_business_that_sends_much_again_keeps_no_other_from_it() {
     );
     quiet.run().await;
     assert_eq!(keys(&mut quiet), ["k"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_cannot_allow_itself_more_of_what_all_share() {
+    let budget = |shared: u32| {
+        format!(
+            "{{ retry: {{ jitter: 0, budget: {{ ratio: 0, min_per_second: 1, shared_per_second: {shared} }} }} }}"
+        )
+    };
+    let kit = kit(&budget(1));
+    let _other = kit.open(Identity::new("other", "bob"), |link| link);
+    let mut greedy = kit.link("ann");
+    let pipeline = kit.pipeline(&entries(&budget(1_000)));
+    greedy.change(&pipeline, SECOND);
+    for n in 0..100 {
+        greedy.push(&n.to_string(), "");
+    }
+    assert_eq!(keys(&mut greedy).len(), 100);
+    greedy.advance(10 * SECOND).await;
+    assert_eq!(keys(&mut greedy).len(), 20);
 }
 
 #[tokio::test(start_paused = true)]

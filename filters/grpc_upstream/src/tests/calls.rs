@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use linkgate_filter::testkit::Pushed;
-use linkgate_filter::{Effect, Message, Outcome};
-use linkgate_proto::v1::batch_result::Outcome as Said;
-use linkgate_proto::v1::{BatchOnReceiveResponse, BatchResult};
+use linkgate_filter::{Effect, Outcome};
 use serde_json::json;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::memory::{Backend, Memory, answer, caller, deliver, fault, message};
+use super::memory::{Backend, Memory, answer, caller, deliver, fault};
 use crate::call::Caller;
 
 /// A backend that does `first` at the first try and then answers.
@@ -29,7 +26,7 @@ fn at_first(first: Status) -> Backend {
     })
 }
 
-fn one(backend: &Backend, config: serde_json::Value) -> (Arc<Memory>, Arc<Caller>) {
+pub(super) fn one(backend: &Backend, config: serde_json::Value) -> (Arc<Memory>, Arc<Caller>) {
     let memory = Arc::new(Memory::default());
     memory.serve("a:1", backend);
     let caller = caller(&memory, &["a:1"], config);
@@ -248,54 +245,4 @@ async fn the_budget_stops_a_storm_of_retries() {
         "400 calls, 8 + 50 retries: {tries}"
     );
     assert!(caller.events.budget_exhausted.get() >= 390);
-}
-
-fn batch_of(keys: &[&'static str]) -> (Message, Vec<Pushed>, Pushed) {
-    let (outcomes, parts) = keys
-        .iter()
-        .map(|key| {
-            let (outcome, receipt) = Pushed::new();
-            (outcome, message(key, "x").with_receipt(receipt))
-        })
-        .unzip();
-    let (shell, receipt) = Pushed::new();
-    let joined = Message::joined(parts).unwrap().with_receipt(receipt);
-    (joined, outcomes, shell)
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_part_of_a_batch_settles_by_its_own_result() {
-    let backend = Backend::echo().with_batch(|request| async move {
-        let result = |position: usize, key: &str| BatchResult {
-            position: position as u32,
-            key: key.to_owned(),
-            outcome: Some(Said::Accepted(answer(format!("re {key}")))),
-        };
-        assert_eq!(request.items.len(), 3);
-        BatchOnReceiveResponse {
-            results: vec![result(2, "c"), result(0, "a"), result(1, "other")],
-        }
-    });
-    let (_memory, caller) = one(&backend, json!({}));
-    let (joined, outcomes, shell) = batch_of(&["a", "b", "c"]);
-    caller.deliver(joined, 1).await;
-    assert_eq!(outcomes[0].outcome(), Some(Outcome::accepted("re a")));
-    assert_eq!(outcomes[2].outcome(), Some(Outcome::accepted("re c")));
-    let Some(Outcome::Unknown(fault)) = outcomes[1].outcome() else {
-        panic!("{:?}", outcomes[1].outcome());
-    };
-    assert_eq!(fault.code, "grpc.no_result");
-    assert!(shell.outcome().is_some());
-    assert_eq!(caller.events.mismatched.get(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_whose_call_fails_fails_as_a_whole() {
-    let memory = Arc::new(Memory::default());
-    let caller = caller(&memory, &["a:1"], json!({}));
-    let (joined, outcomes, shell) = batch_of(&["a", "b"]);
-    caller.deliver(joined, 1).await;
-    for outcome in outcomes.iter().chain([&shell]) {
-        assert!(matches!(outcome.outcome(), Some(Outcome::Failed(_))));
-    }
 }

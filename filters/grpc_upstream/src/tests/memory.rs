@@ -43,6 +43,8 @@ type BatchScript =
 pub(super) struct Backend {
     script: Arc<Mutex<Arc<Script>>>,
     batch: Arc<BatchScript>,
+    /// The largest batch that it reads.
+    largest: usize,
     pub(super) got: Arc<Mutex<Vec<(OnReceiveRequest, MetadataMap)>>>,
 }
 
@@ -62,6 +64,7 @@ impl Backend {
                 Box::pin(script(request))
             }))),
             batch: Arc::new(|_| Box::pin(async { BatchOnReceiveResponse::default() })),
+            largest: usize::MAX,
             got: Arc::default(),
         }
     }
@@ -93,6 +96,11 @@ impl Backend {
         self
     }
 
+    /// Refuses batches of more bytes.
+    pub(super) fn reading(self, largest: usize) -> Self {
+        Self { largest, ..self }
+    }
+
     /// From now on does what the other one does.
     pub(super) fn becomes(&self, other: &Self) {
         let script = Arc::clone(&other.script.lock());
@@ -113,9 +121,10 @@ impl Backend {
         if let Some(tls) = tls {
             server = server.tls_config(tls).unwrap();
         }
+        let batches = BatchBackendServiceServer::new(self.clone());
         server
             .add_service(BackendServiceServer::new(self.clone()))
-            .add_service(BatchBackendServiceServer::new(self.clone()))
+            .add_service(batches.max_decoding_message_size(self.largest))
     }
 }
 

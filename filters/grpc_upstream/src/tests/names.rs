@@ -179,6 +179,30 @@ async fn a_name_without_an_address_has_no_effect_and_is_asked_at_a_pace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_no_name_has_an_address_each_call_has_it_asked_again() {
+    let (memory, caller) = named(Duration::ZERO, json!({ "retry": { "max_attempts": 1 } }));
+    // So much has failed by now that nobody would ask for a while.
+    fault(&caller).await;
+    millis(17_000).await;
+    serve(&memory, ["10.0.0.1:7"]);
+    memory.name("chat", &["10.0.0.1:7"]);
+    fault(&caller).await;
+    millis(10).await;
+    assert_eq!(deliver(&caller, "k").await, accepted());
+
+    let (memory, caller) = named(Duration::ZERO, json!({ "retry": { "max_attempts": 1 } }));
+    for _ in 0..200 {
+        fault(&caller).await;
+        millis(100).await;
+    }
+    let asked = *memory.asked.lock();
+    assert!(
+        (19..=21).contains(&asked),
+        "each second, and no more: {asked}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_asks_once_the_pool_is_gone() {
     let (memory, caller) = named(Duration::ZERO, json!({}));
     serve(&memory, ["10.0.0.1:7"]);

@@ -30,9 +30,28 @@ fn goaway(last: u32, reason: u32) -> Vec<u8> {
 
 /// A response of headers alone.
 fn http(status: &str) -> Vec<u8> {
-    let mut block = vec![0x08, 3];
-    block.extend(status.as_bytes());
-    frame(1, 0x5, 1, &block)
+    headers(END, &[(":status", status)])
+}
+
+const OPEN: u8 = 0;
+const END: u8 = 1;
+
+/// Headers or trailers, after which the stream is open or at its end.
+fn headers(end: u8, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
+    frame(1, 4 | end, 1, &block)
+}
+
+/// An answer without a field.
+fn empty_answer() -> Vec<u8> {
+    frame(0, OPEN, 1, &[0; 5])
 }
 
 /// A server that reads the first message in full and then says this, and no more.
@@ -88,13 +107,76 @@ async fn what_the_server_may_have_looked_at_is_not() {
     let (internal, cancel, calm) = (2, 8, 11);
     // A goodbye that names the stream as looked at says nothing yet; then the stream ends.
     let late = [goaway(1, 0), reset(internal)].concat();
-    for says in [reset(internal), reset(cancel), reset(calm), late] {
+    // Who has begun to answer has looked at it.
+    let begun = || headers(OPEN, &[(":status", "200")]);
+    let refused = [begun(), reset(7)].concat();
+    let left = [begun(), goaway(0, 0)].concat();
+    for says in [
+        reset(internal),
+        reset(cancel),
+        reset(calm),
+        late,
+        refused,
+        left,
+    ] {
         let (outcome, calls) = after(says.clone()).await;
         assert!(
             matches!(outcome, Outcome::Unknown(_)),
             "{says:?}: {outcome:?}"
         );
         assert_eq!(calls, 0, "{says:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_ends_the_stream_has_the_backends_status() {
+    let ok = (":status", "200");
+    let (well, bad, broken) = (
+        ("grpc-status", "0"),
+        ("grpc-status", "3"),
+        ("grpc-status", "13"),
+    );
+    let rows = [
+        (headers(END, &[ok, bad]), "grpc.invalid_argument"),
+        (
+            [headers(OPEN, &[ok]), headers(END, &[bad])].concat(),
+            "grpc.invalid_argument",
+        ),
+        (
+            [headers(OPEN, &[ok, bad]), reset(2)].concat(),
+            "grpc.unavailable",
+        ),
+        (
+            [
+                headers(OPEN, &[ok, bad]),
+                empty_answer(),
+                headers(END, &[broken]),
+            ]
+            .concat(),
+            "grpc.internal",
+        ),
+        (
+            [
+                headers(OPEN, &[ok, well]),
+                empty_answer(),
+                headers(END, &[broken]),
+            ]
+            .concat(),
+            "grpc.internal",
+        ),
+        (
+            [headers(OPEN, &[ok, well]), empty_answer(), reset(2)].concat(),
+            "grpc.unavailable",
+        ),
+    ];
+    for (says, code) in rows {
+        let (outcome, _) = after(says.clone()).await;
+        let known = code == "grpc.invalid_argument";
+        match outcome {
+            Outcome::Failed(fault) if known => assert_eq!(fault.code, code),
+            Outcome::Unknown(fault) if !known => assert_eq!(fault.code, code, "{says:?}"),
+            other => panic!("{says:?}: {other:?}"),
+        }
     }
 }
 
