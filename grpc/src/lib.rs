@@ -16,6 +16,7 @@
 
 mod address;
 mod breaker;
+mod checked;
 mod connector;
 mod endpoint;
 mod framing;
@@ -27,6 +28,7 @@ use std::error::Error;
 
 pub use crate::address::{Address, Settings};
 pub use crate::breaker::{BreakerRules, Change, Sign, is_trouble};
+pub use crate::checked::Checked;
 pub use crate::connector::{
     Brought, ConnectError, Connector, Network, connector, transport, with_connector,
 };

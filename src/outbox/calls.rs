@@ -7,13 +7,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::broker::Delivery;
 use linkgate_filter::{EdgeError, EdgeFailure};
-use linkgate_grpc::{BreakerRules, Lease, NoEndpoint, Pool, Sign, chain, is_trouble};
+use linkgate_grpc::{BreakerRules, Checked, Lease, NoEndpoint, Pool, Sign, chain, is_trouble};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
-use tonic::transport::Channel;
 
 /// Something that a backend is told.
 pub trait Notice: Serialize + Clone + Send + Sync + 'static {
@@ -21,7 +20,7 @@ pub trait Notice: Serialize + Clone + Send + Sync + 'static {
     fn key(&self) -> String;
 
     /// Tells these by a call.
-    fn call(channel: Channel, notices: Vec<Self>) -> BoxFuture<'static, Result<(), Status>>;
+    fn call(channel: Checked, notices: Vec<Self>) -> BoxFuture<'static, Result<(), Status>>;
 }
 
 /// The way to a service.
@@ -114,7 +113,7 @@ impl<N: Notice> Shared<N> {
 
     async fn call_at(&self, mut lease: Lease, notices: Vec<N>) -> Told {
         let called = match lease.channel(&*self.pool.connector) {
-            Ok(channel) => timeout(self.timeout, N::call(channel, notices)).await,
+            Ok(channel) => timeout(self.timeout, N::call(channel.into(), notices)).await,
             Err(error) => {
                 let why = error.to_string();
                 return Err(EdgeError::new(EdgeFailure::Unreachable, why));

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use linkgate_grpc::Checked;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -102,7 +103,7 @@ impl Trace {
 /// A channel for one try.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    channel: Channel,
+    channel: Checked,
     trace: Trace,
     largest: usize,
 }
@@ -110,7 +111,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(channel: Channel, trace: Trace) -> Self {
         Self {
-            channel,
+            channel: channel.into(),
             trace,
             largest: 0,
         }
