@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
                 }
                 Due::Refusals => self.answers = Answers::None,
                 Due::Idle => self.give_up_silent(),
-                Due::Unfinished => self.give_up_unfinished(),
+                Due::Unfinished => self.give_up_unfinished(now),
                 Due::Stalled => self.disconnect(CloseCode::SLOW.name()),
                 Due::Unanswered => {
                     let reason = self
@@ -196,10 +196,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
     }
 
     /// A client that cannot go on because it is not read has its time again.
-    fn give_up_unfinished(&mut self) {
+    fn give_up_unfinished(&mut self, now: Instant) {
         if let Some(connection) = &mut self.connection
             && self.chains.takes_frames()
             && !connection.blocked
+            && connection.intake.resumes_at(now).is_none()
         {
             connection.socket.gives_up();
             self.close = self.close.or(Some(CloseCode::MESSAGE_TIMEOUT));

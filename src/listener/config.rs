@@ -53,8 +53,8 @@ pub struct ListenerConfig {
     #[serde(default)]
     pub websocket: WebSocketOptions,
     /// A path at which balancers may ask for the health, such as `/healthz`: by GET or HEAD, without a token, on the port that
-    /// serves. 200 while the node wants traffic, 503 before and after, as `/readyz` of the admin address. Such a question
-    /// takes one of the handshakes in progress for as long as it lasts. None by default.
+    /// serves. 200 while the node wants traffic, 503 while it does not, as `/readyz` of the admin address; when the node stops, the
+    /// port is closed at once. Such a question takes one of the handshakes in progress for as long as it lasts. None by default.
     #[serde(default)]
     pub health: Option<String>,
     /// In which form messages travel: `any` (default: the client chooses by the subprotocol `linkgate.v1.proto` or

@@ -246,15 +246,11 @@ impl Pending {
         }
     }
 
-    /// What became of it, if that was known at once; otherwise itself.
-    pub(super) fn at_once(self) -> Result<ReceiverOutcome, Self> {
-        match self.known {
-            Known::Now(outcome) => {
-                self.metrics.ended(outcome.status);
-                Ok(outcome)
-            }
-            Known::Later(_) => Err(self),
-        }
+    /// The outcome, if it was known at once: there is nothing to wait for.
+    pub(super) fn end_at_once(&self) -> Option<ReceiverOutcome> {
+        let outcome = self.known()?;
+        self.metrics.ended(outcome.status);
+        Some(outcome.clone())
     }
 
     /// What became of it; what is known at `until`, when the caller's patience ends, if that comes first.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Reason;
+use super::seats::Activity;
 use super::{Idle, Reception, client};
 
 /// An open connection's place. Whoever serves the connection keeps it for as long.
@@ -28,11 +29,11 @@ struct Inner {
     peer: SocketAddr,
     number: u64,
     leave: CancellationToken,
-    /// When it is closed if nothing more is asked.
-    deadline: watch::Sender<Option<Instant>>,
+    activity: Arc<Activity>,
     has_asked: AtomicBool,
     is_known: AtomicBool,
-    busy: AtomicUsize,
+    /// Answers under way.
+    answers: AtomicUsize,
     unfinished: AtomicUsize,
 }
 
@@ -70,10 +71,10 @@ impl Seat {
                 peer,
                 number,
                 leave,
-                deadline: watch::Sender::new(Some(deadline)),
+                activity: Arc::new(Activity::until(deadline)),
                 has_asked: AtomicBool::new(false),
                 is_known: AtomicBool::new(false),
-                busy: AtomicUsize::new(0),
+                answers: AtomicUsize::new(0),
                 unfinished: AtomicUsize::new(0),
             })),
             _permit: permit,
@@ -88,7 +89,7 @@ impl Seat {
     /// Resolves when the connection has to be closed.
     pub async fn leaves(&self) -> Leaves {
         let inner = &self.guest.0;
-        let mut deadline = inner.deadline.subscribe();
+        let mut deadline = inner.activity.deadline.subscribe();
         loop {
             let at = *deadline.borrow_and_update();
             tokio::select! {
@@ -124,6 +125,11 @@ impl Drop for Seat {
 }
 
 impl Guest {
+    /// Calls of a stranger that may be open at once.
+    const CALLS_OF_STRANGER: usize = 64;
+    /// Answers to a stranger that may be under way at once.
+    const ANSWERS_TO_STRANGER: usize = 8;
+
     /// Where it comes from.
     pub fn peer(&self) -> SocketAddr {
         self.0.peer
@@ -133,7 +139,7 @@ impl Guest {
     pub fn asks(&self) -> Busy {
         let inner = &self.0;
         inner.has_asked.store(true, Ordering::Relaxed);
-        inner.busy.fetch_add(1, Ordering::AcqRel);
+        inner.activity.busy.fetch_add(1, Ordering::AcqRel);
         self.wait();
         Busy(self.clone())
     }
@@ -148,7 +154,7 @@ impl Guest {
             return Ok(());
         }
         let mut seats = inner.reception.seats.lock();
-        let is_known = seats.make_known(inner.number);
+        let is_known = seats.make_known(inner.number, &inner.activity);
         inner.reception.counters.open(seats.count());
         drop(seats);
         if !is_known {
@@ -160,13 +166,31 @@ impl Guest {
         Ok(())
     }
 
+    /// Whether a stranger asks so much at once that it is asked to try again. Whoever is known has said so with the first of
+    /// its calls.
+    pub fn asks_too_much(&self) -> bool {
+        let inner = &self.0;
+        !inner.is_known.load(Ordering::Acquire)
+            && inner.activity.busy.load(Ordering::Acquire) > Self::CALLS_OF_STRANGER
+    }
+
+    /// An answer is under way to it until what is given is dropped. `None`: a stranger has as many as it may.
+    pub fn answer(&self) -> Option<Answering> {
+        let inner = &self.0;
+        let answering = Answering(self.clone());
+        let under_way = inner.answers.fetch_add(1, Ordering::AcqRel);
+        let may = inner.is_known.load(Ordering::Acquire) || under_way < Self::ANSWERS_TO_STRANGER;
+        may.then_some(answering)
+    }
+
     /// Sets the time anew.
     fn wait(&self) {
         let inner = &self.0;
+        let is_busy = inner.activity.busy.load(Ordering::Acquire) > 0;
         let may_stay = inner.is_known.load(Ordering::Acquire)
-            && (inner.reception.idle == Idle::Stays || inner.busy.load(Ordering::Acquire) > 0);
+            && (inner.reception.idle == Idle::Stays || is_busy);
         let deadline = (!may_stay).then(|| Instant::now() + *inner.reception.limits.idle);
-        inner.deadline.send_replace(deadline);
+        inner.activity.deadline.send_replace(deadline);
     }
 
     /// How long a request may take to come whole.
@@ -193,8 +217,19 @@ pub struct Busy(Guest);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.busy.fetch_sub(1, Ordering::AcqRel);
+        let activity = &self.0.0.activity;
+        activity.rests();
+        activity.busy.fetch_sub(1, Ordering::AcqRel);
         self.0.wait();
+    }
+}
+
+/// An answer that is under way.
+pub struct Answering(Guest);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.0.answers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

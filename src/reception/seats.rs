@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ConnectionLimits;
@@ -14,7 +19,41 @@ pub(super) struct Seats {
     most_strangers: usize,
     next: u64,
     strangers: BTreeMap<u64, Stranger>,
-    callers: BTreeMap<u64, IpAddr>,
+    callers: BTreeMap<u64, Caller>,
+}
+
+struct Caller {
+    client: IpAddr,
+    activity: Arc<Activity>,
+}
+
+/// What a connection is at.
+pub(super) struct Activity {
+    pub(super) busy: AtomicUsize,
+    /// When nothing was asked any more.
+    idle_since: Mutex<Instant>,
+    /// When it is closed if nothing more is asked.
+    pub(super) deadline: watch::Sender<Option<Instant>>,
+}
+
+impl Activity {
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self {
+            busy: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            deadline: watch::Sender::new(Some(deadline)),
+        }
+    }
+
+    pub(super) fn rests(&self) {
+        *self.idle_since.lock() = Instant::now();
+    }
+
+    /// Since when it does nothing.
+    fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.busy.load(Ordering::Acquire) == 0;
+        is_idle.then(|| *self.idle_since.lock())
+    }
 }
 
 struct Stranger {
@@ -63,8 +102,9 @@ impl Seats {
         Some(*number)
     }
 
-    /// Makes a caller of a stranger. `false`: there is no room for one more, or it had to leave meanwhile.
-    pub(super) fn make_known(&mut self, number: u64) -> bool {
+    /// Makes a caller of a stranger, if need be in place of one that does nothing. `false`: there is no room for one more, or it
+    /// had to leave meanwhile.
+    pub(super) fn make_known(&mut self, number: u64, activity: &Arc<Activity>) -> bool {
         if self.callers.contains_key(&number) {
             return true;
         }
@@ -72,12 +112,35 @@ impl Seats {
             return false;
         };
         let client = stranger.client;
-        let of_client = self.callers.values().filter(|of| **of == client).count();
-        if self.callers.len() >= self.max || of_client >= self.per_ip {
+        let is_own = |caller: &Caller| caller.client == client;
+        let own = self.callers.values().filter(|caller| is_own(caller));
+        let has_room = if own.count() >= self.per_ip {
+            self.close_idle(is_own)
+        } else {
+            self.callers.len() < self.max || self.close_idle(|_| true)
+        };
+        if !has_room {
             return false;
         }
         self.strangers.remove(&number);
-        self.callers.insert(number, client);
+        let activity = Arc::clone(activity);
+        self.callers.insert(number, Caller { client, activity });
+        true
+    }
+
+    /// Has the one of these leave that has done nothing for longest; says whether there was one.
+    fn close_idle(&mut self, of: impl Fn(&Caller) -> bool) -> bool {
+        let callers = self.callers.iter().filter(|(_, caller)| of(caller));
+        let idle = callers.filter_map(|(number, caller)| {
+            let since = caller.activity.idle_since()?;
+            Some((since, *number))
+        });
+        let Some((_, number)) = idle.min() else {
+            return false;
+        };
+        if let Some(caller) = self.callers.remove(&number) {
+            caller.activity.deadline.send_replace(Some(Instant::now()));
+        }
         true
     }
 

@@ -95,6 +95,7 @@ async fn a_caller_that_is_known_counts_apart() {
         caller.guest().known().unwrap();
         caller.guest().known().unwrap();
     }
+    let busy: Vec<_> = callers.iter().map(|caller| caller.guest().asks()).collect();
     let strangers = [
         house.comes("10.0.0.1:3").await,
         house.comes("10.0.0.2:2").await,
@@ -104,11 +105,54 @@ async fn a_caller_that_is_known_counts_apart() {
         strangers[0].guest().known().is_err(),
         "half of `max` from one address"
     );
+    let _busy = strangers[1].guest().asks();
     assert!(strangers[1].guest().known().is_ok());
     assert!(strangers[2].guest().known().is_err(), "`max` in all");
     assert_eq!(house.refused("full"), 2);
-    drop(callers);
+    drop((busy, callers));
     assert!(strangers[2].guest().known().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_does_nothing_makes_room_for_one_that_asks() {
+    let mut house = House::new(&limits(), Idle::Stays);
+    let (one, two) = (
+        house.comes("10.0.0.1:1").await,
+        house.comes("10.0.0.1:2").await,
+    );
+    for caller in [&one, &two] {
+        let _busy = caller.guest().asks();
+        caller.guest().known().unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let busy = one.guest().asks();
+    let three = house.comes("10.0.0.1:3").await;
+    three.guest().known().unwrap();
+    assert_eq!(
+        timeout(Duration::ZERO, two.leaves()).await,
+        Ok(Leaves::Silent)
+    );
+    assert!(timeout(Duration::ZERO, one.leaves()).await.is_err());
+    assert_eq!(house.refused("silent") + house.refused("full"), 0);
+    drop(busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_asks_little_at_once() {
+    let mut house = House::new(&limits(), Idle::Stays);
+    let seat = house.comes("10.0.0.1:1").await;
+    let guest = seat.guest();
+    let mut answers: Vec<_> = std::iter::repeat_with(|| guest.answer()).take(20).collect();
+    assert_eq!(answers.iter().flatten().count(), 8);
+    answers.clear();
+    assert!(guest.answer().is_some());
+    let busy: Vec<_> = std::iter::repeat_with(|| guest.asks()).take(65).collect();
+    assert!(guest.asks_too_much());
+    guest.known().unwrap();
+    assert!(!guest.asks_too_much());
+    let answers: Vec<_> = std::iter::repeat_with(|| guest.answer()).take(20).collect();
+    assert_eq!(answers.iter().flatten().count(), 20);
+    drop(busy);
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,7 +41,8 @@ pub(super) fn of_broker(
         let properties = written.get("properties").unwrap_or(written);
         for name in kafka.of_the_node() {
             let span = properties.get(name).map_or(properties.span, |own| own.span);
-            let what = format!("`{name}` names what is on the node: a document in etcd cannot");
+            let what =
+                format!("`{name}` may name what is on the node: a document in etcd cannot give it");
             let hint = "use `tls` of this broker, or keep the broker in a file of the node";
             diagnostics.push(Diagnostic::at(span, what).hint(hint));
         }

@@ -379,6 +379,7 @@ fn documents_from_etcd_name_what_the_node_grants() {
         "ssl.ca.location: /etc/passwd",
         "sasl.kerberos.kinit.cmd: reboot",
         "sasl.oauthbearer.assertion.private.key.file: host",
+        "ssl.engine.id: x",
     ] {
         let document = format!(
             "schema: 1\nbrokers: {{ main: {{ kafka: {{ bootstrap: \"localhost:1\", properties: {{ {property} }} }} }} }}\n"
@@ -386,6 +387,9 @@ fn documents_from_etcd_name_what_the_node_grants() {
         let refused = from_etcd(&folder, granted, &document).unwrap();
         assert!(refused.contains("a document in etcd cannot"), "{refused}");
     }
+    let harmless = "schema: 1\nbrokers: { main: { kafka: { bootstrap: \"localhost:1\", \
+                    properties: { socket.keepalive.enable: true, client.rack: a } } } }\n";
+    assert_eq!(from_etcd(&folder, granted, harmless), None);
     let document = "schema: 1\nconfig: { files_root: / }\n";
     let refused = from_etcd(&folder, granted, document).unwrap();
     assert!(refused.contains("a document in etcd cannot"), "{refused}");

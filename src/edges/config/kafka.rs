@@ -213,13 +213,62 @@ impl KafkaConfig {
         properties.filter(|(name, _)| reserved(name).is_none())
     }
 
-    /// The properties that name files or commands of the node.
+    /// The properties that may name files, commands or services of the node.
     pub(crate) fn of_the_node(&self) -> impl Iterator<Item = &str> {
-        const ENDS: [&str; 6] = [".location", ".file", ".paths", ".cmd", ".keytab", ".stores"];
-        const OTHERS: [&str; 2] = ["ssl.engine.id", "ssl.providers"];
         let names = self.properties.keys().map(String::as_str);
-        names.filter(|name| OTHERS.contains(name) || ENDS.iter().any(|end| name.ends_with(end)))
+        names.filter(|name| !is_harmless(name))
     }
+}
+
+/// Whether a property is known to say nothing of the node that runs it.
+fn is_harmless(name: &str) -> bool {
+    const KINDS: [&str; 22] = [
+        "api.",
+        "batch.",
+        "broker.",
+        "check.",
+        "client.",
+        "compression.",
+        "connections.",
+        "fetch.",
+        "group.",
+        "heartbeat.",
+        "isolation.",
+        "max.",
+        "message.",
+        "metadata.",
+        "partition",
+        "queue",
+        "receive.",
+        "reconnect.",
+        "retry.",
+        "session.",
+        "socket.",
+        "topic.",
+    ];
+    const OTHERS: [&str; 20] = [
+        "enable.sparse.connections",
+        "enable.ssl.certificate.verification",
+        "request.timeout.ms",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.scope",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "ssl.ca.pem",
+        "ssl.certificate.pem",
+        "ssl.cipher.suites",
+        "ssl.endpoint.identification.algorithm",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "sticky.partitioning.linger.ms",
+    ];
+    OTHERS.contains(&name) || KINDS.iter().any(|kind| name.starts_with(kind))
 }
 
 fn is_address(text: &str) -> bool {
@@ -246,6 +295,8 @@ const LINGER: &str = "use `linger` of this broker";
 /// Properties that cannot be passed through, and what to do.
 const RESERVED: &[(&str, &str)] = &[
     ("plugin.library.paths", CODE),
+    ("offset.store.method", PROMISE),
+    ("offset.store.path", PROMISE),
     ("enable.idempotence", PROMISE),
     ("acks", PROMISE),
     ("request.required.acks", PROMISE),

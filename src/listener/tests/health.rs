@@ -13,6 +13,7 @@ async fn balancers_are_told_on_the_port_that_serves() {
     let questions = [
         "GET /healthz HTTP/1.1\r\nHost: 10.0.0.7:8080\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n",
         "GET /healthz HTTP/1.0\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
         "GET /healthz?from=lb HTTP/1.1\r\nHost: lb\r\nConnection: close\r\n\r\n",
     ];
     for question in questions {
@@ -31,7 +32,7 @@ async fn balancers_are_told_on_the_port_that_serves() {
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
     let door = site.door.load();
-    while door.counters.health_checks.get() < 7 {
+    while door.counters.health_checks.get() < 9 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let refused = Refusal::ALL.map(|refusal| site.refused(refusal));

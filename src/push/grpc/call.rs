@@ -35,16 +35,23 @@ impl Desk {
         guest: Guest,
     ) {
         let _busy = guest.asks();
+        if guest.asks_too_much() {
+            // As it has not been looked at, the caller may send it again.
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
         let (parts, stream) = request.into_parts();
         let (intake, messages) = intake::open(stream, &guest, (self.largest, self.patience));
         let mut request = Request::from_parts(parts, Body::new(messages));
-        request.extensions_mut().insert(guest);
+        request.extensions_mut().insert(guest.clone());
         let answered = async {
             let answer = tokio::select! {
                 answer = self.routes.oneshot(request) => answer,
                 _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
             };
             let Ok::<_, Infallible>(answer) = answer;
+            let Some(_answering) = guest.answer() else {
+                return respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+            };
             // The caller or its connection is gone: there is nobody to tell.
             let _ = send(answer, respond).await;
         };

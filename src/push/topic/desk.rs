@@ -242,13 +242,10 @@ impl Desk {
                 return Some(wait);
             }
         }
-        let pending = match pending.at_once() {
-            Ok(outcome) => {
-                receiver.stage = Stage::Ended(outcome.after(receiver.sent));
-                return None;
-            }
-            Err(pending) => pending,
-        };
+        if let Some(outcome) = pending.end_at_once() {
+            receiver.stage = Stage::Ended(outcome.after(receiver.sent));
+            return None;
+        }
         receiver.stage = Stage::Sent;
         let name = (Arc::clone(&hold.history.id), Arc::clone(&user.1));
         self.work.push(Box::pin(async move {

@@ -30,6 +30,10 @@ async fn push_over(client: &mut PushServiceClient<Channel>) -> Result<(), Code> 
     answer.map(|_| ()).map_err(|status| status.code())
 }
 
+fn by_chat<T>(message: T) -> tonic::Request<T> {
+    authorized(message, &format!("Bearer {TOKEN}"))
+}
+
 /// Waits until the far end has closed it.
 async fn closed(stream: &mut TcpStream) {
     let mut settings = Vec::new();
@@ -111,8 +115,16 @@ async fn callers_have_a_bound_and_one_address_a_part_of_it() {
     let (mut one, mut two) = (source.client().await, source.client().await);
     assert_eq!(push_over(&mut one).await, Ok(()));
     assert_eq!(push_over(&mut two).await, Ok(()));
-    assert_eq!(pushes(&source).await, Err(Code::Unavailable));
-    drop(one);
-    source.counts("who=\"caller\"} 1").await;
+    // Those that do nothing make room; one that has a call open does not.
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let open = two.push_stream(by_chat(stream)).await.unwrap();
     assert_eq!(pushes(&source).await, Ok(()));
+    let (other, requests) = tokio::sync::mpsc::channel(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(requests);
+    drop(one);
+    let mut three = source.client().await;
+    let more = three.push_stream(by_chat(stream)).await.unwrap();
+    assert_eq!(pushes(&source).await, Err(Code::Unavailable));
+    drop((sender, open, other, more));
 }
