@@ -266,8 +266,7 @@ impl<'a> Reloader<'a> {
         let explained = |invalid: Box<Invalid>| {
             let mut said = invalid.render(false);
             if invalid.diagnostics.has_unfilled() {
-                said += "note: a reference that does not stand at the same place in what runs and in the proposal is not filled in \
-                         here; `linkgate validate` checks it where its value is\n";
+                said += "note: references are not filled in here; `linkgate validate` checks them where their values are\n";
             }
             said
         };
@@ -279,12 +278,6 @@ impl<'a> Reloader<'a> {
         let now = Origin {
             instead: self.good.iter().map(as_it_runs).collect(),
             ..self.origin.clone()
-        };
-        // Nothing is read for whoever asks.
-        let given = self.origin.kept.clone();
-        let now = Origin {
-            given: given.clone(),
-            ..now
         };
         let mut proposed = proposal.documents;
         let mut instead = BTreeMap::new();
@@ -299,7 +292,6 @@ impl<'a> Reloader<'a> {
         }
         let mut then = Origin {
             instead,
-            given,
             ..self.origin.clone()
         };
         if self.remote.is_some() {
