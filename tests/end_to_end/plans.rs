@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use linkgate::node::Node;
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use crate::common::documents::{PLATFORM, business};
+use crate::common::metrics::get;
 use crate::common::wait::within;
 use crate::files::{folder, following};
 
@@ -232,6 +235,38 @@ pipelines:
             said.contains("pipeline chat: gone") && said.contains("pipeline shop: new"),
             "{said}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_large_proposal_holds_nothing_up() {
+    let folder = folder();
+    let platform = format!("{PLATFORM}admin: {{ address: \"127.0.0.1:0\" }}\n");
+    fs::write(folder.path().join("platform.yaml"), &platform).unwrap();
+    let proposal = tempfile::tempdir().unwrap();
+    fs::write(proposal.path().join("platform.yaml"), &platform).unwrap();
+    for number in 0..300 {
+        let name = format!("shop{number}");
+        let file = proposal.path().join(format!("{name}.yaml"));
+        fs::write(file, business(&name, 1000)).unwrap();
+    }
+    following(folder.path(), async |node| {
+        let admin = node.admin_address().unwrap();
+        let begin = Instant::now();
+        let mut planned = Box::pin(plan(node, proposal.path()));
+        let (mut longest, mut last) = (Duration::ZERO, begin);
+        let said = loop {
+            tokio::select! {
+                (_, said) = &mut planned => break said,
+                (code, _) = get(admin, "/healthz") => assert_eq!(code, 200),
+            }
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        };
+        assert!(said.contains("pipeline shop299: new"), "{said}");
+        let all = begin.elapsed();
+        assert!(longest < all / 2, "held up for {longest:?} of {all:?}");
     })
     .await;
 }
