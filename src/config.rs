@@ -21,6 +21,7 @@ mod refused;
 pub mod schema;
 mod secrets;
 pub mod source;
+mod stand_in;
 pub mod standing;
 pub mod tree;
 
@@ -35,9 +36,8 @@ use linkgate_filter::{Entry, Plan, Registry};
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};
 use etcd::EtcdSource;
-use grants::References;
 use source::{Known, Origin, Sources};
-use tree::Tree;
+use tree::{References, Tree};
 
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
@@ -68,6 +68,8 @@ pub struct Config {
     pub presence: Option<PresenceConfig>,
     /// Businesses that documents speak of which are refused: nothing serves them, unless a former version does.
     pub refused: Refused,
+    /// References that are not filled in, by part: what stands in for them says nothing.
+    pub references: BTreeMap<String, References>,
     /// How many documents it was read from.
     pub documents: usize,
     /// What is not wrong, and promises less than a reader may think.
@@ -106,6 +108,8 @@ pub struct PipelineConfig {
     pub standard: VersionConfig,
     /// Other versions of them, each for a share of its users.
     pub trials: Vec<VersionConfig>,
+    /// References beside those of filters that are not filled in.
+    pub references: References,
 }
 
 /// A version of a pipeline's filters, prepared.
@@ -163,38 +167,26 @@ pub fn load_from(origin: &Origin, registry: &Registry) -> Result<Config, Box<Inv
     read(origin, registry).config
 }
 
-/// Both configurations as `plan` compares them: nothing is read for whoever proposes `then`. References stand for
-/// themselves; those that stand at the same place in both are filled in with what the node has read for `now` already, so
-/// that what they stand for can be checked. `directories` are those that the node looks through.
+/// Both configurations as `plan` compares them: nothing is read for whoever proposes `then`, and no reference is filled in,
+/// so what comes of it says nothing of what references stand for. `directories` are those that the node looks through.
 ///
 /// # Errors
-/// All problems found.
+/// All problems of `then`. What runs is right, or was.
 pub(crate) fn load_both(
     now: Origin,
     then: Origin,
     registry: &Registry,
     directories: &BTreeSet<PathBuf>,
 ) -> Result<(Config, Config), Box<Invalid>> {
-    let knowing = |origin: &Origin, references| Origin {
-        known: Some(Arc::new(Known {
-            references,
-            directories: directories.clone(),
-        })),
-        ..origin.clone()
+    let known = Arc::new(Known {
+        directories: directories.clone(),
+    });
+    let knowing = |origin: Origin| Origin {
+        known: Some(Arc::clone(&known)),
+        ..origin
     };
-    let references = |origin: &Origin| {
-        let origin = knowing(origin, References::new());
-        let (documents, _) = documents(
-            &mut Sources::from_origin(&origin),
-            &origin,
-            &mut Diagnostics::default(),
-        );
-        let all = documents.iter().map(fill::references);
-        all.fold(References::new(), |all, more| &all | &more)
-    };
-    let same = &references(&now) & &references(&then);
-    let load = |origin: Origin| read(&knowing(&origin, same.clone()), registry).config;
-    Ok((load(now)?, load(then)?))
+    let (now, ..) = outline(&knowing(now), registry);
+    Ok((now, read(&knowing(then), registry).config?))
 }
 
 /// What reading has come to.
@@ -214,6 +206,26 @@ struct Read {
 
 /// Reads all that `origin` names and checks what it says together.
 fn read(origin: &Origin, registry: &Registry) -> Loaded {
+    let (config, diagnostics, read) = outline(origin, registry);
+    let sources = read.sources.clone();
+    let config = match diagnostics.is_empty() {
+        true => Ok(Config {
+            warnings: Warnings {
+                diagnostics,
+                sources,
+            },
+            ..config
+        }),
+        false => Err(Box::new(Invalid {
+            diagnostics,
+            sources,
+        })),
+    };
+    Loaded { config, read }
+}
+
+/// What is right of all that `origin` names, and what is wrong.
+fn outline(origin: &Origin, registry: &Registry) -> (Config, Diagnostics, Read) {
     let mut sources = Sources::from_origin(origin);
     let mut diagnostics = Diagnostics::default();
     let (documents, hashes) = documents(&mut sources, origin, &mut diagnostics);
@@ -225,23 +237,7 @@ fn read(origin: &Origin, registry: &Registry) -> Loaded {
         hashes,
         sources,
     };
-    let invalid = |diagnostics| {
-        Box::new(Invalid {
-            diagnostics,
-            sources: read.sources.clone(),
-        })
-    };
-    let config = match config {
-        Some(config) if diagnostics.is_empty() => Ok(Config {
-            warnings: Warnings {
-                diagnostics,
-                sources: read.sources.clone(),
-            },
-            ..config
-        }),
-        _ => Err(invalid(diagnostics)),
-    };
-    Loaded { config, read }
+    (config, diagnostics, read)
 }
 
 /// All documents that `origin` names, and what each text means.

@@ -6,6 +6,7 @@
 
 mod cache;
 mod own;
+mod plan;
 mod questions;
 #[cfg(feature = "etcd")]
 mod remote;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use linkgate_filter::Registry;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use self::cache::Cache;
 use self::own::Own;
@@ -30,7 +32,6 @@ use self::questions::Question;
 use self::remote::Remote;
 use self::report::{announce, refuse, report};
 use self::watch::{Mark, Watcher};
-use crate::config::compare::{Difference, compare};
 use crate::config::etcd::{EtcdSource, UrlError};
 use crate::config::source::Origin;
 use crate::config::standing::{self, Document, LastGood, Standing, Watched};
@@ -47,9 +48,9 @@ struct Fetched {
 }
 
 /// Reads configurations for a node, and again when they change.
-pub struct Reloader<'a> {
+pub struct Reloader {
     origin: Origin,
-    registry: &'a Registry,
+    registry: Registry,
     cache: Option<Cache>,
     remote: Option<Remote>,
     /// Documents that have no text.
@@ -64,6 +65,8 @@ pub struct Reloader<'a> {
     own: Own,
     first: Option<Read>,
     questions: Option<mpsc::Receiver<Question>>,
+    /// The question that is being looked into.
+    planning: Option<JoinHandle<()>>,
     /// Somebody wants all of it read again.
     again: Arc<Notify>,
 }
@@ -103,6 +106,29 @@ async fn next(questions: &mut Option<mpsc::Receiver<Question>>) -> Question {
     }
 }
 
+/// Ends when what is being looked into is answered.
+async fn ended(planning: &mut Option<JoinHandle<()>>) {
+    match planning {
+        // Who asked sees that it has failed.
+        Some(work) => drop(work.await),
+        None => std::future::pending().await,
+    }
+    *planning = None;
+}
+
+/// Does what takes long beside the task that hears of changes, and of the end.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work)
+        .await
+        .map_err(JoinError::try_into_panic)
+    {
+        Ok(done) => done,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime ends.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
 async fn news(remote: &mut Option<Remote>) -> (Option<Fetched>, Option<String>) {
     match remote {
         Some(remote) => remote.changed().await,
@@ -115,7 +141,7 @@ struct Read {
     documents: Vec<Document>,
 }
 
-impl<'a> Reloader<'a> {
+impl Reloader {
     /// Files are read again after so long without a sign of a change, for file systems that give none.
     const AUDIT: Duration = Duration::from_secs(30);
 
@@ -123,7 +149,7 @@ impl<'a> Reloader<'a> {
     ///
     /// # Errors
     /// What is named is wrong, nothing is right, or etcd is away and no copy is there.
-    pub async fn begin(paths: &[PathBuf], registry: &'a Registry) -> Result<Self, BeginError> {
+    pub async fn begin(paths: &[PathBuf], registry: &Registry) -> Result<Self, BeginError> {
         let is_url = |path: &&PathBuf| path.to_str().is_some_and(EtcdSource::is_url);
         let (urls, paths): (Vec<_>, Vec<_>) = paths.iter().partition(is_url);
         let paths: Vec<PathBuf> = paths.into_iter().cloned().collect();
@@ -158,7 +184,7 @@ impl<'a> Reloader<'a> {
         let standing = standing::begin(&origin, registry, &good, &unreadable)?;
         let mut reloader = Self {
             origin,
-            registry,
+            registry: registry.clone(),
             cache,
             remote,
             unreadable,
@@ -169,6 +195,7 @@ impl<'a> Reloader<'a> {
             own: Own::of(&standing.config, &places),
             first: None,
             questions: None,
+            planning: None,
             again: Arc::default(),
         };
         reloader.first = Some(reloader.take(standing));
@@ -210,7 +237,7 @@ impl<'a> Reloader<'a> {
         loop {
             watcher.watch(&self.watched);
             // What came before it was watched is not told.
-            self.reload(node);
+            self.reload(node).await;
             if std::mem::take(&mut is_asked) {
                 let status = node.status().get();
                 let (generation, accepted) = (status.generation, status.accepted);
@@ -223,7 +250,10 @@ impl<'a> Reloader<'a> {
             // A question takes the place of a sign of change, so it is looked for one after it.
             tokio::select! {
                 () = watcher.changed(Self::AUDIT) => {}
-                question = next(&mut self.questions) => self.answer(question, node),
+                question = next(&mut self.questions), if self.planning.is_none() => {
+                    self.planning = Some(self.plan(question, node));
+                }
+                () = ended(&mut self.planning) => {}
                 (fetched, error) = news(&mut self.remote) => self.hear(fetched, error, node),
                 () = again.notified() => {
                     self.fetch(node).await;
@@ -261,90 +291,30 @@ impl<'a> Reloader<'a> {
         }
     }
 
-    /// Says what a proposal would change.
-    fn answer(&self, Question { proposal, answer }: Question, node: &Node) {
-        let explained = |invalid: Box<Invalid>| {
-            let mut said = invalid.render(false);
-            if invalid.diagnostics.has_unfilled() {
-                said += "note: a reference that does not stand at the same place in what runs and in the proposal is not filled in \
-                         here; `linkgate validate` checks it where its value is\n";
-            }
-            said
-        };
-        let _ = answer.send(self.plan(proposal, node).map_err(explained));
-    }
-
-    fn plan(&self, proposal: Proposal, node: &Node) -> Result<Vec<Difference>, Box<Invalid>> {
-        let as_it_runs = |(path, text): (&PathBuf, &String)| (path.clone(), Some(text.clone()));
-        let now = Origin {
-            instead: self.good.iter().map(as_it_runs).collect(),
-            ..self.origin.clone()
-        };
-        // Nothing is read for whoever asks.
-        let given = self.origin.kept.clone();
-        let now = Origin {
-            given: given.clone(),
-            ..now
-        };
-        let mut proposed = proposal.documents;
-        let mut instead = BTreeMap::new();
-        for path in self.good.keys() {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
-            let text = name.and_then(|name| proposed.remove(&name));
-            if text.is_some() || !self.origin.paths.contains(path) {
-                instead.insert(path.clone(), text);
-            }
-        }
-        let mut then = Origin {
-            instead,
-            given,
-            ..self.origin.clone()
-        };
-        if self.remote.is_some() {
-            then.fetched = Some(proposed);
-        } else {
-            let folder = self
-                .watched
-                .directories
-                .first()
-                .cloned()
-                .unwrap_or_default();
-            let new = proposed.into_iter();
-            let new = new.map(|(name, text)| (folder.join(name), Some(text)));
-            then.instead.extend(new);
-        }
-        let directories = &self.watched.directories;
-        let (now, then) = config::load_both(now, then, self.registry, directories)?;
-        let links = node.links();
-        let mut differences = compare(&now, &then);
-        for part in &mut differences {
-            let of = |biz_id: &String| links.get(biz_id.as_str()).copied().unwrap_or(0);
-            part.links = part.biz_id.as_ref().map(of);
-        }
-        Ok(differences)
-    }
-
     /// Reads again, if anything is different.
-    fn reload(&mut self, node: &Node) {
-        let mark = Mark::of(&self.watched);
+    async fn reload(&mut self, node: &Node) {
+        let watched = self.watched.clone();
+        let mark = aside(move || Mark::of(&watched)).await;
         if self.mark.as_ref() == Some(&mark) {
             return;
         }
         self.mark = Some(mark);
-        let status = node.status();
-        let refused = self.unreadable.clone();
-        match standing::load(&self.origin, self.registry, &self.good, refused) {
-            Ok(standing) => self.change(node, standing),
+        match self.load(self.unreadable.clone()).await {
+            Ok(standing) => self.change(node, standing).await,
             Err(invalid) => {
                 tracing::error!("the configuration is refused, and what ran goes on:\n{invalid}");
-                refuse(status, invalid.render(false));
+                refuse(node.status(), invalid.render(false));
             }
         }
     }
 
-    fn change(&mut self, node: &Node, standing: Standing) {
+    async fn load(&self, refused: BTreeMap<PathBuf, String>) -> Result<Standing, Box<Invalid>> {
+        let (origin, registry) = (self.origin.clone(), self.registry.clone());
+        let good = self.good.clone();
+        aside(move || standing::load(&origin, &registry, &good, refused)).await
+    }
+
+    async fn change(&mut self, node: &Node, standing: Standing) {
         let shared = standing.shared.clone();
         let Err(error) = self.take_over(node, standing) else {
             return;
@@ -355,7 +325,7 @@ impl<'a> Reloader<'a> {
         let why = error.to_string();
         let blamed = shared.into_iter().map(|path| (path, why.clone()));
         let refused = blamed.chain(self.unreadable.clone()).collect();
-        let again = standing::load(&self.origin, self.registry, &self.good, refused);
+        let again = self.load(refused).await;
         if !again.is_ok_and(|standing| self.take_over(node, standing).is_ok()) {
             tracing::error!("the configuration is refused, and what ran goes on: {why}");
             refuse(node.status(), why);

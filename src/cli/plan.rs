@@ -83,6 +83,9 @@ async fn ask((node, asking): (&str, &Asking), new: &Path) -> Result<Vec<Differen
     let documents: BTreeMap<String, String> =
         documents::texts(new).map_err(|invalid| invalid.render(false))?;
     let proposal = serde_json::to_vec(&Proposal { documents }).map_err(|e| e.to_string())?;
+    if proposal.len() > Proposal::LARGEST {
+        return Err(Proposal::too_large());
+    }
     let (status, answer) =
         admin::call((node, asking), (Method::POST, "/v1/plan"), proposal).await?;
     let said = String::from_utf8_lossy(&answer);

@@ -19,7 +19,7 @@ use super::document::{Admin, Node};
 use super::etcd::EtcdSource;
 use super::read::{known_part, part, report};
 use super::source::Sources;
-use super::tree::Tree;
+use super::tree::{References, Tree};
 use super::{Config, Warnings};
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
@@ -28,13 +28,13 @@ use crate::presence::PresenceConfig;
 use addresses::Addresses;
 use names::Names;
 
-/// The configuration that the documents make, if no part of it is wrong.
+/// The configuration that the documents make, without the parts that are wrong.
 pub(super) fn assemble(
     documents: &[Tree],
     registry: &Registry,
     sources: &Sources,
     diagnostics: &mut Diagnostics,
-) -> Option<Config> {
+) -> Config {
     let names = Names::collect(documents, diagnostics);
     let mut addresses = Addresses::default();
     let node = only::<Node>(documents, "node", diagnostics);
@@ -91,7 +91,8 @@ pub(super) fn assemble(
         registry,
         diagnostics,
     );
-    diagnostics.is_empty().then(|| Config {
+    Config {
+        references: references(documents),
         node: node.map(|(node, _)| node).unwrap_or_default(),
         admin: admin.map(|(admin, _)| admin),
         listeners,
@@ -104,7 +105,39 @@ pub(super) fn assemble(
         refused: Refused::default(),
         documents: documents.len(),
         warnings: Warnings::default(),
-    })
+    }
+}
+
+/// The references of parts that are not filled in, by how [`compare`](super::compare) calls the parts.
+fn references(documents: &[Tree]) -> BTreeMap<String, References> {
+    let mut found = BTreeMap::<String, References>::new();
+    let mut add = |part: String, tree: &Tree| {
+        let references = tree.references();
+        if !references.is_empty() {
+            found.entry(part).or_default().extend(references);
+        }
+    };
+    for (key, tree) in documents.iter().flat_map(Tree::entries) {
+        match key {
+            "listeners" => {
+                for listener in tree.items() {
+                    let name = listener.get("name").and_then(Tree::text);
+                    add(format!("listener {}", name.unwrap_or_default()), listener);
+                }
+            }
+            "backends" | "stores" | "brokers" => {
+                let kind = key.trim_end_matches('s');
+                tree.entries()
+                    .for_each(|(name, part)| add(format!("{kind} {name}"), part));
+            }
+            "push" => tree
+                .entries()
+                .for_each(|(name, part)| add(format!("push {name}"), part)),
+            "node" | "admin" | "presence" => add(key.to_owned(), tree),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Whether documents come from etcd.

@@ -6,6 +6,7 @@ use linkgate_filter::{EdgeName, Entry};
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
+use super::tree::References;
 use super::{Config, PipelineConfig, VersionConfig};
 use crate::listener::config::ListenerConfig;
 
@@ -51,30 +52,33 @@ impl Difference {
 /// All that changes from `old` to `new`.
 pub fn compare(old: &Config, new: &Config) -> Vec<Difference> {
     let mut differences = Vec::new();
-    if old.node != new.node || old.admin != new.admin {
+    let same_references = |part: &str| old.references.get(part) == new.references.get(part);
+    let is_node_same = old.node == new.node && old.admin == new.admin;
+    if !is_node_same || !same_references("node") || !same_references("admin") {
         let part = Difference::new("node".to_owned(), "changed");
         differences.push(part.risk("takes effect with a restart of the node only"));
     }
     listeners(old, new, &mut differences);
     let mut edges = Vec::new();
-    named("store", &old.stores, &new.stores, &mut edges);
-    named("broker", &old.brokers, &new.brokers, &mut edges);
-    named("backend", &old.backends, &new.backends, &mut edges);
+    let same = &same_references;
+    named("store", (&old.stores, &new.stores), same, &mut edges);
+    named("broker", (&old.brokers, &new.brokers), same, &mut edges);
+    named("backend", (&old.backends, &new.backends), same, &mut edges);
     let changed: BTreeSet<&str> = edges.iter().map(|edge| edge.part.as_str()).collect();
     pipelines(old, new, &changed, &mut differences);
     differences.extend(edges);
-    if old.push.sources != new.push.sources {
+    if old.push.sources != new.push.sources || !same("push sources") {
         let sources = Difference::new("push sources".to_owned(), "changed");
         let detail = "sources that change are closed, and opened anew in the same place";
         differences.push(sources.detail(detail));
     }
-    if old.push.reports != new.push.reports {
+    if old.push.reports != new.push.reports || !same("push reports") {
         differences.push(Difference::new("push reports".to_owned(), "changed"));
     }
-    if old.push.limits != new.push.limits {
+    if old.push.limits != new.push.limits || !same("push limits") {
         differences.push(Difference::new("push limits".to_owned(), "changed"));
     }
-    if old.presence != new.presence {
+    if old.presence != new.presence || !same("presence") {
         let part = Difference::new("presence".to_owned(), "changed");
         differences.push(part.detail("who is told anew hears of all links that are there"));
     }
@@ -84,19 +88,20 @@ pub fn compare(old: &Config, new: &Config) -> Vec<Difference> {
 /// Parts by name, of which it is only known whether they are the same.
 fn named<T: PartialEq>(
     kind: &str,
-    old: &BTreeMap<String, T>,
-    new: &BTreeMap<String, T>,
+    (old, new): (&BTreeMap<String, T>, &BTreeMap<String, T>),
+    same_references: &impl Fn(&str) -> bool,
     differences: &mut Vec<Difference>,
 ) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
+        let part = format!("{kind} {name}");
         let what = match (old.get(name), new.get(name)) {
             (None, _) => "new",
             (_, None) => "gone",
-            (Some(one), Some(other)) if one != other => "changed",
+            (Some(one), Some(other)) if one != other || !same_references(&part) => "changed",
             _ => continue,
         };
-        differences.push(Difference::new(format!("{kind} {name}"), what));
+        differences.push(Difference::new(part, what));
     }
 }
 
@@ -108,13 +113,24 @@ fn listeners(old: &Config, new: &Config, differences: &mut Vec<Difference>) {
     let names = old.listeners.iter().chain(&new.listeners);
     let names: BTreeSet<&str> = names.map(|listener| listener.name.as_str()).collect();
     for name in names {
-        let part = |what| Difference::new(format!("listener {name}"), what);
-        match (find(old, name), find(new, name)) {
-            (None, Some(new)) => differences.push(part("new").detail(new.address.to_string())),
-            (Some(old), None) => differences.push(part("gone").risk(format!(
-                "its links are closed, {} of them a second",
-                old.drain.per_second()
-            ))),
+        let title = format!("listener {name}");
+        let part = |what| Difference::new(title.clone(), what);
+        let found = |config: &Config| {
+            let references = config.references.get(&title);
+            Some((find(config, name)?, references.cloned().unwrap_or_default()))
+        };
+        match (found(old), found(new)) {
+            (None, Some(new)) => differences.push(part("new").detail(address(&new))),
+            (Some((old, references)), None) => {
+                let why = match references.get("drain") {
+                    Some(pace) => format!("its links are closed at the pace `{pace}`"),
+                    None => format!(
+                        "its links are closed, {} of them a second",
+                        old.drain.per_second()
+                    ),
+                };
+                differences.push(part("gone").risk(why));
+            }
             (Some(old), Some(new)) if old != new => {
                 differences.push(listener(part("changed"), &old, &new));
             }
@@ -123,23 +139,44 @@ fn listeners(old: &Config, new: &Config, differences: &mut Vec<Difference>) {
     }
 }
 
-fn listener(part: Difference, old: &ListenerConfig, new: &ListenerConfig) -> Difference {
+/// A listener as written, with its references that are not filled in.
+type Written = (ListenerConfig, References);
+
+fn address((listener, references): &Written) -> String {
+    let filled = listener.address.to_string();
+    references.get("address").cloned().unwrap_or(filled)
+}
+
+fn listener(part: Difference, was: &Written, is: &Written) -> Difference {
     let mut part = part.detail("holds for links that open from then on");
-    if old.address != new.address {
-        part = part.risk(format!("moves from {} to {}", old.address, new.address));
+    let ((old, old_references), (new, new_references)) = (was, is);
+    let same_references = |key: &str| {
+        let below = |references: &References| {
+            let own = references.iter().filter(|(place, _)| {
+                let rest = place.strip_prefix(key);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
+            own.map(|(place, text)| (place.clone(), text.clone()))
+                .collect::<References>()
+        };
+        below(old_references) == below(new_references)
+    };
+    if address(was) != address(is) {
+        part = part.risk(format!("moves from {} to {}", address(was), address(is)));
     }
     let fixed = |config: &ListenerConfig| {
         let handshakes = config.admission.max_handshakes;
         (config.reuse_port, config.backlog, handshakes)
     };
-    if fixed(old) != fixed(new) {
+    let restarted = ["reuse_port", "backlog", "admission.max_handshakes"];
+    if fixed(old) != fixed(new) || !restarted.into_iter().all(same_references) {
         let what = "`reuse_port`, `backlog` and `max_handshakes` change with a restart only";
         part = part.risk(what);
     }
-    if old.auth != new.auth {
+    if old.auth != new.auth || !same_references("auth") {
         part = part.risk("other clients are let in");
     }
-    if old.tls != new.tls {
+    if old.tls != new.tls || !same_references("tls") {
         part = part.detail("its certificate or key");
     }
     part
@@ -198,7 +235,12 @@ fn pipeline(
             part = part.detail(format!("also on `{name}`"));
         }
     }
-    if was.limits != is.limits {
+    let limits = |config: &PipelineConfig| {
+        let mut references = config.references.clone();
+        references.retain(|place, _| place.starts_with("limits."));
+        (config.limits, references)
+    };
+    if limits(was) != limits(is) {
         part = part.detail("its limits");
     }
     let used = |version: &VersionConfig| -> Vec<String> {
@@ -219,11 +261,15 @@ fn pipeline(
         }
     }
     filters(&mut part, &was.standard, &is.standard);
-    let known = |version: &VersionConfig| (version.name.clone(), version.share);
-    let trials = |config: &PipelineConfig| config.trials.iter().map(known).collect::<Vec<_>>();
+    let percent = |config: &PipelineConfig| config.references.get("rollout.percent").cloned();
+    let trials = |config: &PipelineConfig| {
+        let known = |trial: &VersionConfig| (trial.name.clone(), trial.share, percent(config));
+        config.trials.iter().map(known).collect::<Vec<_>>()
+    };
     if trials(was) != trials(is) {
         for trial in &is.trials {
-            let share = trial.share.as_percent();
+            let share = trial.share.as_percent().to_string();
+            let share = percent(is).unwrap_or(share);
             part = part.detail(format!("`{}` for {share} % of its users", trial.name));
         }
         for trial in was
@@ -284,6 +330,11 @@ fn filters(part: &mut Difference, was: &VersionConfig, is: &VersionConfig) {
     if order(was, is) != order(is, was) {
         part.details
             .push("its filters stand in another order".to_owned());
+    }
+    let is_known = !was.plan.is_empty() && !is.plan.is_empty();
+    if !is_known && !part.details.is_empty() {
+        let why = "whether its filters want care cannot be told: it depends on references";
+        return part.risks.push(why.to_owned());
     }
     let risks = was.plan.risks(Some(&is.plan));
     part.risks.extend(

@@ -26,6 +26,18 @@ fn description(schema: &Value, path: &Path, key: &str) -> Option<String> {
     Some(description.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
+/// The words that may stand at `path`, if only some may.
+pub(super) fn words<'a>(schema: &'a Value, path: &Path) -> Vec<&'a str> {
+    let mut segments = path.segments().iter();
+    let here = segments.try_fold(schema, |here, segment| step(schema, here, segment));
+    let variants = here.into_iter().flat_map(|here| variants(schema, here));
+    let words = |variant: &'a Value| {
+        let listed = variant["enum"].as_array().into_iter().flatten();
+        listed.chain(variant.get("const")).filter_map(Value::as_str)
+    };
+    variants.flat_map(words).collect()
+}
+
 /// The schema of what stands at `segment` of what `here` describes.
 fn step<'a>(root: &'a Value, here: &'a Value, segment: &Segment) -> Option<&'a Value> {
     variants(root, here).find_map(|variant| match segment {

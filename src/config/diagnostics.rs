@@ -185,7 +185,7 @@ pub struct Diagnostics {
     secrets: Names,
     hidden: Hidden,
     closed: BTreeSet<Span>,
-    unfilled: BTreeSet<Span>,
+    unfilled: bool,
     incomplete: bool,
     cut_short: bool,
     /// The texts have no secrets.
@@ -239,18 +239,13 @@ impl Diagnostics {
     }
 
     /// Notes that a reference stands for itself: whether it makes sense there cannot be told.
-    pub(super) fn leave_unfilled(&mut self, span: Span) {
-        self.unfilled.insert(span);
-    }
-
-    /// Whether a reference stands for itself at this place.
-    pub(super) fn is_unfilled(&self, span: Span) -> bool {
-        self.unfilled.contains(&span)
+    pub(super) fn leave_unfilled(&mut self) {
+        self.unfilled = true;
     }
 
     /// Whether any does.
     pub(crate) fn has_unfilled(&self) -> bool {
-        !self.unfilled.is_empty()
+        self.unfilled
     }
 
     /// Notes that a file or document could not be read: what seems undefined may be defined there.

@@ -16,9 +16,9 @@ use super::files::{LARGEST, TooLarge, read_bounded};
 use super::parse::plain_scalar;
 use super::secrets::Hidden;
 use super::source::Span;
-use super::tree::{Node, Tree};
-use reach::{ITEM, has_reference, is_name_at, shown};
-pub(super) use reach::{Reach, references};
+use super::tree::{Node, Tree, reference};
+pub(super) use reach::Reach;
+use reach::{ITEM, has_reference, is_name_at};
 
 /// Bytes that the references of one file may be filled in with: as for aliases, what is small may be repeated often.
 pub(super) const MOST_FILLED: usize = 8 << 20;
@@ -27,6 +27,8 @@ pub(super) const MOST_FILLED: usize = 8 << 20;
 pub(super) struct Filler<'a> {
     /// What may be read.
     pub(super) reach: Reach<'a>,
+    /// The document is one of the node's own.
+    pub(super) is_own: bool,
     /// The variables.
     pub(super) variables: &'a BTreeMap<String, String>,
     /// Where relative paths begin.
@@ -74,20 +76,15 @@ impl Filler<'_> {
                     return;
                 };
                 let has_reference = has_reference(text);
-                if has_reference && is_name_at(place, matches!(self.reach, Reach::Node)) {
+                if has_reference && is_name_at(place, self.is_own) {
                     return diagnostics.push_last(span, no_name(place, span));
                 }
-                let filled = match &self.reach {
-                    Reach::Known(known) if has_reference => {
-                        let is_known = known.contains(&(shown(place), text.to_owned()));
-                        match is_known.then(|| self.filled(text, span)) {
-                            Some(Ok(filled)) => Ok(filled),
-                            _ => return diagnostics.leave_unfilled(span),
-                        }
-                    }
-                    _ => self.filled(text, span),
-                };
-                match filled {
+                if has_reference && matches!(self.reach, Reach::Nothing) {
+                    diagnostics.leave_unfilled();
+                    *value = reference(text);
+                    return;
+                }
+                match self.filled(text, span) {
                     Ok(filled) => {
                         if !filled.parts.is_empty() {
                             diagnostics.hide(&filled.text, text);
@@ -206,7 +203,7 @@ impl Filler<'_> {
     fn is_granted(&self, name: &str) -> bool {
         match &self.reach {
             Reach::Granted(grants) => grants.variables.contains(name),
-            Reach::Node | Reach::Known(_) => true,
+            Reach::Node | Reach::Nothing => true,
         }
     }
 
@@ -223,7 +220,7 @@ impl Filler<'_> {
     fn find(&self, path: &str, span: Span) -> Result<PathBuf, Diagnostic> {
         match &self.reach {
             Reach::Granted(grants) => grants.file(Path::new(path), span),
-            Reach::Node | Reach::Known(_) => Ok(self.directory.join(path)),
+            Reach::Node | Reach::Nothing => Ok(self.directory.join(path)),
         }
     }
 
@@ -233,9 +230,6 @@ impl Filler<'_> {
             |why: &str| Diagnostic::at(span, format!("the file `{}` {why}", full.display()));
         let read = match (self.given)(&full) {
             Some(given) => Ok(given),
-            None if matches!(self.reach, Reach::Known(_)) => {
-                return Err(problem("is not read here"));
-            }
             None => read_bounded(&full).or_else(|error| (self.kept)(&full).ok_or(error)),
         };
         (self.named)(&full, read.as_deref().ok());

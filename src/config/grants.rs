@@ -11,6 +11,3 @@ pub(super) struct Grants {
     /// Environment variables.
     pub(super) variables: BTreeSet<String>,
 }
-
-/// References by their places and texts: `pipelines.[].limits.links` and `${LINKS}`.
-pub(super) type References = BTreeSet<(String, String)>;

@@ -18,7 +18,7 @@ use super::fill::{Filler, MOST_FILLED, Reach};
 use super::meaning::Meaning;
 use super::source::{Sources, Span};
 use super::tree::{Node, Tree};
-use super::{files, parse};
+use super::{files, parse, stand_in};
 
 /// What is known of a document's keys.
 static KEYS: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
@@ -55,10 +55,11 @@ pub(super) fn read(
         let is_fetched = sources.get(file).is_fetched();
         let filler = Filler {
             reach: match &known {
-                Some(known) => Reach::Known(&known.references),
+                Some(_) => Reach::Nothing,
                 None if is_fetched => Reach::Granted(sources.grants()),
                 None => Reach::Node,
             },
+            is_own: !sources.is_from_etcd(file),
             variables: &variables,
             directory: &directory,
             named: &|path, held| sources.note_named(path, held),
@@ -74,9 +75,12 @@ pub(super) fn read(
             if !has_known_schema(&mut tree, diagnostics) {
                 continue;
             }
-            if let Err(problems) = deserialize::<Document>(&tree.value()) {
-                report_typed(&tree, problems, &KEYS, diagnostics);
-            }
+            let problems = stand_in::settle(&mut tree, &KEYS, |tree| {
+                deserialize::<Document>(&tree.value())
+                    .err()
+                    .unwrap_or_default()
+            });
+            report_typed(&tree, problems, &KEYS, diagnostics);
             if let Some(config) = tree.get("config")
                 && sources.is_from_etcd(file)
             {
@@ -151,10 +155,9 @@ fn report_typed(tree: &Tree, problems: Problems, schema: &Value, diagnostics: &m
 /// Shows problems whose paths begin at `tree`.
 pub(super) fn report(tree: &Tree, problems: Problems, diagnostics: &mut Diagnostics) {
     for problem in problems {
-        if diagnostics.is_unfilled(tree.nearest(&problem.path).span) {
-            continue;
+        if !tree.depends_on_reference(&problem) {
+            show(tree, problem, diagnostics);
         }
-        show(tree, problem, diagnostics);
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
-use super::grants::References;
 use super::source::{Known, Origin, Sources};
 use super::tree::{Node, Tree};
 use crate::pipeline::Refused;
@@ -22,7 +21,6 @@ pub(super) fn businesses<'a>(
         return refused;
     }
     let known = Known {
-        references: References::new(),
         directories: directories.clone(),
     };
     let origin = Origin {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::grants::{Grants, References};
+use super::grants::Grants;
 
 /// Names a file among [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,16 +51,13 @@ pub struct Origin {
     pub given: BTreeMap<PathBuf, Vec<u8>>,
     /// The documents are meant for etcd: what cannot stand there is a problem.
     pub for_etcd: bool,
-    /// Documents come from somebody who may not have the node's files and variables read: of them is used what is known
-    /// already.
+    /// Documents come from somebody who may not have the node's files and variables read.
     pub known: Option<Arc<Known>>,
 }
 
 /// What of a node may be used for documents of others.
 #[derive(Default)]
 pub struct Known {
-    /// The references that are filled in; all others stand for themselves.
-    pub(super) references: References,
     /// Directories that are looked through.
     pub(super) directories: BTreeSet<PathBuf>,
 }

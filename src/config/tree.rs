@@ -1,8 +1,12 @@
-//! A document as a tree of values that know where they were written.
+//! A document as a tree of values that know where they were written. A reference that is not filled in is a tagged value:
+//! the tag is its text.
 //!
 //! No file is read and nothing is typed here.
 
-use linkgate_filter::problem::{Mark, Path, Segment};
+use std::collections::BTreeMap;
+
+use linkgate_filter::problem::{Mark, Path, Problem, Segment};
+use serde_yaml::value::{Tag, TaggedValue};
 use serde_yaml::{Mapping, Value};
 
 use super::source::Span;
@@ -16,6 +20,23 @@ pub struct Tree {
     pub key: Option<Span>,
     /// The value.
     pub node: Node,
+}
+
+/// Texts of references by their places, such as `${LINKS}` at `limits.links`.
+pub type References = BTreeMap<String, String>;
+
+/// A reference that is not filled in, as a value. No literal value is equal to it, whatever comes to stand in for it.
+pub fn reference(text: &str) -> Value {
+    Value::Tagged(Box::new(TaggedValue {
+        tag: Tag::new(format!("!{text}")),
+        value: text.into(),
+    }))
+}
+
+/// The text of a reference that is not filled in.
+pub fn text_of(reference: &TaggedValue) -> String {
+    let tag = reference.tag.to_string();
+    tag.strip_prefix('!').unwrap_or(&tag).to_owned()
 }
 
 /// What a [`Tree`] holds.
@@ -81,6 +102,55 @@ impl Tree {
         here
     }
 
+    /// The texts of the references that are not filled in, by their places.
+    pub fn references(&self) -> References {
+        let mut found = References::new();
+        self.collect_references("", &mut found);
+        found
+    }
+
+    fn collect_references(&self, place: &str, found: &mut References) {
+        let below = |key: &str| match place {
+            "" => key.to_owned(),
+            place => format!("{place}.{key}"),
+        };
+        match &self.node {
+            Node::Leaf {
+                value: Value::Tagged(reference),
+                ..
+            } => {
+                found.insert(place.to_owned(), text_of(reference));
+            }
+            Node::Leaf { .. } => {}
+            Node::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect_references(&below(&index.to_string()), found);
+                }
+            }
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    value.collect_references(&below(key), found);
+                }
+            }
+        }
+    }
+
+    /// Whether a problem may be none once references are filled in: it is about one, or about what stands beside one.
+    pub fn depends_on_reference(&self, problem: &Problem) -> bool {
+        let is_reference = |tree: &Tree| matches!(&tree.node, Node::Leaf { value, .. } if matches!(value, Value::Tagged(_)));
+        let here = self.nearest(&problem.path);
+        if problem.of_type {
+            return is_reference(here);
+        }
+        let parent = problem.path.parent();
+        let beside = parent.map(|parent| self.nearest(&parent));
+        let mut beside = beside.into_iter().flat_map(|parent| {
+            let entries = parent.entries().map(|(_, tree)| tree);
+            entries.chain(parent.items())
+        });
+        !here.references().is_empty() || beside.any(is_reference)
+    }
+
     /// Where a problem at `path` is to be shown. A mapping or list of several lines is shown by its key.
     pub fn locate(&self, path: &Path, mark: Mark) -> Span {
         let here = self.nearest(path);
@@ -91,15 +161,27 @@ impl Tree {
         }
     }
 
-    /// The plain value, without places.
+    /// The plain value, without places; with what stands in for references that are not filled in.
     pub fn value(&self) -> Value {
+        self.value_by(&|leaf| match leaf {
+            Value::Tagged(reference) => reference.value.clone(),
+            leaf => leaf.clone(),
+        })
+    }
+
+    /// As [`Self::value`], with the references themselves.
+    pub fn written(&self) -> Value {
+        self.value_by(&Value::clone)
+    }
+
+    fn value_by(&self, leaf: &impl Fn(&Value) -> Value) -> Value {
         match &self.node {
-            Node::Leaf { value, .. } => value.clone(),
-            Node::List(items) => items.iter().map(Tree::value).collect(),
+            Node::Leaf { value, .. } => leaf(value),
+            Node::List(items) => items.iter().map(|item| item.value_by(leaf)).collect(),
             Node::Map(entries) => Value::Mapping(
                 entries
                     .iter()
-                    .map(|(key, tree)| (Value::from(key.as_str()), tree.value()))
+                    .map(|(key, tree)| (Value::from(key.as_str()), tree.value_by(leaf)))
                     .collect::<Mapping>(),
             ),
         }

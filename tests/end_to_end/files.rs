@@ -19,7 +19,7 @@ use crate::common::push::{Caller, push};
 use crate::common::tls::Authority;
 use crate::common::wait::{until, within};
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("platform.yaml"), PLATFORM).unwrap();
     fs::write(folder.path().join("chat.yaml"), business("chat", 1000)).unwrap();
@@ -27,7 +27,7 @@ fn folder() -> TempDir {
 }
 
 /// Runs `body` beside a node that follows what is at `path`.
-async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
+pub(crate) async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
     let registry = linkgate_filters::all();
     let paths = [path.to_owned()];
     let mut reloader = Reloader::begin(&paths, &registry)
@@ -389,92 +389,6 @@ async fn an_operator_is_known_by_a_certificate() {
             code == Some(1) && said.contains("invalid peer certificate"),
             "{said}"
         );
-    })
-    .await;
-}
-
-/// What `linkgate plan` says of a proposal to the node, and how it ends.
-async fn plan(node: &Node, proposal: &Path) -> (Option<i32>, String) {
-    let admin = format!("http://{}", node.admin_address().unwrap());
-    let mut program = Command::new(env!("CARGO_BIN_EXE_linkgate"));
-    let program = program.args(["plan", "--node", &admin]).arg(proposal);
-    let ended = within("plan", program.output()).await.unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    (ended.status.code(), String::from_utf8(said).unwrap())
-}
-
-#[tokio::test]
-async fn a_plan_reads_nothing_for_whoever_proposes_it() {
-    let folder = folder();
-    let platform = format!("{PLATFORM}admin: {{ address: \"127.0.0.1:0\" }}\n");
-    let chat = business("chat", 1000).replace("1/h", "\"${file:rate}\"");
-    fs::write(folder.path().join("platform.yaml"), &platform).unwrap();
-    fs::write(folder.path().join("chat.yaml"), &chat).unwrap();
-    fs::write(folder.path().join("rate"), "1/h").unwrap();
-    let (other, proposal) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    fs::write(other.path().join("secret.yaml"), "hunter2hunter2").unwrap();
-    let secret = other.path().join("secret.yaml");
-    let secret = secret.to_str().unwrap();
-    following(folder.path(), async |node| {
-        let propose = async |platform: &str, chat: &str| {
-            fs::write(proposal.path().join("platform.yaml"), platform).unwrap();
-            fs::write(proposal.path().join("chat.yaml"), chat).unwrap();
-            let (code, said) = plan(node, proposal.path()).await;
-            let variable = std::env::var("PATH").unwrap();
-            assert!(!said.contains("hunter2") && !said.contains(&variable), "{said}");
-            (code, said)
-        };
-        // What stands in both is the same, and what it stands for is known.
-        assert_eq!(
-            propose(&platform, &chat).await,
-            (Some(0), "nothing changes\n".to_owned())
-        );
-        let faster = chat.replace("burst: 1000", "burst: 2000");
-        let (code, said) = propose(&platform, &faster).await;
-        assert!(said.contains("pipeline chat: changed"), "{code:?} {said}");
-        // Whoever guesses what a reference stands for is not told that it is so.
-        let guessed = chat.replace("${file:rate}", "1/h");
-        let (code, said) = propose(&platform, &guessed).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("is not filled in here"), "{said}");
-        for reference in [format!("\"${{file:{secret}}}\""), "\"${PATH}\"".to_owned()] {
-            for (platform, chat) in [
-                (platform.replace("public", &reference), chat.clone()),
-                (platform.clone(), chat.replace("biz_id: chat", &format!("biz_id: {reference}"))),
-                (platform.clone(), chat.replace("use: ack_retry", &format!("use: ack_retry\n        id: {reference}"))),
-            ] {
-                let (code, said) = propose(&platform, &chat).await;
-                assert_eq!(code, Some(1), "{said}");
-                assert!(said.contains("is a name, and cannot be a reference"), "{said}");
-            }
-            let slow = chat.replace("\"${file:rate}\"", &reference);
-            let (code, said) = propose(&platform, &slow).await;
-            assert_eq!(code, Some(1), "{said}");
-            assert!(said.contains("is not filled in here"), "{said}");
-        }
-        // Nor is it told whether a file is there, or what a directory holds.
-        let away = other.path().display().to_string();
-        for path in [secret, "/nowhere"] {
-            let backend = format!(
-                "{platform}backends: {{ a: {{ grpc: {{ endpoints: [\"localhost:1\"], tls: {{ ca: {path} }} }} }} }}\n"
-            );
-            let listener = format!("{{ cert: {path}, key: {path} }}");
-            let listener = format!(
-                "schema: 1\nlisteners: [{{ name: b, address: \"127.0.0.1:0\", auth: insecure_query, tls: {listener} }}]\n{chat}"
-            );
-            let listener = listener.replacen(&chat, chat.strip_prefix("schema: 1\n").unwrap(), 1);
-            for (platform, chat, new) in [
-                (&backend, &chat, "backend a: new"),
-                (&platform, &listener, "listener b: new"),
-            ] {
-                let (code, said) = propose(platform, chat).await;
-                assert_eq!((code, said.contains(new)), (Some(0), true), "{said}");
-            }
-        }
-        let more = format!("{platform}config: {{ directory: {away} }}\n");
-        let (code, said) = propose(&more, &chat).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("is not looked at here"), "{said}");
     })
     .await;
 }

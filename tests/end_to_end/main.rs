@@ -19,6 +19,7 @@ mod hostile;
 mod in_front;
 mod notices;
 mod order;
+mod plans;
 mod pushes;
 mod reload;
 mod samples;

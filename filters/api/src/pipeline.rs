@@ -84,6 +84,7 @@ pub struct EntryProblem {
 }
 
 /// The prepared filters of a pipeline. Nothing runs yet.
+#[derive(Default)]
 pub struct Plan {
     slots: Vec<Slot>,
     own: usize,
@@ -210,6 +211,11 @@ impl Plan {
             decodes_at,
             named,
         })
+    }
+
+    /// Whether it has no filters.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     /// What wants care if `next` takes its place: the filter's id, and why. `None`: the pipeline is removed.

@@ -133,6 +133,8 @@ pub struct Problem {
     pub message: String,
     /// How to mend it, where more can be said than the message does.
     pub hint: Option<String>,
+    /// It is wrong by its type, whatever other values are.
+    pub of_type: bool,
 }
 
 impl Problem {
@@ -143,6 +145,7 @@ impl Problem {
             mark: Mark::Value,
             message: message.into(),
             hint: None,
+            of_type: false,
         }
     }
 

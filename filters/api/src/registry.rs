@@ -79,7 +79,7 @@ impl<T: FilterType> ErasedType for Typed<T> {
 }
 
 /// The filters a program knows, by name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Registry(BTreeMap<&'static str, Arc<dyn ErasedType>>);
 
 impl Registry {

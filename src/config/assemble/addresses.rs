@@ -13,7 +13,11 @@ pub(super) struct Addresses(Vec<(SocketAddr, Span)>);
 impl Addresses {
     /// Adds one; `tree` is where it is written. An address that takes another's place is reported.
     pub(super) fn add(&mut self, address: SocketAddr, tree: &Tree, diagnostics: &mut Diagnostics) {
-        let span = tree.get("address").unwrap_or(tree).span;
+        let written = tree.get("address").unwrap_or(tree);
+        if !written.references().is_empty() {
+            return;
+        }
+        let span = written.span;
         if let Some((_, first)) = self.0.iter().find(|(known, _)| overlap(*known, address)) {
             let problem = Diagnostic::at(span, format!("the address {address} is taken already"))
                 .also(*first, "it is used here");

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
 use linkgate_filter::{Declared, Entry, EntryProblem, Plan, Registry};
+use serde_json::json;
+use serde_yaml::Value;
 
 use super::fit;
 use super::key_of;
@@ -14,6 +16,7 @@ use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::document::{self, Pipeline};
 use crate::config::read::{part, report};
 use crate::config::source::Span;
+use crate::config::stand_in;
 use crate::config::tree::{Node, Tree};
 use crate::config::{PipelineConfig, VersionConfig};
 use crate::listener::config::ListenerConfig;
@@ -74,12 +77,15 @@ impl Builder<'_, '_> {
         let name = (&*pipeline.version, Share::ALL);
         let standard = self.version(name, &steps?, &pipeline, tree)?;
         let trials = trial.filter(|(is_on, _)| *is_on);
+        let mut references = tree.references();
+        references.retain(|place, _| place.starts_with("limits.") || place == "rollout.percent");
         Some(PipelineConfig {
             biz_id: pipeline.biz_id,
             listeners: pipeline.listeners,
             limits: pipeline.limits,
             standard,
             trials: trials.into_iter().map(|(_, version)| version).collect(),
+            references,
         })
     }
 
@@ -91,22 +97,49 @@ impl Builder<'_, '_> {
         pipeline: &Pipeline,
         tree: &Tree,
     ) -> Option<VersionConfig> {
-        let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
-        match Plan::prepare(self.registry, &pipeline.biz_id, &entries, self.declared) {
-            Ok(plan) => {
-                self.check_form(&plan, steps, pipeline, tree);
-                Some(VersionConfig {
-                    name: name.to_owned(),
-                    share,
-                    entries,
-                    plan,
-                })
-            }
-            Err(problems) => {
-                for problem in problems {
-                    self.show(problem, steps, tree);
+        let plan = match self.prepare(steps.to_vec(), &pipeline.biz_id) {
+            Ok(plan) => plan,
+            Err(mut problems) => {
+                problems.retain(|found| {
+                    let step = found.entry.and_then(|index| steps.get(index));
+                    step.is_none_or(|step| !step.tree.depends_on_reference(&found.problem))
+                });
+                if !problems.is_empty() {
+                    for problem in problems {
+                        self.show(problem, steps, tree);
+                    }
+                    return None;
                 }
-                None
+                // What the filters make of their references cannot be told.
+                Plan::default()
+            }
+        };
+        self.check_form(&plan, steps, pipeline, tree);
+        Some(VersionConfig {
+            name: name.to_owned(),
+            share,
+            entries: steps.iter().map(Step::written).collect(),
+            plan,
+        })
+    }
+
+    /// Prepares filters, with what stands in for their references.
+    fn prepare(&self, mut steps: Vec<Step>, biz_id: &str) -> Result<Plan, Vec<EntryProblem>> {
+        let mut tried = 0;
+        loop {
+            let entries: Vec<Entry> = steps.iter().map(Step::entry).collect();
+            let problems = match Plan::prepare(self.registry, biz_id, &entries, self.declared) {
+                Ok(plan) => return Ok(plan),
+                Err(problems) => problems,
+            };
+            tried += 1;
+            let mut is_other = false;
+            for (index, step) in steps.iter_mut().enumerate() {
+                let own = problems.iter().filter(|found| found.entry == Some(index));
+                is_other |= step.stand_in(own.map(|found| &found.problem.path), self.registry);
+            }
+            if !is_other || tried > stand_in::MOST_TRIED {
+                return Err(problems);
             }
         }
     }
@@ -342,11 +375,33 @@ impl Step {
         }
     }
 
+    /// Has something else stand in for references that are wrong; `false` if there are none.
+    fn stand_in<'a>(&mut self, wrong: impl Iterator<Item = &'a Path>, registry: &Registry) -> bool {
+        if self.tree.references().is_empty() {
+            return false;
+        }
+        let schema = registry.get(&self.uses).map(|filter| filter.schema());
+        let schema = schema.map(|schema| schema.to_value()).unwrap_or_default();
+        // Paths begin at the entry.
+        let schema = json!({ "$defs": schema["$defs"], "properties": { "config": schema } });
+        stand_in::next(&mut self.tree, &schema, wrong)
+    }
+
+    /// What is prepared: with what stands in for references.
     fn entry(&self) -> Entry {
+        self.entry_by(Tree::value)
+    }
+
+    /// What is told apart: with the references themselves.
+    fn written(&self) -> Entry {
+        self.entry_by(Tree::written)
+    }
+
+    fn entry_by(&self, value: impl Fn(&Tree) -> Value) -> Entry {
         Entry {
             id: self.id.clone(),
             uses: self.uses.clone(),
-            config: self.tree.get("config").map(Tree::value).unwrap_or_default(),
+            config: self.tree.get("config").map(value).unwrap_or_default(),
         }
     }
 }

@@ -4,9 +4,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::super::diagnostics::Diagnostic;
-use super::super::grants::{Grants, References};
+use super::super::grants::Grants;
 use super::super::source::Span;
-use super::super::tree::{Node, Tree};
 
 /// What a document's references may be filled in from.
 pub(in crate::config) enum Reach<'a> {
@@ -14,8 +13,8 @@ pub(in crate::config) enum Reach<'a> {
     Node,
     /// What the node grants: for a document from etcd.
     Granted(&'a Grants),
-    /// Nothing is read. Filled in is what stands in what runs too.
-    Known(&'a References),
+    /// Nothing is read: references stand for themselves.
+    Nothing,
 }
 
 impl Grants {
@@ -45,43 +44,8 @@ impl Grants {
     }
 }
 
-/// The references of a tree.
-pub(in crate::config) fn references(tree: &Tree) -> References {
-    let mut found = References::new();
-    collect(tree, &mut Vec::new(), &mut found);
-    found
-}
-
-fn collect<'a>(tree: &'a Tree, place: &mut Vec<&'a str>, found: &mut References) {
-    match &tree.node {
-        Node::Leaf { .. } => {
-            if let Some(text) = tree.text().filter(|text| has_reference(text)) {
-                found.insert((shown(place), text.to_owned()));
-            }
-        }
-        Node::List(items) => {
-            place.push(ITEM);
-            items.iter().for_each(|item| collect(item, place, found));
-            place.pop();
-        }
-        Node::Map(entries) => {
-            for (key, value) in entries {
-                place.push(key);
-                collect(value, place, found);
-                place.pop();
-            }
-        }
-    }
-}
-
 /// Stands for any item of a list.
 pub(super) const ITEM: &str = "[]";
-
-/// A place as one text.
-pub(super) fn shown(place: &[impl AsRef<str>]) -> String {
-    let parts: Vec<&str> = place.iter().map(AsRef::as_ref).collect();
-    parts.join(".")
-}
 
 /// Whether anything is to be filled in; `$$` stands for `$`.
 pub(super) fn has_reference(text: &str) -> bool {

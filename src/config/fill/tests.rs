@@ -19,6 +19,7 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let filler = Filler {
         reach: Reach::Node,
+        is_own: true,
         variables: &variables.into(),
         directory,
         named: &|_, _| (),

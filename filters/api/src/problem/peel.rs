@@ -106,6 +106,7 @@ impl Peeling {
             mark: cause.mark(),
             message: cause.message(),
             hint: cause.hint(),
+            of_type: true,
             path,
         };
         if !self.problems.iter().any(|known| *known == problem) {
