@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use linkgate_filter::{Identity, LinkInfo, Pipeline, StateTable};
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, User};
 use super::handle::LinkHandle;
 use super::mailbox::PushBudget;
 use super::settings::{Grace, LinkSettings, SecondLogin};
@@ -18,8 +19,7 @@ use super::watch::{Change, Watch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken;
 
-type UserKey = (Arc<str>, Arc<str>);
-type Shard = HashMap<UserKey, Vec<Arc<LinkHandle>>>;
+type Shard = HashMap<User, Vec<Arc<LinkHandle>>>;
 
 /// The table of the node's links, by user.
 pub struct LinkManager {
@@ -53,7 +53,7 @@ impl LinkManager {
         }
     }
 
-    fn shard(&self, key: &UserKey) -> &Mutex<Shard> {
+    fn shard(&self, key: &User) -> &Mutex<Shard> {
         &self.shards[(self.hasher.hash_one(key) % Self::SHARDS as u64) as usize]
     }
 
@@ -155,15 +155,9 @@ impl LinkManager {
     }
 
     /// The live links of a user: at this device, or at all.
-    pub fn find(
-        &self,
-        biz_id: &str,
-        user_id: &str,
-        device_id: Option<&str>,
-    ) -> Vec<Arc<LinkHandle>> {
-        let key: UserKey = (biz_id.into(), user_id.into());
-        let shard = self.shard(&key).lock();
-        let links = shard.get(&key).into_iter().flatten();
+    pub fn find(&self, user: &User, device_id: Option<&str>) -> SmallVec<[Arc<LinkHandle>; 2]> {
+        let shard = self.shard(user).lock();
+        let links = shard.get(user).into_iter().flatten();
         let wanted = links.filter(|link| {
             let device = link.info().identity.device_id.as_deref();
             !link.is_parked() && !link.is_replaced() && (device_id.is_none() || device_id == device)
@@ -222,6 +216,6 @@ impl LinkManager {
     }
 }
 
-fn key(identity: &Identity) -> UserKey {
+fn key(identity: &Identity) -> User {
     (Arc::clone(&identity.biz_id), Arc::clone(&identity.user_id))
 }

@@ -57,6 +57,10 @@ impl Filter for Mirror {
     }
 }
 
+fn user(biz_id: &str, user_id: &str) -> User {
+    (biz_id.into(), user_id.into())
+}
+
 struct World {
     kit: Testkit,
     manager: Arc<LinkManager>,
@@ -129,7 +133,7 @@ impl World {
     }
 
     fn push(&self, user: &str, body: impl Into<Bytes>) -> Pushed {
-        let links = self.manager.find("chat", user, None);
+        let links = self.manager.find(&self::user("chat", user), None);
         let (pushed, receipt) = Pushed::new();
         let link = links.first().expect("the user has a link");
         let m = linkgate_filter::Message::new(
@@ -341,7 +345,7 @@ async fn the_permit_goes_with_the_socket() {
     drop(socket);
     task.await.unwrap();
     assert!(permit.upgrade().is_none());
-    assert!(world.manager.find("chat", "alice", None).is_empty());
+    assert!(world.manager.find(&user("chat", "alice"), None).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router as Routes};
-use futures_util::future::join_all;
 use linkgate_filter::Fault;
 use linkgate_filter::units::HumanDuration;
 use linkgate_proto::v1;
@@ -20,6 +19,7 @@ use serde::Deserialize;
 
 use super::auth::{Callers, Grant};
 use super::config::HttpSource;
+use super::gathering::Gathering;
 use super::requests::{self, FORBIDDEN, INVALID};
 use super::router::{self, Router};
 use crate::reception::Guest;
@@ -92,21 +92,8 @@ impl HttpPush {
             return Err(fault.detail("the caller is not bound to this `biz_id`"));
         }
         let until = self.router.clock().now().checked_add(wait);
-        let (key, biz_id) = (push.key.to_string(), push.biz_id.to_string());
-        let push = self.router.admit(push)?;
-        let pending: Vec<_> = receivers
-            .into_iter()
-            .map(|receiver| (push.to(&receiver), receiver))
-            .collect();
-        let outcomes = pending.into_iter().map(async |(pending, receiver)| {
-            requests::outcome(receiver, pending.outcome(until).await)
-        });
-        Ok(v1::PushResponse {
-            key,
-            biz_id,
-            outcomes: join_all(outcomes).await,
-            fault: None,
-        })
+        let started = Gathering::begin(&self.router, push, receivers)?;
+        Ok(started.answer(&self.router, until).await)
     }
 }
 

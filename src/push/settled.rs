@@ -11,8 +11,15 @@ use std::time::{Duration, Instant};
 pub(super) struct Prints(RandomState, RandomState);
 
 /// Stands for what was hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Print(u64, u64);
+
+impl Print {
+    /// Spreads prints evenly.
+    pub(super) fn spread(self) -> u64 {
+        self.0
+    }
+}
 
 impl Prints {
     pub(super) fn of(&self, what: &impl Hash) -> Print {

@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use linkgate_filter::testkit::Testkit;
-use linkgate_filter::{Clock, Fault, Identity, LinkInfo, Message, Outcome, Registry};
+use linkgate_filter::{
+    Clock, Command, Fault, Identity, LinkInfo, Message, Outcome, Receipt, Registry,
+};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use super::links::{Link, Links};
-use crate::link::Arrivals;
+use super::ear::{Ear, Hear};
+use super::flights::Weighed;
+use super::message::Push;
+use super::outcome::ReceiverOutcome;
+use super::receivers::{Receivers, Way, Ways};
+use super::router::Router;
+use crate::link::{Arrivals, User};
 
 #[derive(Default)]
 pub(super) struct TestLinks {
@@ -61,17 +69,17 @@ impl TestLinks {
     }
 }
 
-impl Links for TestLinks {
-    fn find(&self, biz_id: &str, user_id: &str, device_id: Option<&str>) -> Vec<Arc<dyn Link>> {
+impl Receivers for TestLinks {
+    fn find(&self, (biz_id, user_id): &User, device_id: Option<&str>) -> Ways {
         self.looked.fetch_add(1, Ordering::Relaxed);
         let is_wanted = |link: &&Arc<TestLink>| {
             let identity = &link.info.identity;
-            (&*identity.biz_id, &*identity.user_id) == (biz_id, user_id)
+            (&identity.biz_id, &identity.user_id) == (biz_id, user_id)
                 && (device_id.is_none() || device_id == identity.device_id.as_deref())
         };
         let table = self.table.lock();
         let wanted = table.iter().filter(is_wanted).cloned();
-        wanted.map(|link| link as Arc<dyn Link>).collect()
+        wanted.map(|link| link as Arc<dyn Way>).collect()
     }
 
     fn arrivals(&self) -> &Arc<Arrivals> {
@@ -79,20 +87,71 @@ impl Links for TestLinks {
     }
 }
 
-impl Link for TestLink {
-    fn info(&self) -> &Arc<LinkInfo> {
-        &self.info
+impl Way for TestLink {
+    fn id(&self) -> u64 {
+        self.info.id
     }
 
-    fn push(&self, message: Message) -> Result<(), (Message, Fault)> {
-        let mut queue = self.queue.lock();
-        if let Some(fault) = &queue.refuses {
-            return Err((message, fault.clone()));
+    fn send(&self, push: &Push, expires_at: Option<Instant>, receipt: Receipt) {
+        let info = Arc::clone(&self.info);
+        let body = push.body.clone();
+        let mut message = Message::new(info, Command::DownstreamMessage, &*push.key, body);
+        message.ack = push.ack;
+        message.expires_at = expires_at;
+        let message = message.with_receipt(receipt);
+        let refuses = self.queue.lock().refuses.clone();
+        if let Some(fault) = refuses {
+            return message.settle(Outcome::from_fault(fault));
         }
-        queue.pushes.push(message);
-        drop(queue);
+        self.queue.lock().pushes.push(message);
         self.arrived.notify_one();
-        Ok(())
+    }
+}
+
+/// What a test waits for that has sent a push.
+pub(super) struct Pending {
+    known: Option<ReceiverOutcome>,
+    told: oneshot::Receiver<ReceiverOutcome>,
+    router: Router,
+}
+
+/// Tells a test.
+struct Telling(Mutex<Option<oneshot::Sender<ReceiverOutcome>>>);
+
+impl Hear for Telling {
+    fn hear(&self, _: u64, outcome: ReceiverOutcome) {
+        let telling = self.0.lock().take().expect("it is told once");
+        let _ = telling.send(outcome);
+    }
+}
+
+impl Pending {
+    pub(super) fn send(router: &Router, push: &Arc<Weighed>, user_id: &str) -> Self {
+        let (telling, told) = oneshot::channel();
+        let telling = Telling(Mutex::new(Some(telling)));
+        let ear = Ear::new(Arc::new(telling), 0);
+        let user = (Arc::clone(&push.biz_id), user_id.into());
+        Self {
+            known: router.send(push, &user, ear),
+            told,
+            router: router.clone(),
+        }
+    }
+
+    pub(super) async fn outcome(self, until: Option<Instant>) -> ReceiverOutcome {
+        if let Some(known) = self.known {
+            self.router.metrics().ended(known.status);
+            return known;
+        }
+        let told = async { self.told.await.expect("it is told") };
+        let Some(until) = until else {
+            return told.await;
+        };
+        tokio::select! {
+            biased;
+            outcome = told => outcome,
+            () = self.router.clock().sleep_until(until) => ReceiverOutcome::unsettled(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::testing::Pending;
 use super::*;
 use crate::link::{LinkManager, LinkSettings, NewLink, PushBudget};
 use crate::wire::{Counted, Share};
@@ -79,8 +80,8 @@ impl Node {
             ack,
             all: false,
         };
-        let sending = self.router.admit(push).unwrap();
-        tokio::spawn(sending.to("alice").outcome(None))
+        let push = self.router.admit(push).unwrap();
+        tokio::spawn(Pending::send(&self.router, &push, "alice").outcome(None))
     }
 }
 

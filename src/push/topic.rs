@@ -7,6 +7,7 @@
 //! desk.rs     sends pushes, and hears what becomes of them
 //! patience.rs how long what is waited for
 //! lines.rs    who waits for which user
+//! under_way.rs what is under way, and what is said of it
 //! closing.rs  the end of waiting: what is reported, and what is parked
 //! letters.rs  what is written of it: reports, what is parked, dead letters
 //! readable.rs whether the topic can be read, as the operator is told
@@ -37,6 +38,7 @@ mod patience;
 mod readable;
 mod record;
 mod task;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +56,7 @@ use self::letters::Letters;
 use self::lines::Lines;
 use self::patience::Patience;
 use self::readable::Readable;
+use self::under_way::UnderWay;
 use super::config::{OnExpired, Routing, TopicSource};
 use super::report::Reporter;
 use super::router::Router;
@@ -187,6 +190,7 @@ fn desk(
         router,
         ledger: Ledger::new(bounds),
         landed: Landed::new(bounds.records),
+        under_way: UnderWay::default(),
         work: FuturesUnordered::new(),
         attempt: 0,
         leaving: false,

@@ -19,7 +19,7 @@ async fn a_second_login_replaces_the_first() {
     second.send("still here").await;
     assert_eq!(second.text().await, "still here");
     assert_eq!(
-        world.manager.find("chat", "alice", None).len(),
+        world.manager.find(&user("chat", "alice"), None).len(),
         1,
         "the old link took only itself out"
     );
@@ -40,11 +40,11 @@ async fn the_oldest_of_several_logins_makes_room() {
     let world = world(SecondLogin::Allow(2));
     let mut first = world.connect("alice").await;
     let _second = world.connect("alice").await;
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
+    assert_eq!(world.manager.find(&user("chat", "alice"), None).len(), 2);
     let _third = world.connect("alice").await;
     assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
     first.task.await.unwrap();
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
+    assert_eq!(world.manager.find(&user("chat", "alice"), None).len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,9 +59,21 @@ async fn devices_are_links_of_their_own() {
                 .await,
         );
     }
-    assert_eq!(world.manager.find("chat", "alice", None).len(), 2);
-    assert_eq!(world.manager.find("chat", "alice", Some("desk")).len(), 1);
-    assert_eq!(world.manager.find("chat", "alice", Some("car")).len(), 0);
+    assert_eq!(world.manager.find(&user("chat", "alice"), None).len(), 2);
+    assert_eq!(
+        world
+            .manager
+            .find(&user("chat", "alice"), Some("desk"))
+            .len(),
+        1
+    );
+    assert_eq!(
+        world
+            .manager
+            .find(&user("chat", "alice"), Some("car"))
+            .len(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +84,7 @@ async fn a_session_is_handed_on_once_though_the_old_socket_stays() {
     let _second = world.connect("alice").await;
     let mut third = world.connect("alice").await;
     let mut fourth = world.connect("alice").await;
-    let links = world.manager.find("chat", "alice", None);
+    let links = world.manager.find(&user("chat", "alice"), None);
     assert_eq!(
         links.len(),
         2,
@@ -90,7 +102,7 @@ async fn a_session_is_handed_on_once_though_the_old_socket_stays() {
 async fn a_link_that_is_closing_does_not_keep_its_client_out() {
     let world = world(SecondLogin::Reject);
     let _first = world.connect("alice").await;
-    world.manager.find("chat", "alice", None)[0].close(CloseCode::REDIRECT);
+    world.manager.find(&user("chat", "alice"), None)[0].close(CloseCode::REDIRECT);
     settle().await;
     let mut second = world.connect("alice").await;
     second.send("back").await;

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use linkgate_filter::Fault;
 use linkgate_proto::v1;
@@ -13,8 +12,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::push::auth::Grant;
+use crate::push::gathering::Gathering;
 use crate::push::requests;
-use crate::push::router::{self, Pending, Router};
+use crate::push::router::{self, Router};
 
 /// `PushService` of one source.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ impl PushService for Service {
         let grant = grant(&request)?;
         let until = self.patience(request.metadata());
         match self.start(request.into_inner(), &grant) {
-            Ok(started) => Ok(Response::new(started.answer(until).await)),
+            Ok(started) => Ok(Response::new(started.answer(&self.router, until).await)),
             Err(refusal) => Err(status(&refusal.fault)),
         }
     }
@@ -49,24 +49,25 @@ impl PushService for Service {
     ) -> Result<Response<Answers>, Status> {
         let grant = grant(&request)?;
         let until = self.patience(request.metadata());
-        let service = self.clone();
+        let (service, router) = (self.clone(), self.router.clone());
         let answers = request
             .into_inner()
             .take_until(self.stop.clone().cancelled_owned())
             // Started here, one after the other, so that pushes leave in the order they come.
             .map(move |request| request.map(|request| service.start(request, &grant)))
-            .map(move |started| answer(started, until))
+            .map(move |started| answer(router.clone(), started, until))
             .buffer_unordered(self.max_in_flight);
         Ok(Response::new(Box::pin(answers)))
     }
 }
 
 async fn answer(
-    started: Result<Result<Started, Refusal>, Status>,
+    router: Router,
+    started: Result<Result<Gathering, Refusal>, Status>,
     until: Option<Instant>,
 ) -> Result<v1::PushResponse, Status> {
     match started? {
-        Ok(started) => Ok(started.answer(until).await),
+        Ok(started) => Ok(started.answer(&router, until).await),
         Err(refusal) => Ok(refusal.answer()),
     }
 }
@@ -83,37 +84,21 @@ impl Service {
     }
 
     /// Sends a push to all its receivers.
-    fn start(&self, request: v1::PushRequest, grant: &Grant) -> Result<Started, Refusal> {
+    fn start(&self, request: v1::PushRequest, grant: &Grant) -> Result<Gathering, Refusal> {
         let (key, biz_id) = (request.key.clone(), request.biz_id.clone());
-        match self.try_start(request, grant) {
-            Ok(pending) => Ok(Started {
-                key,
-                biz_id,
-                pending,
-            }),
-            Err(fault) => {
-                self.router.metrics().refused(&fault.code);
-                Err(Refusal { key, biz_id, fault })
-            }
-        }
+        self.try_start(request, grant).map_err(|fault| {
+            self.router.metrics().refused(&fault.code);
+            Refusal { key, biz_id, fault }
+        })
     }
 
-    fn try_start(
-        &self,
-        request: v1::PushRequest,
-        grant: &Grant,
-    ) -> Result<Vec<(String, Pending)>, Fault> {
+    fn try_start(&self, request: v1::PushRequest, grant: &Grant) -> Result<Gathering, Fault> {
         let (push, receivers) = requests::read(request)?;
         if !grant.covers(&push.biz_id) {
             let fault = Fault::backend(requests::FORBIDDEN);
             return Err(fault.detail("the caller is not bound to this bizID"));
         }
-        let push = self.router.admit(push)?;
-        let send = |receiver: String| {
-            let pending = push.to(&receiver);
-            (receiver, pending)
-        };
-        Ok(receivers.into_iter().map(send).collect())
+        Gathering::begin(&self.router, push, receivers)
     }
 }
 
@@ -133,27 +118,6 @@ fn status(fault: &Fault) -> tonic::Status {
         _ => tonic::Code::ResourceExhausted,
     };
     tonic::Status::new(code, fault.to_string())
-}
-
-/// A push that is under way.
-struct Started {
-    key: String,
-    biz_id: String,
-    pending: Vec<(String, Pending)>,
-}
-
-impl Started {
-    async fn answer(self, until: Option<Instant>) -> v1::PushResponse {
-        let outcomes = self.pending.into_iter().map(async |(receiver, pending)| {
-            requests::outcome(receiver, pending.outcome(until).await)
-        });
-        v1::PushResponse {
-            key: self.key,
-            biz_id: self.biz_id,
-            outcomes: join_all(outcomes).await,
-            fault: None,
-        }
-    }
 }
 
 /// A push that was refused as a whole.

@@ -2,12 +2,12 @@ use tokio::task::{JoinHandle, yield_now};
 
 use std::time::SystemTime;
 
-use linkgate_filter::Bytes;
+use linkgate_filter::{Bytes, Outcome, Receipt};
 
 use super::*;
 use crate::pipeline::Standing;
 use crate::push::outcome::Status;
-use crate::push::testing::{TestLinks, clock};
+use crate::push::testing::{Pending, TestLinks, clock};
 
 mod bounds;
 mod newer_links;
@@ -49,8 +49,8 @@ fn push(key: &str) -> Push {
 
 impl Node {
     fn send(&self, push: Push, user_id: &str) -> Pending {
-        let sending = self.router.admit(push).expect("room for its bytes");
-        sending.to(user_id)
+        let push = self.router.admit(push).expect("room for its bytes");
+        Pending::send(&self.router, &push, user_id)
     }
 
     /// Sends, and waits in a task of its own.

@@ -8,31 +8,21 @@ use futures_util::stream::FuturesUnordered;
 use linkgate_filter::Fault;
 use linkgate_filter::broker::{Arrival, Partition};
 
-use super::landed::{Landed, Name};
+use super::landed::Landed;
 use super::ledger::{Hold, Ledger, Place, Receiver, Stage};
 use super::letters::Letters;
 use super::lines::{Behind, Lines, Waiting};
 use super::patience::{PAUSE, Patience, Wait};
 use super::record::Taken;
+use super::under_way::UnderWay;
 use crate::link::User;
 use crate::outbox::{Letter, Writer};
+use crate::push::flights::Weighed;
 use crate::push::outcome::{ReceiverOutcome, Status};
-use crate::push::router::{Router, Sending};
+use crate::push::router::Router;
 
-/// Something that was waited for.
-pub(super) enum Done {
-    /// A link has said what became of a push.
-    Landed(Box<Landing>),
-    /// All is written that is to be said of a record.
-    Written(Place),
-}
-
-/// Has no copy of the push itself: the push may be parked and taken up again many times before its links say anything.
-pub(super) struct Landing {
-    waiting: Waiting,
-    name: Name,
-    outcome: ReceiverOutcome,
-}
+/// All is written that is to be said of the record at this place.
+pub(super) struct Written(pub(super) Place);
 
 pub(super) struct Desk {
     pub(super) patience: Patience,
@@ -43,7 +33,8 @@ pub(super) struct Desk {
     pub(super) landed: Landed,
     /// Pushes whose users were not there or had no room; what comes later stays behind.
     pub(super) lines: Lines,
-    pub(super) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    pub(super) under_way: UnderWay,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Written>>,
     /// When the node began to read.
     pub(super) ready: Instant,
     /// The number of the latest attempt; see [`Desk::attempt`].
@@ -167,7 +158,7 @@ impl Desk {
         let writing = self.writer.clone().write(letters);
         self.work.push(Box::pin(async move {
             writing.await;
-            Done::Written(place)
+            Written(place)
         }));
     }
 
@@ -219,7 +210,7 @@ impl Desk {
         &mut self,
         user: &User,
         waiting: Waiting,
-        sending: &mut Option<Sending>,
+        sending: &mut Option<Arc<Weighed>>,
     ) -> Option<Wait> {
         let (now, seen) = (self.now(), self.lines.seen(user));
         let hold = self.ledger.hold(waiting.0)?;
@@ -234,28 +225,20 @@ impl Desk {
                 Err(fault) => return Self::refused(fault, hold, waiting.1),
             },
         };
-        let pending = sending.to(&receiver.user);
-        if let Some(known) = pending.known() {
-            let until = self.patience.offline_at(receiver, self.ready);
-            if let Some(wait) = self.patience.early(known, until, now) {
-                hold.refused = known.reason.clone().map(Box::new);
-                return Some(wait);
-            }
-        }
-        if let Some(outcome) = pending.end_at_once() {
-            receiver.stage = Stage::Ended(outcome.after(receiver.sent));
-            return None;
-        }
-        receiver.stage = Stage::Sent;
         let name = (Arc::clone(&hold.history.id), Arc::clone(&user.1));
-        self.work.push(Box::pin(async move {
-            let outcome = pending.outcome(None).await;
-            Done::Landed(Box::new(Landing {
-                waiting,
-                name,
-                outcome,
-            }))
-        }));
+        let (number, ear) = self.under_way.begin(waiting, name);
+        let Some(outcome) = self.router.send(sending, user, ear) else {
+            receiver.stage = Stage::Sent;
+            return None;
+        };
+        self.under_way.forget(number);
+        let until = self.patience.offline_at(receiver, self.ready);
+        if let Some(wait) = self.patience.early(&outcome, until, now) {
+            hold.refused = outcome.reason.map(Box::new);
+            return Some(wait);
+        }
+        self.router.metrics().ended(outcome.status);
+        receiver.stage = Stage::Ended(outcome.after(receiver.sent));
         None
     }
 
@@ -287,7 +270,7 @@ impl Desk {
                 now + pause
             }
             // Of one who came just before nothing is told; and a link that is about to go may still be found.
-            Wait::User(_) if self.router.has_link(&hold.push, &user.1) => now + PAUSE,
+            Wait::User(_) if self.router.has_way(&hold.push, user) => now + PAUSE,
             Wait::User(until) => until,
         };
         self.lines.wait(user, waiting, device, at);
@@ -342,12 +325,10 @@ impl Desk {
     }
 
     /// A link has said what became of a push.
-    pub(super) fn landed(&mut self, landing: Landing) {
-        let Landing {
-            waiting,
-            name,
-            outcome,
-        } = landing;
+    pub(super) fn landed(&mut self, number: u64, outcome: ReceiverOutcome) {
+        let Some((waiting, name)) = self.under_way.forget(number) else {
+            return;
+        };
         let (place, index) = waiting;
         let now = self.now();
         let Some(hold) = self.ledger.hold(place) else {

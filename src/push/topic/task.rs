@@ -9,11 +9,12 @@ use linkgate_filter::broker::{Arrival, Consumer, Event, Partition, Release, Rese
 use tokio_util::sync::CancellationToken;
 
 use super::alone::Alone;
-use super::desk::{Desk, Done};
+use super::desk::{Desk, Written};
 use super::ledger::{Hold, Met, Stage};
 use super::readable::Readable;
 use super::record;
 use crate::link::User;
+use crate::push::outcome::ReceiverOutcome;
 
 /// Reads until `stop`, and then settles or parks what is left.
 pub(super) async fn run(
@@ -66,7 +67,9 @@ struct Leaving {
 }
 
 enum Turn {
-    Done(Done),
+    /// Links have said what became of pushes.
+    Said(Vec<(u64, ReceiverOutcome)>),
+    Written(Written),
     Time,
     /// Users who were waited for.
     Come(BTreeSet<User>),
@@ -86,7 +89,8 @@ impl Task {
         };
         tokio::select! {
             biased;
-            Some(done) = self.desk.work.next() => Turn::Done(done),
+            said = self.desk.under_way.said() => Turn::Said(said),
+            Some(written) = self.desk.work.next() => Turn::Written(written),
             () = time => Turn::Time,
             come = self.desk.lines.come() => Turn::Come(come),
             event = self.consumer.next() => Turn::Event(event),
@@ -107,7 +111,8 @@ impl Task {
 
     fn handle(&mut self, turn: Turn) {
         match turn {
-            Turn::Done(done) => self.done(done),
+            Turn::Said(said) => self.said(said),
+            Turn::Written(written) => self.written(&written),
             Turn::Time => self.time(),
             Turn::Come(users) => users
                 .iter()
@@ -124,22 +129,23 @@ impl Task {
         self.held = held;
     }
 
-    fn done(&mut self, done: Done) {
-        match done {
-            Done::Landed(landing) => self.desk.landed(*landing),
-            Done::Written(place) => {
-                if self.desk.ledger.finish(place) {
-                    self.pass(place.assignment);
-                }
-                let ledger = &mut self.desk.ledger;
-                if ledger.resume_if_room(place.assignment)
-                    && let Some(partition) = ledger.partition(place.assignment)
-                {
-                    self.consumer.resume(partition);
-                }
-                self.release();
-            }
+    fn said(&mut self, said: Vec<(u64, ReceiverOutcome)>) {
+        for (number, outcome) in said {
+            self.desk.landed(number, outcome);
         }
+    }
+
+    fn written(&mut self, Written(place): &Written) {
+        if self.desk.ledger.finish(*place) {
+            self.pass(place.assignment);
+        }
+        let ledger = &mut self.desk.ledger;
+        if ledger.resume_if_room(place.assignment)
+            && let Some(partition) = ledger.partition(place.assignment)
+        {
+            self.consumer.resume(partition);
+        }
+        self.release();
     }
 
     /// Says up to where an assignment is done.
@@ -351,7 +357,8 @@ impl Task {
             while self.desk.ledger.unsettled(None) > 0 {
                 tokio::select! {
                     biased;
-                    Some(done) = self.desk.work.next() => self.done(done),
+                    said = self.desk.under_way.said() => self.said(said),
+                    Some(written) = self.desk.work.next() => self.written(&written),
                     () = &mut over => break,
                 }
             }

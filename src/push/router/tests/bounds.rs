@@ -68,7 +68,7 @@ async fn pushes_under_way_are_bounded_in_bytes_however_many_receive_them() {
             .map(|fault| fault.code)
     };
     let sending = node.router.admit(large("a", "chat")).unwrap();
-    let pending = users.map(|user| sending.to(user));
+    let pending = users.map(|user| Pending::send(&node.router, &sending, user));
     drop(sending);
     assert_eq!(
         refusal(large("b", "chat")).as_deref(),
@@ -82,5 +82,5 @@ async fn pushes_under_way_are_bounded_in_bytes_however_many_receive_them() {
         assert_eq!(pending.outcome(None).await.status, Status::Delivered);
     }
     settle_down().await;
-    assert_eq!(node.router.flights.load(), Load::default());
+    assert_eq!(node.router.limits.load(), Load::default());
 }

@@ -67,13 +67,17 @@ async fn a_link_that_was_left_for_a_newer_one_counts_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_refuses_because_it_is_gone_is_no_end() {
+async fn a_link_that_refuses_because_it_is_gone_is_as_none() {
     let node = node();
-    let old = node.links.connect("alice", None);
+    let old = node.links.connect("alice", Some("phone"));
     old.refuse(gone());
-    let waiting = node.start(push("k"), "alice");
-    let new = node.links.connect("alice", None);
-    settle_down().await;
+    let outcome = node.send(push("k1"), "alice").outcome(None).await;
+    assert_eq!(
+        (outcome.status, code(&outcome)),
+        (Status::Offline, "link.gone")
+    );
+    let new = node.links.connect("alice", Some("desk"));
+    let waiting = node.start(push("k2"), "alice");
     new.ack();
     assert_eq!(waiting.await.unwrap().status, Status::Delivered);
 }
@@ -129,7 +133,7 @@ async fn the_search_for_newer_links_ends() {
     let mut link = node.links.connect("alice", None);
     let waiting = node.start(push("k"), "alice");
     let mut tried = 1;
-    for _ in 0..3 * Router::REROUTES {
+    for _ in 0..3 * Flight::REROUTES {
         let next = node.links.connect("alice", None);
         node.links.remove(&link);
         link.settle(Outcome::Failed(gone()));
@@ -138,5 +142,5 @@ async fn the_search_for_newer_links_ends() {
         link = next;
     }
     assert_eq!(waiting.await.unwrap().status, Status::Offline);
-    assert_eq!(tried as u32, 1 + Router::REROUTES);
+    assert_eq!(tried as u32, 1 + Flight::REROUTES);
 }

@@ -152,7 +152,7 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     for link in links {
         while link.take().is_some() {}
     }
-    prop_assert_eq!(node.router.flights.load(), Load::default());
+    prop_assert_eq!(node.router.limits.load(), Load::default());
     let metrics = node.router.metrics();
     prop_assert_eq!(metrics.unsettled.get(), 0);
     let all = [

@@ -1,0 +1,201 @@
+//! All flights of the node, in shards.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use linkgate_filter::Clock;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::flight::Flight;
+use crate::push::settled::{Memory, Print, Settled};
+
+/// Which flights there are, under their names.
+pub(in crate::push) struct Table {
+    shards: Box<[Shard]>,
+    memory: ArcSwap<Memory>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Shard {
+    inner: Mutex<Inner>,
+    /// There is an earlier time to wait for, or nothing any more.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Inner {
+    flights: HashMap<Print, Arc<Flight>, BuildHasherDefault<AsItIs>>,
+    timers: BTreeSet<(Instant, Print)>,
+    settled: Settled,
+    /// A task waits for the timers.
+    is_timed: bool,
+}
+
+/// Names are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+}
+
+/// What is found under the name of a flight that wants to begin.
+pub(super) enum Found {
+    /// Nothing: it has begun.
+    Free,
+    /// It is under way.
+    UnderWay(Arc<Flight>),
+    /// Another push has gone out under the name lately.
+    Used,
+}
+
+impl Table {
+    const SHARDS: usize = 16;
+
+    pub(in crate::push) fn new(clock: Arc<dyn Clock>, memory: Memory) -> Arc<Self> {
+        let table = Self {
+            shards: (0..Self::SHARDS).map(|_| Shard::default()).collect(),
+            memory: ArcSwap::default(),
+            clock,
+        };
+        table.remember(memory);
+        Arc::new(table)
+    }
+
+    /// What is remembered from now on.
+    pub(in crate::push) fn remember(&self, memory: Memory) {
+        let most = memory.most.div_ceil(Self::SHARDS);
+        self.memory.store(Arc::new(Memory { most, ..memory }));
+    }
+
+    pub(in crate::push) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn shard(&self, name: Print) -> &Shard {
+        &self.shards[name.spread() as usize % Self::SHARDS]
+    }
+
+    /// Enters a flight under its name, if that is free. If it is under way, `join` is called with it while it is so.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: Print,
+        (body, until): (Print, Instant),
+        flight: impl FnOnce() -> Result<Arc<Flight>, linkgate_filter::Fault>,
+    ) -> Result<Found, linkgate_filter::Fault> {
+        let shard = self.shard(name);
+        let mut inner = shard.inner.lock();
+        let inner = &mut *inner;
+        let memory = **self.memory.load();
+        let vacant = match inner.flights.entry(name) {
+            Entry::Occupied(known) => return Ok(Found::UnderWay(Arc::clone(known.get()))),
+            Entry::Vacant(vacant) => vacant,
+        };
+        let now = self.clock.now();
+        if inner.settled.is_reused(name, body, now, memory) {
+            return Ok(Found::Used);
+        }
+        vacant.insert(flight()?);
+        let is_first = inner.timers.first().is_none_or(|(at, _)| until < *at);
+        inner.timers.insert((until, name));
+        if !std::mem::replace(&mut inner.is_timed, true) {
+            tokio::spawn(watch(
+                Arc::downgrade(self),
+                name,
+                Arc::clone(&shard.changed),
+            ));
+        } else if is_first {
+            shard.changed.notify_one();
+        }
+        Ok(Found::Free)
+    }
+
+    /// A flight has ended: whoever asks again begins anew. If the push may have reached its receiver, its name is not another's
+    /// for a while.
+    pub(super) fn leave(&self, name: Print, until: Instant, reached: Option<Print>) {
+        let shard = self.shard(name);
+        let mut inner = shard.inner.lock();
+        let gone = inner.flights.remove(&name);
+        inner.timers.remove(&(until, name));
+        if let Some(body) = reached {
+            let memory = **self.memory.load();
+            inner.settled.note(name, body, self.clock.now(), memory);
+        }
+        drop(inner);
+        drop(gone);
+    }
+
+    pub(in crate::push) fn get(&self, name: Print) -> Option<Arc<Flight>> {
+        self.shard(name).inner.lock().flights.get(&name).cloned()
+    }
+
+    /// The flights of a shard whose time is over, and when to look again.
+    fn due(&self, name: Print) -> (Vec<Arc<Flight>>, Option<Instant>) {
+        let now = self.clock.now();
+        let mut inner = self.shard(name).inner.lock();
+        let mut due = Vec::new();
+        while let Some(&(at, name)) = inner.timers.first() {
+            if at > now {
+                break;
+            }
+            inner.timers.pop_first();
+            due.extend(inner.flights.get(&name).cloned());
+        }
+        let next = inner.timers.first().map(|(at, _)| *at);
+        inner.is_timed = next.is_some() || !due.is_empty();
+        (due, next)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            shard.changed.notify_one();
+        }
+    }
+}
+
+/// Ends the flights of a shard when their time is over, as long as there are any.
+async fn watch(table: Weak<Table>, shard: Print, changed: Arc<Notify>) {
+    loop {
+        let Some(held) = table.upgrade() else {
+            return;
+        };
+        let (due, next) = held.due(shard);
+        let is_done = due.is_empty() && next.is_none();
+        for flight in due {
+            flight.is_late();
+        }
+        if is_done {
+            return;
+        }
+        let clock = Arc::clone(&held.clock);
+        drop(held);
+        if let Some(next) = next {
+            tokio::select! {
+                () = clock.sleep_until(next) => {}
+                () = changed.notified() => {}
+            }
+        }
+    }
+}
