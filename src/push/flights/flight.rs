@@ -84,62 +84,75 @@ impl Flight {
         known: &Arc<Known>,
         (name, push, user): (Print, &Arc<Weighed>, &User),
         (expires_at, give_up_at): (Option<Instant>, Instant),
-        ear: Ear,
+        mut ear: Ear,
     ) -> Option<ReceiverOutcome> {
         let until = expires_at.map_or(give_up_at, |at| at.min(give_up_at));
-        let mut begun = None;
-        let make = || {
-            let counted = push.flight()?;
-            let flight = Arc::new_cyclic(|me| Self {
-                me: Weak::clone(me),
-                name,
-                user: user.clone(),
-                push: Arc::clone(push),
-                known: Arc::clone(known),
-                until,
-                state: Mutex::new(State {
-                    counted: Some(counted),
-                    ..State::default()
-                }),
-            });
-            Ok(Arc::clone(begun.insert(flight)))
-        };
-        match known.table.enter(name, (push.print, until), make) {
-            Err(fault) => Some(ReceiverOutcome::rejected(fault)),
-            Ok(Found::Used) => Some(key_reused("has gone to this receiver lately")),
-            Ok(Found::UnderWay(flight)) => flight.join(push, ear),
-            Ok(Found::Free) => {
-                let mut course = Course {
-                    sent: SmallVec::new(),
-                    reroutes: Self::REROUTES,
-                    expires_at,
-                };
-                let flight = begun?;
-                if flight.route(&mut course) == 0 {
-                    return Some(flight.land(ReceiverOutcome::offline()));
-                }
-                let ended = flight.move_on(course, Some(ear));
-                if ended.is_none() {
-                    known.metrics.unsettled.inc();
-                }
-                ended
+        let begun = loop {
+            let mut begun = None;
+            let make = || {
+                let counted = push.flight()?;
+                let flight = Self::new(known, (name, push, user), until, counted);
+                Ok(Arc::clone(begun.insert(flight)))
+            };
+            match known.table.enter(name, (push.print, until), make) {
+                Err(fault) => return Some(ReceiverOutcome::rejected(fault)),
+                Ok(Found::Used) => return Some(key_reused("has gone to this receiver lately")),
+                Ok(Found::UnderWay(flight)) => match flight.join(push, ear) {
+                    Ok(refused) => return refused,
+                    // It has left the table since.
+                    Err(own) => ear = own,
+                },
+                Ok(Found::Free) => break begun?,
             }
+        };
+        let mut course = Course {
+            sent: SmallVec::new(),
+            reroutes: Self::REROUTES,
+            expires_at,
+        };
+        if begun.route(&mut course) == 0 {
+            return Some(begun.land(ReceiverOutcome::offline()));
         }
+        let ended = begun.move_on(course, Some(ear));
+        if ended.is_none() {
+            known.metrics.unsettled.inc();
+        }
+        ended
     }
 
-    /// A key names one push: the outcome of another body would mislead the caller.
-    fn join(&self, push: &Weighed, ear: Ear) -> Option<ReceiverOutcome> {
+    fn new(
+        known: &Arc<Known>,
+        (name, push, user): (Print, &Arc<Weighed>, &User),
+        until: Instant,
+        counted: InFlight,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            name,
+            user: user.clone(),
+            push: Arc::clone(push),
+            known: Arc::clone(known),
+            until,
+            state: Mutex::new(State {
+                counted: Some(counted),
+                ..State::default()
+            }),
+        })
+    }
+
+    /// Has `ear` hear of the outcome too; gives it back if there is one already. A key names one push: the outcome of another
+    /// body would mislead the caller.
+    fn join(&self, push: &Weighed, ear: Ear) -> Result<Option<ReceiverOutcome>, Ear> {
         if self.push.print != push.print {
-            return Some(key_reused("is under way to this receiver"));
+            return Ok(Some(key_reused("is under way to this receiver")));
         }
-        self.known.metrics.joined.inc();
         let mut state = self.state.lock();
         if state.landed {
-            // It ended in this moment, and leaves its caller to ask again.
-            return Some(ReceiverOutcome::unsettled());
+            return Err(ear);
         }
         state.ears.push(ear);
-        None
+        self.known.metrics.joined.inc();
+        Ok(None)
     }
 
     /// Sends by every way to the receiver that has not been tried yet, or not by what it leads to now. By how many.

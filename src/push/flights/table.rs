@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use linkgate_filter::Clock;
+use linkgate_filter::{Clock, Fault};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -96,13 +96,13 @@ impl Table {
         &self.shards[name.spread() as usize % Self::SHARDS]
     }
 
-    /// Enters a flight under its name, if that is free. If it is under way, `join` is called with it while it is so.
+    /// Enters what `flight` makes under its name, if that is free. It ends at `until` at the latest.
     pub(super) fn enter(
         self: &Arc<Self>,
         name: Print,
         (body, until): (Print, Instant),
-        flight: impl FnOnce() -> Result<Arc<Flight>, linkgate_filter::Fault>,
-    ) -> Result<Found, linkgate_filter::Fault> {
+        flight: impl FnOnce() -> Result<Arc<Flight>, Fault>,
+    ) -> Result<Found, Fault> {
         let shard = self.shard(name);
         let mut inner = shard.inner.lock();
         let inner = &mut *inner;
