@@ -10,6 +10,7 @@ use linkgate_filter::Edges;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
 
 use crate::address::{Address, Settings};
+use crate::gather::Gathered;
 
 /// Opens channels and finds addresses.
 pub trait Connector: Send + Sync + 'static {
@@ -90,6 +91,7 @@ pub fn transport(address: &Address) -> Result<Transport, ConnectError> {
     } = &*address.settings;
     let transport = Transport::from(address.uri.clone())
         .origin(address.origin.clone())
+        .executor(Gathered)
         .connect_timeout(**connect_timeout)
         .http2_keep_alive_interval(*keep_alive.interval)
         .keep_alive_timeout(*keep_alive.timeout)

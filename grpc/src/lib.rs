@@ -20,6 +20,7 @@ mod checked;
 mod connector;
 mod endpoint;
 mod framing;
+mod gather;
 mod pool;
 mod queue;
 mod resolver;
@@ -34,6 +35,7 @@ pub use crate::connector::{
 };
 pub use crate::endpoint::{Directory, Endpoint, Lease};
 pub use crate::framing::whole_message;
+pub use crate::gather::Behind;
 pub use crate::pool::{Leased, NoEndpoint, Pool};
 
 /// An error with its causes, without repeating what a cause already says.

@@ -17,7 +17,7 @@ use linkgate_proto::v1::{
     fault,
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use super::behaviour::Behaviour;
@@ -55,12 +55,13 @@ impl Sample {
         stop: impl Future<Output = ()>,
     ) -> Result<(), tonic::transport::Error> {
         let sample = Arc::new(self);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         tonic::transport::Server::builder()
             .add_service(BackendServiceServer::from_arc(sample.clone()))
             .add_service(BatchBackendServiceServer::from_arc(sample.clone()))
             .add_service(PushReportServiceServer::from_arc(sample.clone()))
             .add_service(PresenceServiceServer::from_arc(sample))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+            .serve_with_incoming_shutdown(incoming, stop)
             .await
     }
 

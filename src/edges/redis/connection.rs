@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use linkgate_grpc::Behind;
 use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, TlsCertificates, TlsMode, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::edges::config::{RedisConfig, RedisSentinel};
 use crate::secret::Secret;
@@ -23,13 +26,20 @@ use crate::secret::Secret;
 #[derive(Clone)]
 pub(super) enum Connection {
     Server(MultiplexedConnection),
+    /// Its driver ends with the last clone.
+    Tcp(
+        MultiplexedConnection,
+        #[allow(dead_code)] Arc<AbortOnDropHandle<()>>,
+    ),
     Cluster(ClusterConnection),
 }
 
 impl Connection {
     pub(super) async fn call(&mut self, command: &redis::Cmd) -> RedisResult<Value> {
         let answer = match self {
-            Self::Server(connection) => connection.req_packed_command(command).await?,
+            Self::Server(connection) | Self::Tcp(connection, _) => {
+                connection.req_packed_command(command).await?
+            }
             Self::Cluster(connection) => connection.req_packed_command(command).await?,
         };
         answer.extract_error()
@@ -166,11 +176,17 @@ impl Opener {
             .set_connection_timeout(Some(Connections::PATIENCE))
             .set_response_timeout(Some(timeout));
         Ok(match self {
-            Self::Server(client) => Connection::Server(
-                client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await?,
-            ),
+            Self::Server(client) => match client.get_connection_info().addr() {
+                ConnectionAddr::Tcp(host, port) => {
+                    let login = client.get_connection_info().redis_settings();
+                    over_tcp((host, *port), login, config).await?
+                }
+                _ => Connection::Server(
+                    client
+                        .get_multiplexed_async_connection_with_config(&config)
+                        .await?,
+                ),
+            },
             Self::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
             Self::Sentinel(client) => {
                 let mut client = client.lock().await;
@@ -178,6 +194,21 @@ impl Opener {
             }
         })
     }
+}
+
+/// Opens a connection whose driver writes what several operations say at once.
+async fn over_tcp(
+    address: (&str, u16),
+    login: &RedisConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> RedisResult<Connection> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let opened = MultiplexedConnection::new_with_config(login, stream, config).await?;
+    let (connection, driver) = opened;
+    let driver = tokio::spawn(Behind::others(Box::pin(driver)));
+    let driver = Arc::new(AbortOnDropHandle::new(driver));
+    Ok(Connection::Tcp(connection, driver))
 }
 
 fn sentinels(config: &RedisSentinel, tls: Option<TlsCertificates>) -> RedisResult<SentinelClient> {
