@@ -46,6 +46,11 @@ impl TraceId {
         Self { high, low, sampled }
     }
 
+    /// `traceparent` for a new span, if the trace asks to be recorded.
+    pub fn recorded_parent(self) -> Option<String> {
+        self.sampled.then(|| self.parent())
+    }
+
     /// `traceparent` for a new span.
     pub fn parent(self) -> String {
         let Self { high, low, sampled } = self;

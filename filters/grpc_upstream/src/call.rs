@@ -250,8 +250,9 @@ impl Caller {
     fn envelope(&self, call: &Call, until: Instant) -> Request<()> {
         let mut envelope = Request::new(());
         *envelope.metadata_mut() = call.metadata.clone();
-        let parent = call.trace.parent();
-        metadata::insert(envelope.metadata_mut(), "traceparent", &parent);
+        if let Some(parent) = call.trace.recorded_parent() {
+            metadata::insert(envelope.metadata_mut(), "traceparent", &parent);
+        }
         envelope.set_timeout(until.saturating_duration_since(Instant::now()));
         envelope
     }

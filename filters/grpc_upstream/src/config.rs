@@ -10,6 +10,23 @@ use linkgate_grpc::BreakerRules;
 use serde::Serialize;
 use tonic::Code;
 
+/// A field of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(crate = "schemars")]
+pub enum Field {
+    /// The business, as `linkgate-biz-id`. The one field of a batch's metadata.
+    BizId,
+    /// The user, as `linkgate-user-id`.
+    UserId,
+    /// The device, if there is one, as `linkgate-device-id`.
+    DeviceId,
+    /// The link, as `linkgate-link-id`.
+    LinkId,
+    /// The message's key, as `linkgate-key`.
+    Key,
+}
+
 /// Sends each message to a gRPC backend and answers with what it says.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +63,11 @@ pub struct Config {
     /// Default: 1MiB.
     #[serde(default = "Config::default_max_answer")]
     pub max_answer: ByteSize,
-    /// The share of calls whose `traceparent` asks the backend to record a trace, from 0 to 1. Default: 0.01.
+    /// Which fields of a request its metadata has too, for whatever lies on the way to the backend and reads no requests. Each
+    /// costs. Default: `[biz_id, user_id]`.
+    #[serde(default = "Config::default_metadata")]
+    pub metadata: Vec<Field>,
+    /// The share of calls that are traced, from 0 to 1: those have a `traceparent`, which asks the backend to record. Default: 0.01.
     #[serde(default = "Config::default_trace_sampling")]
     pub trace_sampling: f64,
 }
@@ -66,6 +87,10 @@ impl Config {
 
     fn default_max_answer() -> ByteSize {
         ByteSize::mib(1)
+    }
+
+    fn default_metadata() -> Vec<Field> {
+        vec![Field::BizId, Field::UserId]
     }
 
     fn default_trace_sampling() -> f64 {

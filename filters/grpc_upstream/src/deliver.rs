@@ -1,6 +1,5 @@
 //! From a message to a call, and from its end to outcomes.
 
-use linkgate_filter::trace::link_id;
 use linkgate_filter::{Effect, Fault, Message, Outcome};
 use linkgate_proto::v1::BatchOnReceiveResponse;
 use tokio::time::Instant;
@@ -24,9 +23,9 @@ impl Caller {
     }
 
     async fn deliver_one(&self, m: Message, deadline: Instant, seed: u64) {
-        let metadata = metadata::of(&m.link.identity, &link_id(&m.link), &m.key);
-        let item = One(request(&m));
-        let outcome = match self.call(&item, metadata, deadline, seed).await {
+        let request = request(&m);
+        let metadata = metadata::of(&self.config.metadata, &request);
+        let outcome = match self.call(&One(request), metadata, deadline, seed).await {
             Ok(answer) => answer::read(answer),
             Err(fault) => Outcome::from_fault(fault),
         };
@@ -76,7 +75,7 @@ impl Caller {
             // The halves before have used it up.
             return Err(batch_too_large());
         }
-        let metadata = metadata::of_batch(&self.biz_id);
+        let metadata = metadata::of_batch(&self.config.metadata, &self.biz_id);
         let items = Many(parts.iter().map(request).collect());
         self.call(&items, metadata, deadline, seed).await
     }

@@ -2,38 +2,57 @@
 
 use std::fmt::Write;
 
-use linkgate_filter::Identity;
+use linkgate_proto::v1::OnReceiveRequest;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-/// The metadata that all tries of a call have in common.
-pub(crate) fn of(identity: &Identity, link_id: &str, key: &str) -> MetadataMap {
-    let mut metadata = MetadataMap::new();
-    insert(&mut metadata, "linkgate-biz-id", &identity.biz_id);
-    insert(&mut metadata, "linkgate-user-id", &identity.user_id);
-    if let Some(device_id) = &identity.device_id {
-        insert(&mut metadata, "linkgate-device-id", device_id);
+use crate::config::Field;
+
+/// The metadata that all tries of a call for one message have in common.
+pub(crate) fn of(fields: &[Field], request: &OnReceiveRequest) -> MetadataMap {
+    let mut metadata = MetadataMap::with_capacity(fields.len() + 2);
+    for field in fields {
+        match field {
+            Field::BizId => insert_known(&mut metadata, "linkgate-biz-id", &request.biz_id),
+            Field::UserId => insert(&mut metadata, "linkgate-user-id", &request.user_id),
+            Field::DeviceId if request.device_id.is_empty() => {}
+            Field::DeviceId => insert(&mut metadata, "linkgate-device-id", &request.device_id),
+            Field::LinkId => insert(&mut metadata, "linkgate-link-id", &request.link_id),
+            Field::Key => insert(&mut metadata, "linkgate-key", &request.key),
+        }
     }
-    insert(&mut metadata, "linkgate-link-id", link_id);
-    insert(&mut metadata, "linkgate-key", key);
     metadata
 }
 
 /// The metadata of a call for messages of several links.
-pub(crate) fn of_batch(biz_id: &str) -> MetadataMap {
+pub(crate) fn of_batch(fields: &[Field], biz_id: &str) -> MetadataMap {
     let mut metadata = MetadataMap::new();
-    insert(&mut metadata, "linkgate-biz-id", biz_id);
+    if fields.contains(&Field::BizId) {
+        insert_known(&mut metadata, "linkgate-biz-id", biz_id);
+    }
     metadata
 }
 
-/// Adds a value as [`ascii`] writes it. A very long one is left out: the request has it in full.
+/// Adds a value that is another for each call: the connection need not remember it.
 pub(crate) fn insert(metadata: &mut MetadataMap, name: &'static str, value: &str) {
-    const LONGEST: usize = 512;
-    if value.len() > LONGEST {
-        return;
-    }
-    if let Ok(value) = AsciiMetadataValue::try_from(ascii(value)) {
+    if let Some(mut value) = read(value) {
+        value.set_sensitive(true);
         metadata.insert(name, value);
     }
+}
+
+fn insert_known(metadata: &mut MetadataMap, name: &'static str, value: &str) {
+    if let Some(value) = read(value) {
+        metadata.insert(name, value);
+    }
+}
+
+/// A value as [`ascii`] writes it. A very long one is left out: the request has it in full.
+fn read(value: &str) -> Option<AsciiMetadataValue> {
+    const LONGEST: usize = 512;
+    if value.len() > LONGEST {
+        return None;
+    }
+    AsciiMetadataValue::try_from(ascii(value)).ok()
 }
 
 /// Visible ASCII stays, all else and `%` is percent-encoded, byte by byte of the UTF-8.
@@ -59,8 +78,15 @@ mod tests {
     fn values_are_safe_in_a_header() {
         assert_eq!(ascii("user-1.a_b~"), "user-1.a_b~");
         assert_eq!(ascii("50% ü\r\n"), "50%25%20%C3%BC%0D%0A");
-        let identity = Identity::new("chat", "jürgen\n").at_device("a b");
-        let metadata = of(&identity, "x-1", &"k".repeat(600));
+        let request = OnReceiveRequest {
+            biz_id: "chat".to_owned(),
+            user_id: "jürgen\n".to_owned(),
+            device_id: "a b".to_owned(),
+            key: "k".repeat(600),
+            ..OnReceiveRequest::default()
+        };
+        let fields = [Field::BizId, Field::UserId, Field::DeviceId, Field::Key];
+        let metadata = of(&fields, &request);
         assert_eq!(metadata.get("linkgate-user-id").unwrap(), "j%C3%BCrgen%0A");
         assert_eq!(metadata.get("linkgate-device-id").unwrap(), "a%20b");
         assert!(metadata.get("linkgate-key").is_none(), "too long");

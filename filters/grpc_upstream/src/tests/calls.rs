@@ -36,7 +36,10 @@ pub(super) fn one(backend: &Backend, config: serde_json::Value) -> (Arc<Memory>,
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_accepted_with_its_body() {
     let backend = Backend::echo();
-    let (_memory, caller) = one(&backend, json!({ "trace_sampling": 1.0 }));
+    let (_memory, caller) = one(
+        &backend,
+        json!({ "trace_sampling": 1.0, "metadata": ["biz_id", "user_id", "device_id", "link_id", "key"] }),
+    );
     assert_eq!(deliver(&caller, "k 1").await, Outcome::accepted("hello"));
 
     let got = backend.got.lock();
@@ -62,9 +65,24 @@ async fn an_answer_is_accepted_with_its_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn metadata_say_no_more_than_is_asked_for() {
+    let backend = Backend::echo();
+    let (_memory, caller) = one(&backend, json!({ "trace_sampling": 0.0 }));
+    assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));
+    let got = backend.got.lock();
+    let (_, metadata) = &got[0];
+    let keys = metadata.keys().map(|key| format!("{key:?}"));
+    let own: Vec<_> = keys
+        .filter(|key| key.contains("linkgate") || key.contains("trace"))
+        .collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert_eq!(metadata.get("linkgate-user-id").unwrap(), "alice");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_is_the_same_trace_and_the_next_attempt() {
     let backend = at_first(Status::unavailable("restarting"));
-    let (_memory, caller) = one(&backend, json!({}));
+    let (_memory, caller) = one(&backend, json!({ "trace_sampling": 1.0 }));
     assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));
     let got = backend.got.lock();
     let parents: Vec<_> = got
