@@ -3,6 +3,7 @@
 mod traffic;
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use linkgate_filter::{Chains, CloseCode, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +19,9 @@ use super::timing::{Due, Timing};
 /// Frames read in one go before other links get their turn.
 const READ_AT_ONCE: usize = 64;
 
+/// How long a link keeps room that it does not use.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// A link at work.
 pub(super) struct Link<S, P> {
     chains: Chains,
@@ -29,6 +33,9 @@ pub(super) struct Link<S, P> {
     answers: Answers,
     /// A later link has taken the session over.
     fenced: bool,
+    /// It has had something to do since it was last looked whether it may rest, and when that is looked next.
+    has_worked: bool,
+    rests_at: Option<Instant>,
 }
 
 /// What a link that is to be closed still does for its client before that.
@@ -101,6 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             close: None,
             answers: Answers::None,
             fenced: false,
+            has_worked: false,
+            rests_at: None,
         }
     }
 
@@ -111,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         self.obey(cx);
         self.watch(now, cx);
         let mut budget = READ_AT_ONCE;
+        let mut has_worked = false;
         loop {
             let mut progress = self.read(now, &mut budget, cx);
             progress |= self.take_pushes();
@@ -119,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
             if !progress {
                 break;
             }
+            has_worked = true;
         }
         self.end_broken(now, cx);
         self.say_goodbye(now, cx);
@@ -126,11 +137,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
         if budget == 0 || connected != self.connection.is_some() {
             cx.waker().wake_by_ref();
         }
-        self.chains.rest();
+        self.rest(has_worked, now);
         if self.chains.is_finished() {
             Poll::Ready(())
         } else {
             Poll::Pending
+        }
+    }
+
+    /// Gives the room of a burst back, once it has not been used for a while.
+    fn rest(&mut self, has_worked: bool, now: Instant) {
+        let Some(connection) = &mut self.connection else {
+            return self.chains.rest();
+        };
+        self.has_worked |= has_worked;
+        if !self.has_worked && self.rests_at.is_none() {
+            return;
+        }
+        let is_time = self.rests_at.is_none_or(|at| at <= now);
+        if is_time && self.rests_at.is_some() && !std::mem::take(&mut self.has_worked) {
+            self.rests_at = None;
+            self.chains.rest();
+        } else if is_time {
+            self.rests_at = Some(now + REST_AFTER);
+            connection.timing.wakes_at(now + REST_AFTER);
         }
     }
 

@@ -225,7 +225,7 @@ impl Chain {
     fn work_off(&mut self, cx: &mut task::Context<'_>) {
         loop {
             let mut settled = std::mem::take(&mut self.core.settled);
-            self.core.inbox.take(&mut settled, cx.waker());
+            self.core.inbox.take(&mut settled);
             let mut progress = !settled.is_empty();
             let outcomes = settled.drain(..);
             let outcomes = outcomes.map(|(number, outcome)| Work::Settle { number, outcome });
@@ -249,7 +249,7 @@ impl Chain {
                 });
                 self.run();
             }
-            if !progress {
+            if !progress && self.core.inbox.wait(cx.waker()) {
                 return;
             }
         }
