@@ -9,6 +9,10 @@
 #   scripts/bench.sh dedup      echo with and without dedup before it, on a Redis of its own (redis-server)
 #   scripts/bench.sh reload     changes of a file: how long until all links run them, and what they cost traffic
 #   scripts/bench.sh push       pushes from the topic bench_push of the Kafka at KAFKA (127.0.0.1:9092), with reports
+#   scripts/bench.sh calls      pushes by a gRPC stream, PUSH_DEPTH (2) under way for each of 1,000 links
+#
+# LINKGATE=FILE is the gateway to measure, such as one of an earlier commit; nothing is built then, and FILE puts the load
+# on too, unless LOAD=FILE does. SERVER_CPU=0 LOAD_CPU=1 give each a core of its own (taskset), so that two builds can be compared.
 #
 # LINKS (100; batch: 200), SIZE (64B), DURATION (10s), IDLE_LINKS (15000), ECHO_PORT (9001), GATEWAY_PORT (8080) and
 # BACKEND_PORT (50051), REDIS_PORT (6390), PUSH_LINKS (5000), RELOAD_LINKS (19000), PIPELINES (1000), ADMIN_PORT (9901)
@@ -24,7 +28,10 @@ BATCH_LINKS=${LINKS:-200} LINKS=${LINKS:-100} SIZE=${SIZE:-64B} DURATION=${DURAT
 ECHO_PORT=${ECHO_PORT:-9001} GATEWAY_PORT=${GATEWAY_PORT:-8080} BACKEND_PORT=${BACKEND_PORT:-50051}
 REDIS_PORT=${REDIS_PORT:-6390} KAFKA=${KAFKA:-127.0.0.1:9092} PUSH_LINKS=${PUSH_LINKS:-5000}
 RELOAD_LINKS=${RELOAD_LINKS:-19000} PIPELINES=${PIPELINES:-1000} ADMIN_PORT=${ADMIN_PORT:-9901}
+PUSH_PORT=${PUSH_PORT:-7070} PUSH_DEPTH=${PUSH_DEPTH:-2}
 TARGET=${CARGO_TARGET_DIR:-target}/release
+GATEWAY=${LINKGATE:-$TARGET/linkgate}
+LOAD=${LOAD:-$GATEWAY}
 WORK=$(mktemp -d)
 SERVER=
 # A service beside the server.
@@ -39,20 +46,34 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-cargo build --locked --release --bin linkgate --example bare_echo
+[ -n "${LINKGATE:-}" ] || cargo build --locked --release --bin linkgate --example bare_echo
 # Each link is a file on both sides; the limit of this shell holds for its children.
 # shellcheck disable=SC3045 # dash, busybox and bash know it
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 sed "s/127.0.0.1:8080/127.0.0.1:$GATEWAY_PORT/" examples/configs/echo-bench.yaml > "$WORK/echo-bench.yaml"
+
+# gateway OPTION...: the gateway that is measured.
+gateway() {
+    exec ${SERVER_CPU:+taskset -c "$SERVER_CPU"} "$GATEWAY" --log warn "$@"
+}
+
+# tool OPTION...: whatever puts the load on.
+tool() {
+    ${LOAD_CPU:+taskset -c "$LOAD_CPU"} "$LOAD" "$@"
+}
+
+backend() {
+    exec ${LOAD_CPU:+taskset -c "$LOAD_CPU"} "$LOAD" --log warn backend --quiet --listen "127.0.0.1:$BACKEND_PORT"
+}
 
 # serve NAME: starts the server of this name and waits until it accepts.
 serve() {
     case $1 in
     bare) # shellcheck disable=SC2086 # flags, not a file name
         "$TARGET/examples/bare_echo" "127.0.0.1:$ECHO_PORT" ${BARE_ECHO_FLAGS:-} & ;;
-    linkgate) "$TARGET/linkgate" --log warn run "$WORK/echo-bench.yaml" & ;;
-    single | batch | plain | dedup | push) "$TARGET/linkgate" --log warn run "$WORK/$1.yaml" & ;;
-    reload) "$TARGET/linkgate" --log warn run "$WORK/conf" & ;;
+    linkgate) gateway run "$WORK/echo-bench.yaml" & ;;
+    single | batch | plain | dedup | push | calls) gateway run "$WORK/$1.yaml" & ;;
+    reload) gateway run "$WORK/conf" & ;;
     esac
     SERVER=$!
     tries=0
@@ -77,8 +98,8 @@ load() {
     name=$1
     shift
     case $name in
-    bare) "$TARGET/linkgate" bench "ws://127.0.0.1:$ECHO_PORT/" --form raw "$@" ;;
-    *) "$TARGET/linkgate" bench "ws://127.0.0.1:$GATEWAY_PORT/ws" --biz bench --form proto "$@" ;;
+    bare) tool bench "ws://127.0.0.1:$ECHO_PORT/" --form raw "$@" ;;
+    *) tool bench "ws://127.0.0.1:$GATEWAY_PORT/ws" --biz bench --form proto "$@" ;;
     esac
 }
 
@@ -144,7 +165,7 @@ EOF
 batch() {
     grpc single ""
     grpc batch "- { use: batch, config: { ${BATCH:-} } }"
-    "$TARGET/linkgate" --log warn backend --quiet --listen "127.0.0.1:$BACKEND_PORT" &
+    backend &
     BACKEND=$!
     for depth in ${DEPTHS:-16}; do
         for name in single batch; do
@@ -220,6 +241,27 @@ EOF
     load push --mode push --push-to "kafka://$KAFKA/bench_push" --links "$PUSH_LINKS" --size "$SIZE" \
         --duration "$DURATION" --warmup 5s --server-pid $SERVER
     end
+}
+
+calls() {
+    cat > "$WORK/calls.yaml" <<EOF
+schema: 1
+listeners:
+  - name: bench
+    address: 127.0.0.1:$GATEWAY_PORT
+    auth: insecure_query
+    admission: { per_ip: 100000 }
+push: { sources: [{ grpc: { address: "127.0.0.1:$PUSH_PORT" } }] }
+pipelines:
+  - biz_id: bench
+    listeners: [bench]
+    filters: [{ use: codec }, { use: ack_retry }, { use: echo }]
+EOF
+    serve calls
+    load calls --mode push --push-to "127.0.0.1:$PUSH_PORT" --links 1000 --depth "$PUSH_DEPTH" --size "$SIZE" \
+        --duration "$DURATION" --server-pid $SERVER --json > "$WORK/calls.json"
+    end
+    echo "pushes by gRPC, 1000 links, depth $PUSH_DEPTH, $SIZE: $(figures calls)"
 }
 
 # profile BURST: the filters of all businesses, with this limit.
@@ -320,7 +362,7 @@ all)
     memory
     batch
     ;;
-cpu | memory | batch | dedup | push | reload) "$WHAT" ;;
+cpu | memory | batch | dedup | push | calls | reload) "$WHAT" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2
