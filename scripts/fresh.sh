@@ -100,8 +100,9 @@ if [ "${1:-}" = --enter ]; then
     }
     lend /etc/hosts /etc/resolv.conf /etc/apt/auth.conf /etc/apt/auth.conf.d
     apt-config dump Acquire > "$ROOT/etc/apt/apt.conf.d/90lent"
-    # The certificates beside the list of them: packages make the list anew.
+    # The certificates beside the list of them: packages make the list anew, and Java's of what stands there by then.
     lend /usr/local/share/ca-certificates /etc/ssl/certs/ca-certificates.crt
+    chroot "$ROOT" update-ca-certificates > /dev/null
     lend_home "${CARGO_HOME:-$HOME/.cargo}" .cargo config config.toml credentials.toml
     lend_home "$HOME/.m2" .m2 settings.xml settings-security.xml
     git clone -q --no-local . "$ROOT/root/linkgate"
