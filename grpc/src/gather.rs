@@ -73,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_many_tasks_have_to_say_is_heard_at_once() {
-        let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let (say, mut said) = tokio::sync::mpsc::channel(1000);
         let polls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&polls);
         let heard = futures_util::stream::poll_fn(move |cx| said.poll_recv(cx));
@@ -83,14 +83,14 @@ mod tests {
         });
         Gathered.execute(Box::pin(connection));
         for number in 0..10 {
-            say.send(number).unwrap();
+            say.send(number).await.unwrap();
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         }
         polls.store(0, Ordering::Relaxed);
         let calls = (0..100).map(|number| {
             let say = say.clone();
-            tokio::spawn(async move { say.send(number).unwrap() })
+            tokio::spawn(async move { say.send(number).await.unwrap() })
         });
         for call in calls.collect::<Vec<_>>() {
             call.await.unwrap();
