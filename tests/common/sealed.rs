@@ -19,7 +19,7 @@ pub(crate) fn cipher_with(keys: &[(&str, &str)], user: &str) -> Cipher {
     let config = format!("{{ active: \"{}\", keys: [{ring}] }}", keys[0].0);
     let config: Config = serde_yaml::from_str(&config).unwrap();
     Cipher::new(
-        Arc::new(config.ring().unwrap()),
+        Arc::new(linkgate_decrypt::Ring::of(&config).unwrap()),
         Identity::new("chat", user),
     )
 }

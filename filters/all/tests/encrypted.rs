@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_decrypt::{Cipher, Config, Opened, Part, Place};
+use linkgate_decrypt::{Cipher, Config, Opened, Part, Place, Ring};
 use linkgate_filter::testkit::{TestLink, Testkit, parse};
 use linkgate_filter::{
     Bytes, CloseCode, Declared, Direction, Form, Identity, LinkInfo, Message, Outcome, Plan,
@@ -28,7 +28,7 @@ fn decrypt() -> String {
 fn client() -> Cipher {
     let config: Config = serde_yaml::from_str(&format!("{{ {KEYS} }}")).unwrap();
     let identity = Identity::new(Testkit::BIZ_ID, "alice");
-    Cipher::new(Arc::new(config.ring().unwrap()), identity)
+    Cipher::new(Arc::new(Ring::of(&config).unwrap()), identity)
 }
 
 fn place(direction: Direction, part: Part, key: &str) -> Place<'_> {
@@ -223,7 +223,7 @@ async fn keys_rotate_under_traffic() {
     let end = |config: &str| {
         let config: Config = serde_yaml::from_str(&format!("{{ {config} }}")).unwrap();
         let identity = Identity::new(Testkit::BIZ_ID, "alice");
-        Cipher::new(Arc::new(config.ring().unwrap()), identity)
+        Cipher::new(Arc::new(Ring::of(&config).unwrap()), identity)
     };
     let both = |active: &str| format!("keys: [{OLD}, {NEW}], active: {active}");
     // What the gateway is told, and by what the client seals meanwhile.

@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 use futures_util::future::BoxFuture;
 
 pub use self::memory::{MemoryBroker, MemoryBrokerLimits};
-use crate::edges::EdgeError;
+use crate::failure::EdgeError;
 
 /// A broker of topics, whose partitions keep records in order.
 pub trait Broker: Send + Sync {

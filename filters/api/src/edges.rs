@@ -1,8 +1,6 @@
 //! Edges: where linkgate touches an outside system, by the names that the configuration gives them. What they can do is
 //! said by small traits ([`Store`], [`Broker`]); the core brings them, each with an in-memory twin.
 
-mod failure;
-
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,8 +9,6 @@ use std::sync::Arc;
 use crate::backend::Backends;
 use crate::broker::Broker;
 use crate::store::Store;
-
-pub use self::failure::{EdgeError, EdgeFailure};
 
 /// What a configuration declares outside its pipelines, for filters to name.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use self::memory::{MemoryStore, MemoryStoreLimits};
-use crate::edges::EdgeError;
+use crate::failure::EdgeError;
 use crate::link::Identity;
 
 /// Keys with values that end by themselves. Each operation is atomic among all nodes that share the store.

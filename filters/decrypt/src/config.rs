@@ -6,7 +6,6 @@ use linkgate_filter::{Deserialize, JsonSchema, Secret};
 use serde::Serialize;
 
 use crate::key::Algorithm;
-use crate::ring::Ring;
 
 /// Opens what clients have sealed, and seals what goes to them. Before `codec` whole frames, after it bodies alone; in
 /// any case before `ack_retry`.
@@ -103,24 +102,7 @@ impl Config {
         ByteSize::kib(64)
     }
 
-    /// The ring that the config describes.
-    ///
-    /// # Errors
-    /// Everything that makes no sense. No message repeats a key.
-    pub fn ring(&self) -> Result<Ring, Problems> {
-        let mut problems = Problems::new();
-        self.check_sizes(&mut problems);
-        let keys = self.read_keys(&mut problems);
-        let active = self.active_at(&mut problems);
-        problems.into_result(())?;
-        Ring::new(self, &keys, active).map_err(|_| {
-            let mut problems = Problems::new();
-            problems.at("keys", "the cipher does not take these keys");
-            problems
-        })
-    }
-
-    fn check_sizes(&self, problems: &mut Problems) {
+    pub(crate) fn check_sizes(&self, problems: &mut Problems) {
         let max = self.max_decompressed;
         if max.bytes() == 0 || max > Self::MOST_DECOMPRESSED {
             problems
@@ -143,7 +125,7 @@ impl Config {
     }
 
     /// The ring's keys in their order, as far as they can be read.
-    fn read_keys(&self, problems: &mut Problems) -> Vec<Vec<u8>> {
+    pub(crate) fn read_keys(&self, problems: &mut Problems) -> Vec<Vec<u8>> {
         if self.keys.is_empty() || self.keys.len() > Self::MOST_KEYS {
             let what = format!(
                 "a ring has 1 to {} keys, not {}",
@@ -183,7 +165,7 @@ impl Config {
         read
     }
 
-    fn active_at(&self, problems: &mut Problems) -> usize {
+    pub(crate) fn active_at(&self, problems: &mut Problems) -> usize {
         let Some(active) = &self.active else {
             return 0;
         };

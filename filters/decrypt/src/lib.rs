@@ -124,7 +124,7 @@ impl FilterType for Decrypt {
 
     fn prepare(config: Config, _: &Prepare<'_>) -> Result<Self, Problems> {
         Ok(Self(Arc::new(Shared {
-            ring: Arc::new(config.ring()?),
+            ring: Arc::new(Ring::of(&config)?),
             on_refused: config.on_refused,
             counters: OnceLock::new(),
         })))

@@ -7,6 +7,7 @@ use aws_lc_rs::aead::{LessSafeKey, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf;
 use linkgate_filter::Identity;
+use linkgate_filter::problem::Problems;
 
 use crate::config::{Compress, Config, Key, Mode};
 use crate::key::Algorithm;
@@ -44,6 +45,23 @@ impl hkdf::KeyType for Length {
 }
 
 impl Ring {
+    /// The ring that a config describes.
+    ///
+    /// # Errors
+    /// Everything that makes no sense. No message repeats a key.
+    pub fn of(config: &Config) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        config.check_sizes(&mut problems);
+        let keys = config.read_keys(&mut problems);
+        let active = config.active_at(&mut problems);
+        problems.into_result(())?;
+        Self::new(config, &keys, active).map_err(|_| {
+            let mut problems = Problems::new();
+            problems.at("keys", "the cipher does not take these keys");
+            problems
+        })
+    }
+
     /// Whether it has one key alone.
     pub(crate) fn is_single(&self) -> bool {
         self.keys.len() == 1
@@ -56,11 +74,7 @@ impl Ring {
         ids.filter(|id| !kept(id)).collect()
     }
 
-    pub(crate) fn new(
-        config: &Config,
-        keys: &[Vec<u8>],
-        active: usize,
-    ) -> Result<Self, Unspecified> {
+    fn new(config: &Config, keys: &[Vec<u8>], active: usize) -> Result<Self, Unspecified> {
         let (algorithm, mode) = (config.algorithm, config.mode);
         let prepare = |bytes: &[u8]| -> Result<Material, Unspecified> {
             Ok(match mode {

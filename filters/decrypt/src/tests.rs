@@ -31,11 +31,7 @@ fn old_and_new() -> String {
 
 fn ring(config: &str) -> Arc<Ring> {
     let config: Config = serde_yaml::from_str(&format!("{{ {config} }}")).unwrap();
-    Arc::new(
-        config
-            .ring()
-            .unwrap_or_else(|problems| panic!("{problems}")),
-    )
+    Arc::new(Ring::of(&config).unwrap_or_else(|problems| panic!("{problems}")))
 }
 
 fn alice() -> Identity {

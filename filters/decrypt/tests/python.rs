@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
-use linkgate_decrypt::{Algorithm, Cipher, Config, Part, Place};
+use linkgate_decrypt::{Algorithm, Cipher, Config, Part, Place, Ring};
 use linkgate_filter::{Direction, Identity};
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ fn each_case(mut check: impl FnMut(&mut Cipher, Place<'_>, &Value, &[u8])) {
                 algorithm.name()
             );
             let config: Config = serde_yaml::from_str(&config).unwrap();
-            let ring = Arc::new(config.ring().unwrap());
+            let ring = Arc::new(Ring::of(&config).unwrap());
             for identity in identities() {
                 let names: Vec<_> = [&identity.biz_id, &identity.user_id]
                     .into_iter()

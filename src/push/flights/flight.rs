@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::limits::{InFlight, Weighed};
-use super::table::{Found, Table};
+use super::table::{Found, Table, Timed};
 use crate::link::User;
 use crate::push::ear::Ear;
 use crate::push::metrics::PushMetrics;
@@ -19,7 +19,7 @@ use crate::push::settled::Print;
 /// What flights work with.
 pub(in crate::push) struct Known {
     pub(in crate::push) receivers: Arc<dyn Receivers>,
-    pub(in crate::push) table: Arc<Table>,
+    pub(in crate::push) table: Arc<Table<Flight>>,
     pub(in crate::push) metrics: PushMetrics,
 }
 
@@ -254,11 +254,6 @@ impl Flight {
         outcome
     }
 
-    /// Its time is over.
-    pub(super) fn is_late(&self) {
-        self.end(Over::Late);
-    }
-
     /// Counts for no limit meanwhile, as whoever sent it will ask again later. What is parked beyond that is given up.
     pub(in crate::push) fn park(&self) {
         let is_parked = self.state.lock().counted.as_ref().map(InFlight::park);
@@ -289,6 +284,12 @@ impl Flight {
             self.known.metrics.unsettled.dec();
             self.known.metrics.ended(outcome.status);
         }
+    }
+}
+
+impl Timed for Flight {
+    fn is_late(&self) {
+        self.end(Over::Late);
     }
 }
 

@@ -11,26 +11,29 @@ use linkgate_filter::{Clock, Fault};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::flight::Flight;
 use crate::push::settled::{Memory, Print, Settled};
 
+/// What a table has that ends at a time.
+pub(in crate::push) trait Timed: Send + Sync + 'static {
+    /// Its time is over.
+    fn is_late(&self);
+}
+
 /// Which flights there are, under their names.
-pub(in crate::push) struct Table {
-    shards: Box<[Shard]>,
+pub(in crate::push) struct Table<F> {
+    shards: Box<[Shard<F>]>,
     memory: ArcSwap<Memory>,
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Default)]
-struct Shard {
-    inner: Mutex<Inner>,
+struct Shard<F> {
+    inner: Mutex<Inner<F>>,
     /// There is an earlier time to wait for, or nothing any more.
     changed: Arc<Notify>,
 }
 
-#[derive(Default)]
-struct Inner {
-    flights: HashMap<Print, Arc<Flight>, BuildHasherDefault<AsItIs>>,
+struct Inner<F> {
+    flights: HashMap<Print, Arc<F>, BuildHasherDefault<AsItIs>>,
     timers: BTreeSet<(Instant, Print)>,
     settled: Settled,
     /// A task waits for the timers.
@@ -60,16 +63,30 @@ impl Hasher for AsItIs {
 }
 
 /// What is found under the name of a flight that wants to begin.
-pub(super) enum Found {
+pub(super) enum Found<F> {
     /// Nothing: it has begun.
     Free,
     /// It is under way.
-    UnderWay(Arc<Flight>),
+    UnderWay(Arc<F>),
     /// Another push has gone out under the name lately.
     Used,
 }
 
-impl Table {
+impl<F> Default for Shard<F> {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                flights: HashMap::default(),
+                timers: BTreeSet::new(),
+                settled: Settled::default(),
+                is_timed: false,
+            }),
+            changed: Arc::default(),
+        }
+    }
+}
+
+impl<F: Timed> Table<F> {
     const SHARDS: usize = 16;
 
     pub(in crate::push) fn new(clock: Arc<dyn Clock>, memory: Memory) -> Arc<Self> {
@@ -92,7 +109,7 @@ impl Table {
         &self.clock
     }
 
-    fn shard(&self, name: Print) -> &Shard {
+    fn shard(&self, name: Print) -> &Shard<F> {
         &self.shards[name.spread() as usize % Self::SHARDS]
     }
 
@@ -101,8 +118,8 @@ impl Table {
         self: &Arc<Self>,
         name: Print,
         (body, until): (Print, Instant),
-        flight: impl FnOnce() -> Result<Arc<Flight>, Fault>,
-    ) -> Result<Found, Fault> {
+        flight: impl FnOnce() -> Result<Arc<F>, Fault>,
+    ) -> Result<Found<F>, Fault> {
         let shard = self.shard(name);
         let mut inner = shard.inner.lock();
         let inner = &mut *inner;
@@ -145,12 +162,12 @@ impl Table {
         drop(gone);
     }
 
-    pub(in crate::push) fn get(&self, name: Print) -> Option<Arc<Flight>> {
+    pub(in crate::push) fn get(&self, name: Print) -> Option<Arc<F>> {
         self.shard(name).inner.lock().flights.get(&name).cloned()
     }
 
     /// The flights of a shard whose time is over, and when to look again.
-    fn due(&self, name: Print) -> (Vec<Arc<Flight>>, Option<Instant>) {
+    fn due(&self, name: Print) -> (Vec<Arc<F>>, Option<Instant>) {
         let now = self.clock.now();
         let mut inner = self.shard(name).inner.lock();
         let mut due = Vec::new();
@@ -167,7 +184,7 @@ impl Table {
     }
 }
 
-impl Drop for Table {
+impl<F> Drop for Table<F> {
     fn drop(&mut self) {
         for shard in &self.shards {
             shard.changed.notify_one();
@@ -176,7 +193,7 @@ impl Drop for Table {
 }
 
 /// Ends the flights of a shard when their time is over, as long as there are any.
-async fn watch(table: Weak<Table>, shard: Print, changed: Arc<Notify>) {
+async fn watch<F: Timed>(table: Weak<Table<F>>, shard: Print, changed: Arc<Notify>) {
     loop {
         let Some(held) = table.upgrade() else {
             return;

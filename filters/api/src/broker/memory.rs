@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use self::member::{Member, Taken};
 use super::{Broker, Consumer, Delivery, Full, Partition, Record, Subscription};
 use crate::clock::Clock;
-use crate::edges::EdgeError;
+use crate::failure::EdgeError;
 
 /// How much a [`MemoryBroker`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

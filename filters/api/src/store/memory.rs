@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use self::shares::{Owner, Room, Shares, Short};
 use super::Store;
 use crate::clock::Clock;
-use crate::edges::{EdgeError, EdgeFailure};
+use crate::failure::{EdgeError, EdgeFailure};
 use crate::link::Identity;
 
 /// How much a [`MemoryStore`] keeps. Beyond it new keys are refused: to forget old ones would break what they promise.

@@ -4,7 +4,7 @@ use super::*;
 
 fn said(config: &str) -> String {
     let config: Config = serde_yaml::from_str(config).unwrap();
-    config.ring().unwrap_err().to_string()
+    Ring::of(&config).unwrap_err().to_string()
 }
 
 #[test]
