@@ -1,8 +1,7 @@
 //! What a call says of itself beside the message: who sent it.
 
-use std::fmt::Write;
-
 use linkgate_proto::v1::OnReceiveRequest;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::config::Field;
@@ -57,17 +56,8 @@ fn read(value: &str) -> Option<AsciiMetadataValue> {
 
 /// Visible ASCII stays, all else and `%` is percent-encoded, byte by byte of the UTF-8.
 fn ascii(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'%' => out.push_str("%25"),
-            0x21..=0x7e => out.push(char::from(byte)),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
+    const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]

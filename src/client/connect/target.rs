@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, Request, Uri};
 use linkgate_filter::Form;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::refused::ConnectError;
@@ -97,6 +98,12 @@ impl Target {
         if !rest.contains(['/', '?']) {
             url.push_str("/ws");
         }
+        // What is unreserved in a URL stays.
+        const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+            .remove(b'-')
+            .remove(b'.')
+            .remove(b'_')
+            .remove(b'~');
         let identity = [
             ("biz_id", &self.biz_id),
             ("user_id", &self.user_id),
@@ -109,7 +116,7 @@ impl Target {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.push_str(name);
             url.push('=');
-            url.push_str(&percent_encoded(value));
+            url.extend(utf8_percent_encode(value, ENCODED));
         }
         url
     }
@@ -117,17 +124,6 @@ impl Target {
 
 fn unusable(what: &str, why: impl fmt::Display) -> ConnectError {
     ConnectError::Request(format!("{what} cannot be used: {why}"))
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]
