@@ -7,7 +7,7 @@ use std::time::Duration;
 use linkgate_filter::{Fault, Outcome};
 use proptest::prelude::*;
 
-use super::rig::{Client, Node, Rig};
+use super::rig::{Client, Node, Rig, in_paused_time};
 use super::{SECOND, unknown};
 
 #[tokio::test(start_paused = true)]
@@ -178,12 +178,7 @@ proptest! {
 
     #[test]
     fn a_message_without_effect_leaves_no_key(steps in prop::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        in_paused_time(async {
             let rig = Rig::new("");
             let node = rig.node();
             let link = node.link("ann");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use linkgate_filter::{Fault, Outcome};
 use proptest::prelude::*;
 
-use super::rig::{Client, Node, Rig};
+use super::rig::{Client, Node, Rig, in_paused_time};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -148,12 +148,7 @@ proptest! {
 
     #[test]
     fn an_acknowledged_key_never_reaches_the_backend_again(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        in_paused_time(async {
             let mut world = World::new();
             for step in steps {
                 world.step(step).await;

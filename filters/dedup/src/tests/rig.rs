@@ -277,3 +277,13 @@ impl Store for Failing {
         })
     }
 }
+
+/// Runs a case of a property in time that passes only when all wait.
+pub(super) fn in_paused_time<T>(case: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(case)
+}
