@@ -7,9 +7,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use linkgate::client::{Limits, Socket, Target};
-use linkgate::config::{self, Config};
-use linkgate::node::Node;
+// For its allocator: the memory of the process is measured.
+use linkgate as _;
+use linkgate_client::{Limits, Socket, Target};
+use linkgate_core::config::{self, Config};
+use linkgate_core::node::Node;
 use linkgate_proto::v1::{Command, Message};
 use tokio::time::{Instant, sleep};
 

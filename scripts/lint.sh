@@ -1,5 +1,5 @@
 #!/bin/sh
-# What must hold before any test runs: the form, the lints, and a core that stands without filters.
+# What must hold before any test runs: the form, the lints, and which crate may be built from which.
 set -eu
 
 step() {
@@ -7,7 +7,25 @@ step() {
     "$@"
 }
 
+# stands_alone CRATE: of ours, it is built from the contract, the endpoints and the wire formats at the most.
+stands_alone() {
+    tree=$(cargo tree --locked -p "$1" --edges normal --prefix none --format '{p}')
+    ours=$(echo "$tree" | cut -d' ' -f1 | grep '^linkgate' | sort -u)
+    others=$(echo "$ours" | grep -vxE "$1|linkgate-(filter|grpc|proto)") || return 0
+    echo "$1 must not be built from:" $others >&2
+    exit 1
+}
+
 step cargo fmt --all --check
-# The core alone: proves that it names no filter.
+# No room of the core names a filter, and no filter the core or another filter.
+step stands_alone linkgate-core
+for manifest in filters/*/Cargo.toml; do
+    case $manifest in
+        # The contract, and the list that names all filters.
+        filters/api/* | filters/all/*) ;;
+        *) step stands_alone "$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest")" ;;
+    esac
+done
+# The libraries without the features of the program: no filters, no etcd, no Kafka, no Redis.
 step cargo check --locked --lib --no-default-features
 step cargo clippy --locked --workspace --all-targets -- -D warnings

@@ -9,10 +9,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use linkgate::conformance::cases::coverage::coverage;
-use linkgate::conformance::cases::language::{self, CaseFile};
-use linkgate::conformance::cases::suite;
-use linkgate::conformance::cases::timeline;
+use linkgate_conformance::cases::coverage::coverage;
+use linkgate_conformance::cases::language::{self, CaseFile};
+use linkgate_conformance::cases::suite;
+use linkgate_conformance::cases::timeline;
 
 /// The share of branches that the cases of a sample have to reach, in percent.
 const LEAST: f64 = 90.0;

@@ -10,7 +10,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use linkgate::client::{Event, Options, Session, Target};
+use linkgate_client::{Event, Options, Session, Target};
 use linkgate_filter::Form;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use linkgate::client::{Limits, Socket, Target};
+use linkgate_client::{Limits, Socket, Target};
 use linkgate_proto::v1::{Command as Cmd, Message};
 use process::Process;
 

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use linkgate::config::schema::schema;
+use linkgate_core::config::schema::schema;
 
 /// Runs the program in `folder`, with an environment of its own.
 fn validate(folder: &Path, paths: &[&str]) -> Output {
@@ -290,7 +290,7 @@ fn the_schema_is_up_to_date() {
 #[test]
 fn a_pipeline_has_the_profiles_filters_with_its_own_overrides() {
     let path = root().join("examples/configs/chat.yaml");
-    let config = linkgate::config::load(&[path], &linkgate_filters::all()).unwrap();
+    let config = linkgate_core::config::load(&[path], &linkgate_filters::all()).unwrap();
     assert_eq!(config.documents, 3);
     let pipeline = &config.pipelines[0];
     let ids: Vec<&str> = pipeline

@@ -1,7 +1,7 @@
 //! A client that speaks the protocol.
 
 use bytes::Bytes;
-use linkgate::client::{ConnectError, Ended, Limits, Socket, Target};
+use linkgate_client::{ConnectError, Ended, Limits, Socket, Target};
 use linkgate_proto::v1::{Command, Fault, Message};
 
 use super::wait::within;

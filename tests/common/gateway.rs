@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use linkgate::client::Target;
-use linkgate::config::{self, Config};
-use linkgate::node::{Changed, Node};
+use linkgate_client::Target;
+use linkgate_core::config::{self, Config};
+use linkgate_core::node::{Changed, Node};
 
 use super::metrics::Metrics;
 use super::wait::until;

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use linkgate::client::Target;
-use linkgate::node::{ConfigStatus, Node};
-use linkgate::reload::Reloader;
+use linkgate_client::Target;
+use linkgate_core::node::{ConfigStatus, Node};
+use linkgate_core::reload::Reloader;
 use linkgate_proto::v1::PushRequest;
 use tempfile::TempDir;
 use tokio::process::Command;

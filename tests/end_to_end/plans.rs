@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use linkgate::node::Node;
+use linkgate_core::node::Node;
 use tokio::process::Command;
 use tokio::time::Instant;
 

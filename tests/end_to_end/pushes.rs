@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use linkgate::client::Target;
+use linkgate_client::Target;
 use linkgate_proto::v1::PushRequest;
 use linkgate_proto::v1::receiver_outcome::Status;
 use tokio::time::Instant;

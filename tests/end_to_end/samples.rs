@@ -1,7 +1,7 @@
 //! The samples of `examples/configs` at work, at addresses that are free.
 
 use jsonwebtoken::{EncodingKey, Header, encode};
-use linkgate::client::Target;
+use linkgate_client::Target;
 use linkgate_proto::v1::receiver_outcome::Status;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! A user's device that has a link opens another.
 
-use linkgate::client::Target;
+use linkgate_client::Target;
 use linkgate_filter::CloseCode;
 use linkgate_proto::v1::receiver_outcome::Status;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use linkgate::client::{ConnectError, Target};
+use linkgate_client::{ConnectError, Target};
 use linkgate_filter::CloseCode;
 use linkgate_proto::v1::fault::Effect;
 use linkgate_proto::v1::receiver_outcome::Status;

@@ -4,7 +4,7 @@ mod outages;
 
 use std::time::Duration;
 
-use linkgate::client::Target;
+use linkgate_client::Target;
 use linkgate_filter::Form;
 use linkgate_proto::v1::Command;
 use linkgate_proto::v1::fault::{Effect, Source};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use linkgate::config::etcd::{Etcd as Documents, EtcdSource, Push, Snapshot, State, Timing};
+use linkgate_core::config::etcd::{Etcd as Documents, EtcdSource, Push, Snapshot, State, Timing};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};

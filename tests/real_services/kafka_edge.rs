@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate::clock::SystemClock;
-use linkgate::edges::{AsConfigured, Opener, config::BrokerConfig};
+use linkgate_core::clock::SystemClock;
+use linkgate_core::edges::{AsConfigured, Opener, config::BrokerConfig};
 use linkgate_filter::broker::{
     Arrival, Begin, Broker, Consumer, Delivery, Event, Partition, Record, Subscription,
 };

@@ -6,8 +6,8 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate::clock::SystemClock;
-use linkgate::edges::{AsConfigured, Opener, config::StoreConfig};
+use linkgate_core::clock::SystemClock;
+use linkgate_core::edges::{AsConfigured, Opener, config::StoreConfig};
 use linkgate_filter::store::Store;
 use linkgate_filter::{Clock, EdgeFailure, Identity};
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use linkgate::client::{ConnectError, Target};
+use linkgate_client::{ConnectError, Target};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linkgate::config::etcd::{
+use linkgate_core::config::etcd::{
     Etcd as Documents, EtcdError, EtcdSource, EtcdTls, PushError, Unreadable,
 };
 

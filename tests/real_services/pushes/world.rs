@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate::client::{Event, Options, Session, Target};
+use linkgate_client::{Event, Options, Session, Target};
 use linkgate_proto::v1::PushReport;
 use linkgate_proto::v1::receiver_outcome::Status;
 use parking_lot::Mutex;
