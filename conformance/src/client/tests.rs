@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use linkgate_client::{Limits, Socket, Target};
 use linkgate_filter::Form;
 
 use super::checklist::find;
@@ -278,12 +279,11 @@ async fn a_check_begins_with_a_connection_and_ends_with_a_verdict() {
 #[tokio::test]
 async fn a_check_that_is_not_known_is_refused_and_says_where_the_names_are() {
     let (_kit, _finished, offer) = by_hand("no-such").await;
-    let target = linkgate_client::Target {
+    let target = Target {
         url: offer.url,
-        ..linkgate_client::Target::default()
+        ..Target::default()
     };
-    let refused =
-        linkgate_client::Socket::connect(&target, linkgate_client::Limits::default()).await;
+    let refused = Socket::connect(&target, Limits::default()).await;
     let refused = refused.unwrap_err().to_string();
     assert!(
         refused.contains("404") && refused.contains("GET /checks"),

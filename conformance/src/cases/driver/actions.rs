@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use linkgate_core::config::PipelineConfig;
 use linkgate_core::listener::config::{AuthConfig, FormChoice, ListenerConfig};
+use linkgate_core::node::Node;
 use linkgate_filter::{Form, Identity};
 
 use super::tokens::{self, Whom};
@@ -185,10 +186,7 @@ impl Driver<'_> {
                 Seals::new(pipeline.standard.plan.client(identity))
             });
         }
-        let generation = self
-            .node
-            .as_ref()
-            .map(linkgate_core::node::Node::generation);
+        let generation = self.node.as_ref().map(Node::generation);
         let pipeline = generation.as_ref().and_then(|generation| {
             let served = generation.find(listener, &identity.biz_id)?;
             Some(served.pipeline(identity))

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use linkgate_core::network::MemoryNetwork;
+use linkgate_core::node::Node;
 use linkgate_core::push::PushSource;
 use linkgate_filter::broker::Record;
 use linkgate_proto::v1;
@@ -54,10 +55,7 @@ impl Driver<'_> {
             let place = calls
                 .take_while(|other| !std::ptr::eq(*other, source))
                 .count();
-            let addresses = self
-                .node
-                .as_ref()
-                .map(linkgate_core::node::Node::push_sources);
+            let addresses = self.node.as_ref().map(Node::push_sources);
             let address = addresses.unwrap_or_default().get(place).copied();
             return self.call(push, request, (address, push.token.clone().or(token)));
         }
@@ -65,10 +63,7 @@ impl Driver<'_> {
             let callers = http.auth.iter();
             let callers = callers.map(|caller| (&caller.token, caller.biz_ids.as_slice()));
             let token = tokens::push_token(callers, &request.biz_id);
-            let address = self
-                .node
-                .as_ref()
-                .and_then(linkgate_core::node::Node::admin_address);
+            let address = self.node.as_ref().and_then(Node::admin_address);
             return self.post(push, &request, (address, push.token.clone().or(token)));
         }
         if let Some(kafka) = &source.kafka {

@@ -208,6 +208,7 @@ fn reserved(name: &str) -> Option<&(&str, &str)> {
 
 impl KafkaConfig {
     /// The properties that can be given.
+    #[cfg(feature = "kafka")]
     pub(in crate::edges) fn given(&self) -> impl Iterator<Item = (&String, &KafkaProperty)> {
         let properties = self.properties.iter();
         properties.filter(|(name, _)| reserved(name).is_none())
