@@ -300,8 +300,7 @@ fn a_pipeline_has_the_profiles_filters_with_its_own_overrides() {
         .map(|entry| entry.id.as_str())
         .collect();
     assert_eq!(ids, ["codec", "limit", "ack", "out"]);
-    let limit: serde_yaml::Value =
-        serde_yaml::from_str("{ per: link, rate: 20/s, burst: 100 }").unwrap();
+    let limit = serde_json::json!({ "per": "link", "rate": "20/s", "burst": 100 });
     assert_eq!(pipeline.standard.entries[1].config, limit);
     assert_eq!(pipeline.limits.links, 20_000);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linkgate_filter::{EdgeName, Entry};
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
+use serde_json::{Map, Value};
 
 use super::tree::References;
 use super::{Config, PipelineConfig, VersionConfig};
@@ -345,21 +345,13 @@ fn filters(part: &mut Difference, was: &VersionConfig, is: &VersionConfig) {
 }
 
 /// The keys of which two configs say different things. Never what they say: that may be a secret.
-fn keys(old: &Value, new: &Value) -> Vec<String> {
-    let empty = serde_yaml::Mapping::new();
-    let entries = |value: &Value| value.as_mapping().unwrap_or(&empty).clone();
+fn keys<'a>(old: &'a Value, new: &'a Value) -> Vec<String> {
+    let empty = Map::new();
+    let entries = |value: &'a Value| value.as_object().unwrap_or(&empty);
     let (old, new) = (entries(old), entries(new));
-    let names: BTreeSet<&str> = old
-        .keys()
-        .chain(new.keys())
-        .filter_map(Value::as_str)
-        .collect();
-    let differs = |name: &&str| old.get(name) != new.get(name);
-    names
-        .into_iter()
-        .filter(differs)
-        .map(str::to_owned)
-        .collect()
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = |name: &&String| old.get(*name) != new.get(*name);
+    names.into_iter().filter(differs).cloned().collect()
 }
 
 #[cfg(test)]

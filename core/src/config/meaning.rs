@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use serde_yaml::Value;
+use serde_json::Value;
 
 use super::tree::Tree;
 
@@ -39,18 +39,16 @@ impl Meaning {
             Value::Bool(is) => self.text("b", if *is { "true" } else { "false" }),
             Value::Number(number) => self.text("n", &number.to_string()),
             Value::String(text) => self.text("s", text),
-            Value::Tagged(tagged) => self.value(&tagged.value),
-            Value::Sequence(items) => {
+            Value::Array(items) => {
                 self.text("[", &items.len().to_string());
                 items.iter().for_each(|item| self.value(item));
             }
-            Value::Mapping(entries) => {
+            Value::Object(entries) => {
                 self.text("{", &entries.len().to_string());
-                let key = |key: &Value| key.as_str().unwrap_or_default().to_owned();
-                let mut sorted: Vec<_> = entries.iter().map(|(k, v)| (key(k), v)).collect();
-                sorted.sort_by(|one, other| one.0.cmp(&other.0));
+                let mut sorted: Vec<_> = entries.iter().collect();
+                sorted.sort_by_key(|(key, _)| *key);
                 for (key, value) in sorted {
-                    self.text("k", &key);
+                    self.text("k", key);
                     self.value(value);
                 }
             }

@@ -16,10 +16,10 @@ pub fn schema(registry: &Registry) -> String {
     let mut choices = Vec::new();
     let mut partial_choices = Vec::new();
     for name in registry.names() {
-        let Some(filter) = registry.get(name) else {
+        let Some(schema) = registry.schema(name) else {
             continue;
         };
-        let required = define(name, filter.schema().to_value(), &mut definitions);
+        let required = define(name, schema.to_value(), &mut definitions);
         let config = json!({ "$ref": format!("#/$defs/filter.{name}") });
         partial_choices.push(choice(name, json!({ "properties": { "config": config } })));
         choices.push(choice(name, whole(config, required)));

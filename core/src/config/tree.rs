@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use linkgate_filter::problem::{Mark, Path, Problem, Segment};
+use serde_json::{Value as Json, json};
+use serde_yaml::Value;
 use serde_yaml::value::{Tag, TaggedValue};
-use serde_yaml::{Mapping, Value};
 
 use super::source::Span;
 
@@ -37,6 +38,18 @@ pub fn reference(text: &str) -> Value {
 pub fn text_of(reference: &TaggedValue) -> String {
     let tag = reference.tag.to_string();
     tag.strip_prefix('!').unwrap_or(&tag).to_owned()
+}
+
+/// A leaf without its form in YAML.
+fn plain(leaf: &Value) -> Json {
+    match leaf {
+        Value::Bool(bool) => (*bool).into(),
+        // What is no number in JSON, such as `.inf`, is no number here either.
+        Value::Number(number) if number.as_f64().is_some_and(|n| !n.is_finite()) => {
+            number.to_string().into()
+        }
+        leaf => serde_json::to_value(leaf).unwrap_or_default(),
+    }
 }
 
 /// What a [`Tree`] holds.
@@ -162,28 +175,31 @@ impl Tree {
     }
 
     /// The plain value, without places; with what stands in for references that are not filled in.
-    pub fn value(&self) -> Value {
-        self.value_by(&|leaf| match leaf {
-            Value::Tagged(reference) => reference.value.clone(),
-            leaf => leaf.clone(),
-        })
+    pub fn value(&self) -> Json {
+        self.value_by(&|reference| plain(&reference.value))
     }
 
-    /// As [`Self::value`], with the references themselves.
-    pub fn written(&self) -> Value {
-        self.value_by(&Value::clone)
+    /// As [`Self::value`], with the references themselves: no value is equal to one, whatever comes to stand in for it.
+    pub fn written(&self) -> Json {
+        self.value_by(&|reference| json!({ "!reference": text_of(reference) }))
     }
 
-    fn value_by(&self, leaf: &impl Fn(&Value) -> Value) -> Value {
+    fn value_by(&self, of_reference: &impl Fn(&TaggedValue) -> Json) -> Json {
         match &self.node {
-            Node::Leaf { value, .. } => leaf(value),
-            Node::List(items) => items.iter().map(|item| item.value_by(leaf)).collect(),
-            Node::Map(entries) => Value::Mapping(
-                entries
-                    .iter()
-                    .map(|(key, tree)| (Value::from(key.as_str()), tree.value_by(leaf)))
-                    .collect::<Mapping>(),
-            ),
+            Node::Leaf {
+                value: Value::Tagged(reference),
+                ..
+            } => of_reference(reference),
+            Node::Leaf { value, .. } => plain(value),
+            Node::List(items) => {
+                let items = items.iter().map(|item| item.value_by(of_reference));
+                items.collect()
+            }
+            Node::Map(entries) => {
+                let entries = entries.iter();
+                let entries = entries.map(|(key, tree)| (key.clone(), tree.value_by(of_reference)));
+                Json::Object(entries.collect())
+            }
         }
     }
 

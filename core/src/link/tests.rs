@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use linkgate_filter::testkit::{Pushed, Testkit};
 use linkgate_filter::{
-    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Open, Outcome, Pipeline,
-    Prepare, Properties, Registry, Verdict,
+    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Never, Open, Outcome,
+    Pipeline, Prepare, Properties, Registry, Verdict,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -51,7 +51,12 @@ impl FilterType for Mirror {
 }
 
 impl Filter for Mirror {
-    fn upstream(&mut self, m: linkgate_filter::Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: linkgate_filter::Message, cx: &mut Context<'_, Self>) -> Verdict {
         cx.downstream(m);
         Verdict::Done
     }

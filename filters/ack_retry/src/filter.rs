@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use linkgate_filter::{
-    Command, Context, Filter, Message, Outcome, Owned, Room, Settle, Token, Verdict,
+    Command, Context, Filter, Message, Never, Outcome, Owned, Room, Settle, TimerId, Verdict,
 };
-use slab::Slab;
 
 use crate::Shared;
 use crate::budget::Budget;
@@ -20,20 +19,13 @@ pub struct AckRetryFilter {
     budget: Budget,
     /// How large what is sent may be.
     room: Room,
-    /// The keys of the business messages that are not answered yet, by the number of their token.
-    keys: Slab<String>,
-    /// The nearest timer that runs.
-    armed: Option<Instant>,
+    /// One timer for all deadlines: when it goes off.
+    armed: Option<(Instant, TimerId)>,
     /// The socket is gone, and at this moment what is still pending is given up.
     kept_until: Option<Instant>,
 }
 
 impl AckRetryFilter {
-    /// One timer for all deadlines. It cannot be taken back, so it may fire when there is nothing to do.
-    const TIMER: Token = Token(0);
-    /// Room for keys that is kept when none is unanswered.
-    const KEEP: usize = 8;
-
     pub(crate) fn new(
         shared: Arc<Shared>,
         session: Owned<Session>,
@@ -45,7 +37,6 @@ impl AckRetryFilter {
             session,
             budget,
             room,
-            keys: Slab::new(),
             armed: None,
             kept_until: None,
         }
@@ -55,7 +46,7 @@ impl AckRetryFilter {
     /// taken the session over: `work` was not called.
     fn turn<R>(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &mut Context<'_, Self>,
         work: impl FnOnce(&mut Session, &mut Turn<'_>) -> R,
     ) -> Option<R> {
         let (now, link) = (cx.now(), Arc::clone(cx.link()));
@@ -76,20 +67,23 @@ impl AckRetryFilter {
                 receipt.settle(outcome.clone());
             }
         }
-        if let Some(at) = deadline {
-            self.arm(at, cx);
-        }
+        self.arm(deadline, cx);
         Some(done)
     }
 
-    fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
-        if self.armed.is_none_or(|armed| at < armed) {
-            self.armed = Some(at);
-            cx.wake_at(at, Self::TIMER);
+    /// The timer may stay when its deadline has gone: most move on before it, and it sets itself anew.
+    fn arm(&mut self, deadline: Option<Instant>, cx: &mut Context<'_, Self>) {
+        let Some(at) = deadline else { return };
+        if let Some((armed, timer)) = self.armed {
+            if armed <= at {
+                return;
+            }
+            cx.cancel(timer);
         }
+        self.armed = Some((at, cx.wake_at(at, ())));
     }
 
-    fn answer(&self, key: String, outcome: &Outcome, cx: &mut Context<'_>) {
+    fn answer(&self, key: String, outcome: &Outcome, cx: &mut Context<'_, Self>) {
         let link = Arc::clone(cx.link());
         let counters = self.shared.counters();
         let answer = match outcome {
@@ -121,15 +115,21 @@ impl AckRetryFilter {
 }
 
 impl Filter for AckRetryFilter {
-    fn opened(&mut self, cx: &mut Context<'_>) {
+    /// The key of a business message.
+    type Token = String;
+    type Timer = ();
+    type Waited = Never;
+    type Done = Never;
+
+    fn opened(&mut self, cx: &mut Context<'_, Self>) {
         self.turn(cx, Session::take_up);
     }
 
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         match m.command {
             Some(Command::UpstreamMessage) => {
-                let number = self.keys.insert(m.key.clone());
-                cx.track(&mut m, Token(number as u64));
+                let key = m.key.clone();
+                cx.track(&mut m, key);
                 Verdict::Next(m)
             }
             Some(Command::DownstreamAck) => {
@@ -141,7 +141,7 @@ impl Filter for AckRetryFilter {
         }
     }
 
-    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::DownstreamMessage) {
             return Verdict::Next(m);
         }
@@ -158,24 +158,17 @@ impl Filter for AckRetryFilter {
         }
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        if let Some(key) = self.keys.try_remove(token.0 as usize) {
-            self.answer(key, &outcome, cx);
-        }
-        if self.keys.is_empty() && self.keys.capacity() > Self::KEEP {
-            self.keys = Slab::new();
-        }
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        self.answer(key, &outcome, cx);
         Settle::Next(outcome)
     }
 
-    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
-        if self.armed.is_some_and(|at| at <= cx.now()) {
-            self.armed = None;
-        }
+    fn wake(&mut self, (): (), cx: &mut Context<'_, Self>) {
+        self.armed = None;
         self.turn(cx, Session::advance);
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.armed = None;
         self.kept_until = Some(cx.now() + *self.shared.config.resume_for);
         self.turn(cx, Session::park);

@@ -83,7 +83,9 @@ mod session;
 use std::sync::{Arc, OnceLock};
 
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope};
+use linkgate_filter::{
+    Coverage, Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope,
+};
 
 use crate::budget::{Budget, Member, Pool, Spent};
 pub use crate::config::{Config, Retry, RetryBudget};
@@ -166,6 +168,10 @@ impl FilterType for AckRetry {
             .needs(Fact::CLEAR)
             .needs_link()
             .gives(Fact::ANSWERED)
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new()
             .raises([
                 fault::EXPIRED,
                 fault::UNACKNOWLEDGED,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::{Pushed, TestLink, Testkit};
 use linkgate_filter::{
-    Command, Fact, Filter, FilterType, JsonSchema, Message, Open, Outcome, Prepare, Properties,
-    Registry,
+    Command, Fact, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome, Prepare,
+    Properties, Registry,
 };
 use serde::Deserialize;
 
@@ -46,7 +46,12 @@ impl FilterType for Decoded {
     }
 }
 
-impl Filter for Passing {}
+impl Filter for Passing {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}
 
 fn registry() -> Registry {
     Registry::new().with::<Decoded>().with::<AckRetry>()

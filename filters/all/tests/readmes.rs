@@ -154,7 +154,7 @@ fn readmes_are_up_to_date() {
     let registry = linkgate_filters::all();
     let mut stale = Vec::new();
     for name in registry.names() {
-        let schema = serde_json::to_value(registry.get(name).unwrap().schema()).unwrap();
+        let schema = serde_json::to_value(registry.schema(name).unwrap()).unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/README.md"));
         let about = schema["description"]
             .as_str()

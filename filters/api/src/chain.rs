@@ -17,19 +17,18 @@ use std::time::Instant;
 
 use self::broken::Broken;
 use crate::close::CloseCode;
-use crate::context::Context;
 use crate::core::Core;
+use crate::core::timers::Timer;
 use crate::core::work::Work;
-use crate::filter::Filter;
+use crate::erased::ErasedFilter;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::pipeline::Pipeline;
-use crate::receipt::Token;
 use crate::trunk::Ticket;
 
 /// A running chain.
 pub(crate) struct Chain {
-    slots: Box<[Box<dyn Filter>]>,
+    slots: Box<[Box<dyn ErasedFilter>]>,
     core: Core,
     pipeline: Arc<Pipeline>,
     place: Place,
@@ -134,7 +133,7 @@ impl Chain {
             chain.core.turn.slot = slot;
             chain.breaks(payload);
         }
-        chain.call_each(|filter, cx| filter.opened(cx));
+        chain.call_each(|filter, core| filter.opened(core));
         chain
     }
 
@@ -194,8 +193,15 @@ impl Chain {
 
     /// The chain gets no new messages: the socket is gone, a successor has taken over, or the trunk retires.
     pub(crate) fn close(&mut self) {
+        self.drop_timers();
+        self.call_each(|filter, core| filter.close(core));
+    }
+
+    fn drop_timers(&mut self) {
         self.core.timers.clear();
-        self.call_each(|filter, cx| filter.close(cx));
+        for filter in &mut self.slots {
+            filter.drop_timers();
+        }
     }
 
     /// A successor has taken over what the chain kept beyond its messages: it lives for these alone. Their timers go on.
@@ -236,9 +242,9 @@ impl Chain {
                 progress = true;
                 self.ended(ended);
             }
-            while let Some((slot, token)) = self.due_timer() {
+            while let Some(Timer { slot, number }) = self.core.timers.due(self.core.now) {
                 progress = true;
-                self.call(slot, |filter, cx| filter.wake(token, cx));
+                self.call(slot, |filter, core| filter.wake(number, core));
                 self.run();
             }
             if self.trunk_has_room(cx) {
@@ -255,18 +261,8 @@ impl Chain {
         }
     }
 
-    fn due_timer(&mut self) -> Option<(usize, Token)> {
-        let due = self
-            .core
-            .timers
-            .peek()
-            .is_some_and(|timer| timer.0.at <= self.core.now);
-        let timer = if due { self.core.timers.pop() } else { None };
-        timer.map(|timer| (timer.0.slot, timer.0.token))
-    }
-
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        self.core.timers.peek().map(|timer| timer.0.at)
+        self.core.timers.next()
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -339,6 +335,9 @@ impl Chain {
         if self.core.outgoing.is_empty() {
             self.core.outgoing = Default::default();
         }
+        for filter in &mut self.slots {
+            filter.rest();
+        }
     }
 
     fn start(&mut self, work: Work) {
@@ -362,7 +361,7 @@ impl Chain {
     }
 
     /// Calls each filter.
-    fn call_each(&mut self, call: impl Fn(&mut dyn Filter, &mut Context<'_>)) {
+    fn call_each(&mut self, call: impl Fn(&mut dyn ErasedFilter, &mut Core)) {
         for slot in 0..self.slots.len() {
             self.guard(|chain| {
                 chain.call(slot, &call);
@@ -372,7 +371,7 @@ impl Chain {
     }
 
     /// Calls a filter for something that is not a message. What it asks for meanwhile stands in `core.asked`.
-    fn call(&mut self, slot: usize, call: impl FnOnce(&mut dyn Filter, &mut Context<'_>)) {
+    fn call(&mut self, slot: usize, call: impl FnOnce(&mut dyn ErasedFilter, &mut Core)) {
         self.core.turn.calls();
         self.visits(slot, call);
     }
@@ -380,10 +379,9 @@ impl Chain {
     fn visits<R>(
         &mut self,
         slot: usize,
-        call: impl FnOnce(&mut dyn Filter, &mut Context<'_>) -> R,
+        call: impl FnOnce(&mut dyn ErasedFilter, &mut Core) -> R,
     ) -> R {
-        let core = &mut self.core;
-        core.turn.slot = slot;
-        call(&mut *self.slots[slot], &mut Context { core, slot })
+        self.core.turn.slot = slot;
+        call(&mut *self.slots[slot], &mut self.core)
     }
 }

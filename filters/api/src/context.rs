@@ -1,193 +1,28 @@
-//! What a filter can see and do: while it is prepared, while it is opened, while it is called.
+//! What a filter can see and do while it is called.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::GrpcBackend;
-use crate::broker::Broker;
+use futures_util::FutureExt;
+
 use crate::clock::Clock;
 use crate::close::CloseCode;
+use crate::core::timers::TimerId;
 use crate::core::{Core, Emission};
-use crate::edges::{Declared, EdgeName};
-use crate::growth::Room;
-use crate::host::Host;
+use crate::erased::{Bringing, Kept};
+use crate::filter::{Filter, Verdict, Wait};
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
-use crate::meter::{Counter, Meter};
-use crate::problem::{Problems, nearest};
-use crate::receipt::{Outcome, Token};
-use crate::state::{Owned, OwnedScope, SharedScope};
-use crate::store::Store;
-
-/// While a filter is prepared: what else the configuration says.
-pub struct Prepare<'a> {
-    /// The business whose pipeline it is.
-    pub biz_id: &'a str,
-    /// The entry's `id`.
-    pub id: &'a str,
-    declared: &'a Declared,
-    /// What was asked for: a change of it changes the filter.
-    named: RefCell<BTreeSet<EdgeName>>,
-}
-
-impl<'a> Prepare<'a> {
-    /// For the entry `id` of this business's pipeline. What is declared has been checked by whoever loaded it.
-    pub fn new(biz_id: &'a str, id: &'a str, declared: &'a Declared) -> Self {
-        Self {
-            biz_id,
-            id,
-            declared,
-            named: RefCell::default(),
-        }
-    }
-
-    /// What the filter has asked for.
-    pub(crate) fn named(self) -> BTreeSet<EdgeName> {
-        self.named.into_inner()
-    }
-
-    fn name(&self, edge: fn(String) -> EdgeName, name: &str) {
-        self.named.borrow_mut().insert(edge(name.to_owned()));
-    }
-
-    /// The backend of this name, which the config's `key` gives; notes a problem if there is none.
-    pub fn backend(
-        &self,
-        key: &'static str,
-        name: &str,
-        problems: &mut Problems,
-    ) -> Option<&'a GrpcBackend> {
-        self.name(EdgeName::Backend, name);
-        let backends = &self.declared.backends;
-        let known = backends.keys().map(String::as_str);
-        check_declared("backend", key, name, known, problems);
-        backends.get(name).map(|backend| &backend.grpc)
-    }
-
-    /// Notes a problem if there is no store of this name, which the config's `key` gives.
-    pub fn store(&self, key: &'static str, name: &str, problems: &mut Problems) {
-        self.name(EdgeName::Store, name);
-        let known = self.declared.stores.iter().map(String::as_str);
-        check_declared("store", key, name, known, problems);
-    }
-
-    /// Notes a problem if there is no broker of this name, which the config's `key` gives.
-    pub fn broker(&self, key: &'static str, name: &str, problems: &mut Problems) {
-        self.name(EdgeName::Broker, name);
-        let known = self.declared.brokers.iter().map(String::as_str);
-        check_declared("broker", key, name, known, problems);
-    }
-}
-
-fn check_declared<'a>(
-    kind: &str,
-    key: &'static str,
-    name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-    problems: &mut Problems,
-) {
-    if known.clone().any(|known| known == name) {
-        return;
-    }
-    let hint = match nearest(name, known.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.clone().next().is_none() => format!("name it under `{kind}s:`"),
-        None => format!("`{kind}s:` names {}", known.collect::<Vec<_>>().join(", ")),
-    };
-    problems
-        .at(key, format!("there is no {kind} `{name}`"))
-        .hint(hint);
-}
-
-/// While a filter is opened, for one link or one trunk shard.
-pub struct Open<'a> {
-    pub(crate) host: &'a Arc<Host>,
-    pub(crate) link: &'a Arc<LinkInfo>,
-    pub(crate) id: &'a Arc<str>,
-    pub(crate) meter: &'a Meter,
-    pub(crate) room: Room,
-}
-
-impl Open<'_> {
-    /// The link; in a trunk a stand-in that has the business alone.
-    pub fn link(&self) -> &Arc<LinkInfo> {
-        self.link
-    }
-
-    /// The entry's `id`.
-    pub fn id(&self) -> &Arc<str> {
-        self.id
-    }
-
-    /// How large what is sent to the client may be.
-    pub fn room(&self) -> Room {
-        self.room
-    }
-
-    /// The node's clock, for futures that have to wait.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.host.clock
-    }
-
-    /// A counter of this entry, shown as `linkgate_filter_events_total{biz_id, filter, event}`.
-    pub fn counter(&self, event: &'static str) -> Counter {
-        self.meter.event(event)
-    }
-
-    /// The edge of this type, if the node has brought one.
-    pub fn other<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.host.edges.other()
-    }
-
-    /// The store of this name; `None` if the node has none, which [`Prepare::store`] rules out.
-    pub fn store(&self, name: &str) -> Option<&Arc<dyn Store>> {
-        self.host.edges.store(name)
-    }
-
-    /// The broker of this name; `None` if the node has none, which [`Prepare::broker`] rules out.
-    pub fn broker(&self, name: &str) -> Option<&Arc<dyn Broker>> {
-        self.host.edges.broker(name)
-    }
-
-    /// State that links share, found at the same address after a change of the pipeline.
-    ///
-    /// `init` may itself ask for state. Where two links ask at once, both may run theirs: one of the values is dropped.
-    pub fn shared<T: Send + Sync + 'static>(
-        &self,
-        scope: SharedScope,
-        init: impl FnOnce() -> T,
-    ) -> Arc<T> {
-        let identity = &self.link.identity;
-        self.host
-            .states
-            .shared(scope, &identity.biz_id, &identity.user_id, self.id, init)
-    }
-
-    /// State that this filter owns from now on; whoever owned it before is fenced off.
-    pub fn owned<T: Send + 'static>(
-        &self,
-        scope: OwnedScope,
-        init: impl FnOnce() -> T,
-    ) -> Owned<T> {
-        match scope {
-            OwnedScope::Link => self.link.state.owned(0, self.id, init),
-            OwnedScope::Session => {
-                let epoch = self.link.epoch;
-                self.link.session.owned(epoch, self.id, init)
-            }
-        }
-    }
-}
+use crate::receipt::Outcome;
 
 /// While a filter is called.
-pub struct Context<'a> {
+pub struct Context<'a, F: Filter> {
     pub(crate) core: &'a mut Core,
     pub(crate) slot: usize,
+    pub(crate) kept: &'a mut Kept<F>,
 }
 
-impl Context<'_> {
+impl<F: Filter> Context<'_, F> {
     /// Now. The same for all that one event sets off.
     pub fn now(&self) -> Instant {
         self.core.now
@@ -228,7 +63,8 @@ impl Context<'_> {
 
     /// Puts a receipt on the message: [`Filter::settled`](crate::Filter::settled) hears `token` with the outcome, after
     /// the filters that track it later and before those that tracked it earlier.
-    pub fn track(&mut self, m: &mut Message, token: Token) {
+    pub fn track(&mut self, m: &mut Message, token: F::Token) {
+        let token = self.kept.keep_token(token);
         self.core.track(self.slot, m, token);
     }
 
@@ -244,25 +80,76 @@ impl Context<'_> {
         self.core.settle(m, outcome);
     }
 
-    /// Runs work that must not hold the slot, such as a call to a backend, and wakes the filter with `token` when it has
-    /// ended. The future owns the message it works on and settles it; so the chain's bound on unsettled messages bounds
-    /// the futures too.
-    pub fn spawn<F>(&mut self, token: Token, future: F)
+    /// Has the message wait for a future, which has it: [`Filter::resumed`] gets the message again, with what the future
+    /// comes to. Meanwhile business messages behind it stand in line.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use linkgate_filter::store::Store;
+    /// use linkgate_filter::{Bytes, Context, EdgeError, Fault, Filter, Message, Never, Verdict};
+    ///
+    /// /// Lets each key pass once a day.
+    /// struct Once {
+    ///     store: Arc<dyn Store>,
+    /// }
+    ///
+    /// impl Filter for Once {
+    ///     type Token = Never;
+    ///     type Timer = Never;
+    ///     /// What stood in the store.
+    ///     type Waited = Result<Option<Bytes>, EdgeError>;
+    ///     type Done = Never;
+    ///
+    ///     fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+    ///         let (key, day) = (format!("once-{}", m.key), Duration::from_secs(86_400));
+    ///         let asked = self.store.insert(&m.link.identity, key, "".into(), day);
+    ///         cx.wait(async move { (m, asked.await) })
+    ///     }
+    ///
+    ///     fn resumed(&mut self, m: Message, found: Self::Waited, _: &mut Context<'_, Self>) -> Verdict {
+    ///         match found {
+    ///             Ok(None) => Verdict::Next(m),
+    ///             Ok(Some(_)) => Verdict::Refuse(m, Fault::client("once.again")),
+    ///             Err(error) => Verdict::Refuse(m, error.fault("once.store")),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn wait<Fut>(&self, future: Fut) -> Verdict
     where
-        F: Future<Output = ()> + Send + 'static,
+        Fut: Future<Output = (Message, F::Waited)> + Send + 'static,
     {
-        self.core.spawn(self.slot, token, Box::pin(future));
+        Verdict::Wait(Wait(Bringing::boxed(future)))
     }
 
-    /// Wakes the filter with `token` at `at`. A timer cannot be taken back: ignore the token instead, and keep one timer
-    /// for many deadlines.
-    pub fn wake_at(&mut self, at: Instant, token: Token) {
-        self.core.wake_at(self.slot, at, token);
+    /// Runs work that must not hold the slot, such as a call to a backend; [`Filter::done`] hears what it has come to. The
+    /// future owns the message it works on and settles it; so the chain's bound on unsettled messages bounds the futures
+    /// too.
+    pub fn spawn<Fut>(&mut self, future: Fut)
+    where
+        Fut: Future<Output = F::Done> + Send + 'static,
+    {
+        let future = future.map(|done| ((), done));
+        self.core.spawn(self.slot, Bringing::boxed(future));
     }
 
-    /// Wakes the filter with `token` after `wait`.
-    pub fn wake_after(&mut self, wait: Duration, token: Token) {
-        self.wake_at(self.core.now + wait, token);
+    /// Calls [`Filter::wake`] with `timer` at `at`. Timers that are due at once go off in the order in which they were set.
+    pub fn wake_at(&mut self, at: Instant, timer: F::Timer) -> TimerId {
+        let number = self.kept.keep_timer(timer);
+        self.core.timers.set(at, self.slot, number)
+    }
+
+    /// Calls [`Filter::wake`] with `timer` after `wait`.
+    pub fn wake_after(&mut self, wait: Duration, timer: F::Timer) -> TimerId {
+        self.wake_at(self.core.now + wait, timer)
+    }
+
+    /// Takes a timer back. Gives what was to come with it; `None` if it has gone off.
+    pub fn cancel(&mut self, timer: TimerId) -> Option<F::Timer> {
+        let number = self.core.timers.cancel(timer, self.slot)?;
+        self.kept.take_timer(number)
     }
 
     /// Closes the link after what is on its way to the client has been written.

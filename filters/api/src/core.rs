@@ -4,42 +4,33 @@ pub(crate) mod entries;
 pub(crate) mod inbox;
 pub(crate) mod lanes;
 pub(crate) mod tasks;
+pub(crate) mod timers;
 pub(crate) mod turn;
 pub(crate) mod work;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-
-use futures_util::future::BoxFuture;
 
 use self::entries::{Entries, Entry};
 use self::inbox::Inbox;
 use self::lanes::Lanes;
 use self::tasks::{Task, Tasks};
+use self::timers::Timers;
 use self::turn::Turn;
 use self::work::Work;
 use crate::close::CloseCode;
+use crate::erased::BoxErrand;
 use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
-use crate::receipt::{Outcome, Receipt, Token};
+use crate::receipt::{Outcome, Receipt};
 
 /// A message that a filter sends on from its own position.
 pub(crate) struct Emission {
     pub(crate) direction: Direction,
     pub(crate) slot: usize,
     pub(crate) message: Message,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timer {
-    pub(crate) at: Instant,
-    /// Equal times fire in the order of arming.
-    pub(crate) order: u64,
-    pub(crate) slot: usize,
-    pub(crate) token: Token,
 }
 
 pub(crate) struct Core {
@@ -53,8 +44,7 @@ pub(crate) struct Core {
     pub(crate) entries: Entries,
     pub(crate) lanes: Lanes,
     pub(crate) tasks: Tasks,
-    pub(crate) timers: BinaryHeap<Reverse<Timer>>,
-    timers_armed: u64,
+    pub(crate) timers: Timers,
     /// What the call at work has asked for so far.
     pub(crate) asked: VecDeque<Work>,
     pub(crate) work: VecDeque<Work>,
@@ -76,8 +66,7 @@ impl Core {
             entries: Entries::default(),
             lanes: Lanes::default(),
             tasks: Tasks::default(),
-            timers: BinaryHeap::new(),
-            timers_armed: 0,
+            timers: Timers::default(),
             asked: VecDeque::new(),
             work: VecDeque::new(),
             outgoing: VecDeque::new(),
@@ -98,7 +87,7 @@ impl Core {
 
     /// The filter of this slot is no more.
     pub(crate) fn forget(&mut self, slot: usize) {
-        self.timers.retain(|timer| timer.0.slot != slot);
+        self.timers.forget(slot);
         self.entries.forget(slot);
         self.tasks.forget(slot);
     }
@@ -138,7 +127,7 @@ impl Core {
         number
     }
 
-    pub(crate) fn track(&mut self, slot: usize, message: &mut Message, token: Token) {
+    pub(crate) fn track(&mut self, slot: usize, message: &mut Message, token: u32) {
         let known = self.number(message);
         let mut entry = known.and_then(|number| self.entries.get_mut(number));
         if entry.is_none() {
@@ -201,20 +190,13 @@ impl Core {
         }
     }
 
-    pub(crate) fn spawn(&mut self, slot: usize, token: Token, future: BoxFuture<'static, ()>) {
+    pub(crate) fn spawn(&mut self, slot: usize, errand: BoxErrand<()>) {
         let at = self.turn.at(slot);
-        let wakes = Some(token);
-        self.tasks.push(Task::Spawned { wakes, at, future });
-    }
-
-    pub(crate) fn wake_at(&mut self, slot: usize, at: Instant, token: Token) {
-        self.timers_armed += 1;
-        self.timers.push(Reverse(Timer {
+        self.tasks.push(Task::Spawned {
+            is_heard: true,
             at,
-            order: self.timers_armed,
-            slot,
-            token,
-        }));
+            errand: Some(errand),
+        });
     }
 
     pub(crate) fn close_link(&mut self, code: CloseCode) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Extensions;
 
 use crate::fault::Fault;
 use crate::link::LinkInfo;
@@ -83,12 +84,15 @@ pub struct Message {
     /// The link the message came from or goes to; of a joined message, its first part's.
     pub link: Arc<LinkInfo>,
     pub(crate) receipt: Receipt,
-    parts: Option<Box<Parts>>,
+    rare: Option<Box<Rare>>,
 }
 
-/// Few messages are joined, so what they are joined of takes little room in the others.
-#[derive(Debug)]
-struct Parts(Vec<Message>);
+/// What few messages have takes little room in the others.
+#[derive(Debug, Default)]
+struct Rare {
+    parts: Vec<Message>,
+    tags: Extensions,
+}
 
 /// Messages are copied from slot to slot. Beyond this size that takes twice the time: compilers copy up to 128 bytes in
 /// place, and where larger copies follow each other, the processor waits for one before it can begin the next.
@@ -112,7 +116,7 @@ impl Message {
             expires_at: None,
             link,
             receipt: Receipt::none(),
-            parts: None,
+            rare: None,
         }
     }
 
@@ -142,7 +146,10 @@ impl Message {
     pub fn joined(parts: Vec<Message>) -> Option<Self> {
         let link = Arc::clone(&parts.first()?.link);
         Some(Self {
-            parts: Some(Box::new(Parts(parts))),
+            rare: Some(Box::new(Rare {
+                parts,
+                ..Rare::default()
+            })),
             ..Self::new(link, Command::UpstreamMessage, String::new(), Bytes::new())
         })
     }
@@ -154,7 +161,7 @@ impl Message {
         self
     }
 
-    /// A copy without receipt and parts, for sending again.
+    /// A copy without receipt, parts and tags, for sending again.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self {
@@ -167,19 +174,43 @@ impl Message {
             expires_at: self.expires_at,
             link: Arc::clone(&self.link),
             receipt: Receipt::none(),
-            parts: None,
+            rare: None,
         }
+    }
+
+    /// What filters have put on the message for those behind them, by type: a span, a class, a tenant. It goes where the
+    /// message goes, on this node, and no further: neither to the backend, nor onto an answer.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use linkgate_filter::{Command, Identity, LinkInfo, Message};
+    /// #[derive(Clone)]
+    /// struct Urgent;
+    ///
+    /// # let link = Arc::new(LinkInfo::new(1, Identity::new("chat", "alice")));
+    /// let mut m = Message::new(link, Command::UpstreamMessage, "k1", "hello");
+    /// m.tags_mut().insert(Urgent);
+    /// assert!(m.tag::<Urgent>().is_some());
+    /// ```
+    pub fn tags_mut(&mut self) -> &mut Extensions {
+        &mut self.rare.get_or_insert_default().tags
+    }
+
+    /// The tag of this type, if a filter has put one on the message.
+    pub fn tag<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.rare.as_ref()?.tags.get()
     }
 
     /// The messages joined into this one; empty for a plain message.
     pub fn parts(&self) -> &[Message] {
-        self.parts.as_ref().map_or(&[], |parts| &parts.0)
+        self.rare.as_ref().map_or(&[], |rare| &rare.parts)
     }
 
     /// Takes the parts out, to settle each by its own result. The shell that stays is to be settled too, after them: who
     /// joined them waits for that with what comes next.
     pub fn take_parts(&mut self) -> Vec<Message> {
-        self.parts.take().map_or_else(Vec::new, |parts| parts.0)
+        let rare = self.rare.as_mut();
+        rare.map_or_else(Vec::new, |rare| std::mem::take(&mut rare.parts))
     }
 
     /// Takes the receipt off: whoever has it answers for the message from now on.

@@ -7,16 +7,18 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::client::Ends;
-use crate::context::{Open, Prepare};
+use crate::coverage::Coverage;
 use crate::edges::{Declared, EdgeName};
-use crate::filter::Filter;
+use crate::erased::ErasedFilter;
 use crate::growth::{Growths, Room};
 use crate::host::Host;
 use crate::link::{Form, Identity, LinkInfo};
 use crate::meter::{Counter, Meter};
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::{Path, Problem, nearest};
 use crate::properties::{Fact, Properties};
 use crate::receipt::Outcome;
@@ -111,9 +113,14 @@ impl Slot {
         &self.uses
     }
 
-    /// Where the filter may stand, and what it raises.
+    /// Where the filter may stand.
     pub fn properties(&self) -> Properties {
         self.prepared.properties()
+    }
+
+    /// What test cases are asked to bring about of it.
+    pub fn coverage(&self) -> Coverage {
+        self.prepared.coverage()
     }
 
     /// What the entry has counted.
@@ -121,7 +128,7 @@ impl Slot {
         &self.meter
     }
 
-    pub(crate) fn open(&self, pipeline: &Pipeline, link: &Arc<LinkInfo>) -> Box<dyn Filter> {
+    pub(crate) fn open(&self, pipeline: &Pipeline, link: &Arc<LinkInfo>) -> Box<dyn ErasedFilter> {
         self.prepared.open(&Open {
             host: pipeline.host(),
             link,

@@ -42,15 +42,6 @@ pub struct Properties {
     pub terminal: bool,
     /// The one form that it speaks with clients, whatever they ask for. A listener that is fixed to another is refused.
     pub speaks: Option<Form>,
-    /// The codes of the faults that it raises, as far as this config lets them come up. Test cases are counted by them.
-    pub faults: Vec<&'static str>,
-    /// Those of its counters that this config keeps at 0. Test cases are not asked for them.
-    pub never: Vec<&'static str>,
-    /// Those of its faults and counters that only pushes bring about. Where none can come, test cases are not asked for
-    /// them.
-    pub of_pushes: Vec<&'static str>,
-    /// Likewise those that only joined messages bring about.
-    pub of_batches: Vec<&'static str>,
 }
 
 impl Properties {
@@ -98,36 +89,6 @@ impl Properties {
     #[must_use]
     pub fn speaks(mut self, form: Form) -> Self {
         self.speaks = Some(form);
-        self
-    }
-
-    /// It raises faults of these codes.
-    #[must_use]
-    pub fn raises(mut self, codes: impl IntoIterator<Item = &'static str>) -> Self {
-        self.faults.extend(codes);
-        self
-    }
-
-    /// Only pushes bring these of its faults and counters about.
-    #[must_use]
-    pub fn of_pushes(mut self, names: &[&'static str]) -> Self {
-        self.of_pushes.extend(names);
-        self
-    }
-
-    /// Only joined messages bring these of its faults and counters about.
-    #[must_use]
-    pub fn of_batches(mut self, names: &[&'static str]) -> Self {
-        self.of_batches.extend(names);
-        self
-    }
-
-    /// This config keeps these of its counters at 0, if `is_so`.
-    #[must_use]
-    pub fn never(mut self, is_so: bool, counters: &[&'static str]) -> Self {
-        if is_so {
-            self.never.extend(counters);
-        }
         self
     }
 

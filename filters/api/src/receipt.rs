@@ -62,10 +62,6 @@ impl Outcome {
     }
 }
 
-/// A filter's own number for something it waits for: a receipt, a timer, a spawned future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub u64);
-
 /// Who gives out receipts and hears of their outcomes. Called from any task: must neither block nor fail, so whoever
 /// gives out a receipt reserves the place for its outcome first.
 pub trait Settler: Send + Sync {

@@ -6,18 +6,21 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use schemars::Schema;
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::client::ClientEnd;
-use crate::context::{Open, Prepare};
-use crate::filter::{Filter, FilterType};
+use crate::coverage::Coverage;
+use crate::erased::{ErasedFilter, Held};
+use crate::filter::FilterType;
 use crate::growth::Growth;
 use crate::link::{Form, Identity};
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
 
 /// A [`FilterType`] behind a trait object.
-pub trait ErasedType: Send + Sync {
+pub(crate) trait ErasedType: Send + Sync {
     /// Checks `config` and makes the prepared value of an entry.
     fn prepare(&self, config: &Value, cx: &Prepare<'_>) -> Result<Arc<dyn Prepared>, Problems>;
 
@@ -25,13 +28,16 @@ pub trait ErasedType: Send + Sync {
     fn schema(&self) -> Schema;
 }
 
-/// The prepared value of one YAML entry behind a trait object.
-pub trait Prepared: Any + Send + Sync {
+/// The prepared value of one entry behind a trait object.
+pub(crate) trait Prepared: Any + Send + Sync {
     /// Where the filter may stand.
     fn properties(&self) -> Properties;
 
+    /// What test cases are asked to bring about of it.
+    fn coverage(&self) -> Coverage;
+
     /// Opens the filter for one link or trunk shard.
-    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter>;
+    fn open(&self, cx: &Open<'_>) -> Box<dyn ErasedFilter>;
 
     /// How much larger it makes messages on their way to a client of this form; of whole frames, if `framed`.
     fn growth(&self, form: Form, framed: bool) -> Growth;
@@ -48,8 +54,12 @@ impl<T: FilterType> Prepared for T {
         FilterType::properties(self)
     }
 
-    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
-        Box::new(self.filter(cx))
+    fn coverage(&self) -> Coverage {
+        FilterType::coverage(self)
+    }
+
+    fn open(&self, cx: &Open<'_>) -> Box<dyn ErasedFilter> {
+        Box::new(Held::new(self.filter(cx)))
     }
 
     fn growth(&self, form: Form, framed: bool) -> Growth {
@@ -95,8 +105,13 @@ impl Registry {
         self
     }
 
+    /// The schema of the `config:` of the filter that YAML calls `name`.
+    pub fn schema(&self, name: &str) -> Option<Schema> {
+        Some(self.get(name)?.schema())
+    }
+
     /// The filter that YAML calls `name`.
-    pub fn get(&self, name: &str) -> Option<&dyn ErasedType> {
+    pub(crate) fn get(&self, name: &str) -> Option<&dyn ErasedType> {
         self.0.get(name).map(AsRef::as_ref)
     }
 

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 
 pub use self::answers::Answers;
 pub use self::decoded::Decoded;
@@ -236,25 +237,22 @@ fn start(
 /// # Panics
 /// When the text is no such list.
 pub fn parse(entries: &str) -> Vec<Entry> {
-    let entries: Vec<serde_yaml::Mapping> = serde_yaml::from_str(entries)
+    let entries: Vec<Map<String, Value>> = serde_yaml::from_str(entries)
         .unwrap_or_else(|error| panic!("not a list of entries: {error}"));
-    let text = |entry: &serde_yaml::Mapping, key| {
-        entry
-            .get(key)
-            .and_then(serde_yaml::Value::as_str)
-            .map(str::to_owned)
+    let text = |entry: &Map<String, Value>, key| {
+        let value = entry.get(key).and_then(Value::as_str);
+        value.map(str::to_owned)
     };
-    let read = |entry: &serde_yaml::Mapping| {
-        let uses = text(entry, "use").unwrap_or_else(|| panic!("an entry has no `use`"));
-        let config = entry.get("config").cloned();
-        let config = config.unwrap_or_else(|| serde_yaml::Mapping::new().into());
+    let read = |mut entry: Map<String, Value>| {
+        let uses = text(&entry, "use").unwrap_or_else(|| panic!("an entry has no `use`"));
+        let config = entry.remove("config");
         Entry {
-            id: text(entry, "id").unwrap_or_else(|| uses.clone()),
+            id: text(&entry, "id").unwrap_or_else(|| uses.clone()),
             uses,
-            config,
+            config: config.unwrap_or_else(|| Map::new().into()),
         }
     };
-    entries.iter().map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
 fn list(problems: &[EntryProblem]) -> String {

@@ -5,18 +5,22 @@ use std::any::Any;
 use std::sync::Arc;
 
 use schemars::Schema;
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::client::ClientEnd;
-use crate::context::{Context, Open, Prepare};
+use crate::core::Core;
+use crate::coverage::Coverage;
+use crate::erased::ErasedFilter;
 use crate::fault::Fault;
-use crate::filter::{Filter, Settle, Verdict};
+use crate::filter::{Settle, Verdict};
 use crate::growth::Growth;
 use crate::link::{Form, Identity, LinkInfo};
 use crate::message::{Command, Direction, Message};
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::Properties;
-use crate::receipt::{Outcome, Token};
+use crate::receipt::Outcome;
 use crate::registry::{ErasedType, Prepared, Registry};
 
 /// Sees what filters say.
@@ -98,7 +102,11 @@ impl Prepared for WatchedPrepared {
         self.inner.properties()
     }
 
-    fn open(&self, cx: &Open<'_>) -> Box<dyn Filter> {
+    fn coverage(&self) -> Coverage {
+        self.inner.coverage()
+    }
+
+    fn open(&self, cx: &Open<'_>) -> Box<dyn ErasedFilter> {
         Box::new(Watched {
             inner: self.inner.open(cx),
             id: Arc::clone(cx.id()),
@@ -124,7 +132,7 @@ impl Prepared for WatchedPrepared {
 }
 
 struct Watched {
-    inner: Box<dyn Filter>,
+    inner: Box<dyn ErasedFilter>,
     id: Arc<str>,
     watch: Arc<dyn Watch>,
 }
@@ -159,7 +167,7 @@ fn way_of(m: &Message) -> Direction {
 }
 
 impl Watched {
-    fn tell(&self, passing: &Passing, verdict: &Verdict, cx: &Context<'_>) {
+    fn tell(&self, passing: &Passing, verdict: &Verdict, core: &Core) {
         let verdict = match verdict {
             Verdict::Next(_) => Word::Next,
             Verdict::Done => Word::Done,
@@ -173,47 +181,59 @@ impl Watched {
             parts: passing.parts,
             verdict,
         };
-        self.watch.saw(cx.link(), &self.id, sight);
+        self.watch.saw(&core.link, &self.id, sight);
     }
 }
 
-impl Filter for Watched {
-    fn opened(&mut self, cx: &mut Context<'_>) {
-        self.inner.opened(cx);
+impl ErasedFilter for Watched {
+    fn opened(&mut self, core: &mut Core) {
+        self.inner.opened(core);
     }
 
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn upstream(&mut self, m: Message, core: &mut Core) -> Verdict {
         let passing = Passing::of(&m, Direction::Upstream);
-        let verdict = self.inner.upstream(m, cx);
-        self.tell(&passing, &verdict, cx);
+        let verdict = self.inner.upstream(m, core);
+        self.tell(&passing, &verdict, core);
         verdict
     }
 
-    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, core: &mut Core) -> Verdict {
         let passing = Passing::of(&m, Direction::Downstream);
-        let verdict = self.inner.downstream(m, cx);
-        self.tell(&passing, &verdict, cx);
+        let verdict = self.inner.downstream(m, core);
+        self.tell(&passing, &verdict, core);
         verdict
     }
 
-    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
+    fn resumed(&mut self, m: Message, brought: &mut dyn Any, core: &mut Core) -> Verdict {
         let passing = Passing::of(&m, way_of(&m));
-        let verdict = self.inner.resumed(m, value, cx);
-        self.tell(&passing, &verdict, cx);
+        let verdict = self.inner.resumed(m, brought, core);
+        self.tell(&passing, &verdict, core);
         verdict
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+    fn settled(&mut self, token: u32, outcome: Outcome, core: &mut Core) -> Settle {
         self.watch
-            .saw(cx.link(), &self.id, Sight::Settled(&outcome));
-        self.inner.settled(token, outcome, cx)
+            .saw(&core.link, &self.id, Sight::Settled(&outcome));
+        self.inner.settled(token, outcome, core)
     }
 
-    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
-        self.inner.wake(token, cx);
+    fn wake(&mut self, timer: u32, core: &mut Core) {
+        self.inner.wake(timer, core);
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) {
-        self.inner.close(cx);
+    fn done(&mut self, brought: &mut dyn Any, core: &mut Core) {
+        self.inner.done(brought, core);
+    }
+
+    fn close(&mut self, core: &mut Core) {
+        self.inner.close(core);
+    }
+
+    fn drop_timers(&mut self) {
+        self.inner.drop_timers();
+    }
+
+    fn rest(&mut self) {
+        self.inner.rest();
     }
 }

@@ -89,7 +89,7 @@ async fn outcomes_from_elsewhere_allocate_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_link_of_five_filters_costs_little() {
-    const OPENED: i64 = 768;
+    const OPENED: i64 = 800;
     const RESTED: i64 = 64;
     let kit = Testkit::new(plain::registry(), FIVE);
     let info = Arc::new(LinkInfo::new(1, Identity::new("chat", "alice")));

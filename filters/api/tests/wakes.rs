@@ -16,7 +16,7 @@ use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::Testkit;
 use linkgate_filter::{
     Chains, Command, Context, Deserialize, Filter, FilterType, Identity, JsonSchema, Limits,
-    LinkInfo, Message, Open, Outcome, Pipeline, Prepare, Properties, Verdict,
+    LinkInfo, Message, Never, Open, Outcome, Pipeline, Prepare, Properties, Verdict,
 };
 
 /// An end that settles on another task, each part by itself.
@@ -45,7 +45,12 @@ impl FilterType for Elsewhere {
 }
 
 impl Filter for Elsewhere {
-    fn upstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         tokio::spawn(async move {
             for part in m.take_parts() {
                 if part.key.ends_with('3') {

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Command, Context, Counter, Fact, Filter, FilterType, Message, Open, Outcome, Prepare,
-    Properties, Settle, Token, Verdict,
+    Command, Context, Counter, Fact, Filter, FilterType, Message, Never, Open, Outcome, Prepare,
+    Properties, Settle, Verdict,
 };
 
 pub use self::config::{Config, Ordering};
@@ -68,8 +68,7 @@ impl FilterType for Batches {
         Batcher {
             gathered: Gathered::new(max_messages, max_bytes.as_usize(), ordered),
             opened: None,
-            in_flight: Vec::new(),
-            sent: 0,
+            in_flight: 0,
             max_wait: *max_wait,
             max_in_flight,
             adaptive,
@@ -87,9 +86,8 @@ pub struct Batcher {
     gathered: Gathered,
     /// When the first of what may go began to wait.
     opened: Option<Instant>,
-    in_flight: Vec<InFlight>,
-    /// Batches sent so far: the number of the next one.
-    sent: u64,
+    /// Batches that have not settled.
+    in_flight: usize,
     max_wait: Duration,
     max_in_flight: usize,
     adaptive: bool,
@@ -101,14 +99,14 @@ pub struct Batcher {
     full: Counter,
 }
 
-/// A batch that has not settled.
-struct InFlight {
-    number: u64,
-    lanes: Vec<u64>,
-}
-
 impl Filter for Batcher {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    /// The lanes that its batch holds.
+    type Token = Vec<u64>;
+    type Timer = ();
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::UpstreamMessage) {
             return Verdict::Next(m);
         }
@@ -117,37 +115,32 @@ impl Filter for Batcher {
         Verdict::Done
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let settled = |batch: &InFlight| batch.number == token.0;
-        if let Some(at) = self.in_flight.iter().position(settled) {
-            let batch = self.in_flight.swap_remove(at);
-            self.gathered.release(batch.lanes);
-            self.send_due(cx);
-        }
+    fn settled(&mut self, lanes: Vec<u64>, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        self.in_flight -= 1;
+        self.gathered.release(lanes);
+        self.send_due(cx);
         Settle::Next(outcome)
     }
 
-    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+    fn wake(&mut self, (): (), cx: &mut Context<'_, Self>) {
         self.armed = false;
         self.send_due(cx);
     }
 
     /// What may go goes; what waits for its own link's messages in flight goes once those have settled.
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.closed = true;
         self.send_due(cx);
     }
 }
 
 impl Batcher {
-    const TIMER: Token = Token(0);
-
     /// Sends as many batches as are due and allowed.
-    fn send_due(&mut self, cx: &mut Context<'_>) {
+    fn send_due(&mut self, cx: &mut Context<'_, Self>) {
         if self.opened.is_none() && !self.gathered.is_empty() {
             self.opened = Some(cx.now());
         }
-        while self.in_flight.len() < self.max_in_flight && self.is_due(cx.now()) {
+        while self.in_flight < self.max_in_flight && self.is_due(cx.now()) {
             self.full.add(u64::from(self.gathered.is_full()));
             let batch = self.gathered.take();
             self.send(batch, cx);
@@ -165,30 +158,28 @@ impl Batcher {
         };
         self.closed
             || self.gathered.is_full()
-            || (self.adaptive && self.in_flight.is_empty())
+            || (self.adaptive && self.in_flight == 0)
             || now >= opened + self.max_wait
     }
 
-    fn send(&mut self, batch: Batch, cx: &mut Context<'_>) {
+    fn send(&mut self, batch: Batch, cx: &mut Context<'_, Self>) {
         let Batch { messages, lanes } = batch;
         self.batches.inc();
         self.messages.add(messages.len() as u64);
         if let Some(mut joined) = Message::joined(messages) {
-            let number = self.sent;
-            self.sent += 1;
-            cx.track(&mut joined, Token(number));
-            self.in_flight.push(InFlight { number, lanes });
+            cx.track(&mut joined, lanes);
+            self.in_flight += 1;
             cx.upstream(joined);
         }
     }
 
     /// Keeps one timer while something waits for it. It never has to be moved forward: what opens later is due later.
-    fn arm(&mut self, cx: &mut Context<'_>) {
+    fn arm(&mut self, cx: &mut Context<'_, Self>) {
         if let (Some(opened), false, false) = (self.opened, self.armed, self.closed)
-            && self.in_flight.len() < self.max_in_flight
+            && self.in_flight < self.max_in_flight
         {
             self.armed = true;
-            cx.wake_at(opened + self.max_wait, Self::TIMER);
+            cx.wake_at(opened + self.max_wait, ());
         }
     }
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use linkgate_filter::client::{ClientEnd, Piece};
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    CloseCode, Command, Context, Fact, Fault, Filter, FilterType, Form, Growth, Identity, Message,
-    Nacks, Open, Outcome, OwnedScope, Prepare, Properties, Verdict,
+    CloseCode, Command, Context, Coverage, Fact, Fault, Filter, FilterType, Form, Growth, Identity,
+    Message, Nacks, Never, Open, Outcome, OwnedScope, Prepare, Properties, Verdict,
 };
 
 pub use self::config::{Config, Format, Reaction};
@@ -35,15 +35,19 @@ impl FilterType for Codec {
     fn properties(&self) -> Properties {
         Properties {
             speaks: self.0.format.fixed(),
-            ..Properties::new().gives(Fact::DECODED).needs_link().raises([
-                "codec.wrong_form",
-                "codec.garbage",
-                "codec.unknown_command",
-                "codec.missing_key",
-                "codec.key_too_long",
-                "codec.body_too_big",
-            ])
+            ..Properties::new().gives(Fact::DECODED).needs_link()
         }
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new().raises([
+            "codec.wrong_form",
+            "codec.garbage",
+            "codec.unknown_command",
+            "codec.missing_key",
+            "codec.key_too_long",
+            "codec.body_too_big",
+        ])
     }
 
     fn client(&self, _: &Identity) -> Option<Box<dyn ClientEnd>> {
@@ -78,7 +82,12 @@ pub struct CodecFilter {
 }
 
 impl Filter for CodecFilter {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command.is_some() {
             return Verdict::Next(m);
         }
@@ -100,7 +109,7 @@ impl Filter for CodecFilter {
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         let Some(mut command) = m.command else {
             return Verdict::Next(m);
         };

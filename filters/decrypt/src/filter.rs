@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use linkgate_filter::{CloseCode, Command, Context, Direction, Fault, Filter, Message, Verdict};
+use linkgate_filter::{
+    CloseCode, Command, Context, Direction, Fault, Filter, Message, Never, Verdict,
+};
 
 use crate::cipher::{Cipher, Opened, Part, Place};
 use crate::config::Reaction;
@@ -31,7 +33,12 @@ impl DecryptFilter {
 }
 
 impl Filter for DecryptFilter {
-    fn upstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         let Some(part) = part(Direction::Upstream, m.command) else {
             return Verdict::Next(m);
         };
@@ -67,7 +74,7 @@ impl Filter for DecryptFilter {
         }
     }
 
-    fn downstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         let Some(part) = part(Direction::Downstream, m.command) else {
             return Verdict::Next(m);
         };

@@ -84,7 +84,7 @@ use std::sync::{Arc, OnceLock};
 use linkgate_filter::client::ClientEnd;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Fact, FilterType, Form, Growth, Identity, Open, OwnedScope, Prepare, Properties,
+    Coverage, Fact, FilterType, Form, Growth, Identity, Open, OwnedScope, Prepare, Properties,
 };
 
 pub use self::cipher::{Cipher, Opened, Part, Place, Refused};
@@ -131,9 +131,11 @@ impl FilterType for Decrypt {
     }
 
     fn properties(&self) -> Properties {
-        Properties::new()
-            .needs_link()
-            .gives(Fact::CLEAR)
+        Properties::new().needs_link().gives(Fact::CLEAR)
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new()
             .raises([REFUSED])
             .never(self.0.ring.is_single(), &["opened_by_old_key"])
     }

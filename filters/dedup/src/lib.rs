@@ -34,7 +34,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +42,8 @@ use futures_util::future::join_all;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::store::Store;
 use linkgate_filter::{
-    Bytes, Command, Context, EdgeError, Effect, Fact, Fault, Filter, FilterType, Message, Open,
-    Outcome, Prepare, Properties, Settle, SharedScope, Token, Verdict,
+    Bytes, Command, Context, Coverage, EdgeError, Effect, Fact, Fault, Filter, FilterType, Message,
+    Open, Outcome, Prepare, Properties, Settle, SharedScope, Verdict,
 };
 
 pub use self::config::{Class, Config, OnStoreFailure, OnUnknown, Scope};
@@ -75,12 +74,16 @@ impl FilterType for Dedup {
 
     /// It answers retries by their receipts, and batches have no key.
     fn properties(&self) -> Properties {
-        let rejects = self.0.on_store_failure == OnStoreFailure::Reject;
-        let refuses = self.0.on_unknown == OnUnknown::Refuse;
         Properties::new()
             .needs(Fact::DECODED)
             .needs(Fact::ANSWERED)
             .needs_link()
+    }
+
+    fn coverage(&self) -> Coverage {
+        let rejects = self.0.on_store_failure == OnStoreFailure::Reject;
+        let refuses = self.0.on_unknown == OnUnknown::Refuse;
+        Coverage::new()
             .raises(["dedup.in_flight", "dedup.unconfirmed"])
             .raises(refuses.then_some("dedup.unknown"))
             .raises(rejects.then_some(OF_STORE).into_iter().flatten().copied())
@@ -156,18 +159,20 @@ impl Reservation {
 }
 
 /// What the store said of a key.
-struct Asked {
+pub struct Asked {
     token: u64,
     found: Result<Option<Bytes>, EdgeError>,
 }
 
-/// Timers; the tokens of receipts are counted from 0.
-const RENEW: Token = Token(u64::MAX);
-const RENEWED: Token = Token(u64::MAX - 1);
-const TAKEN_BACK: Token = Token(u64::MAX - 2);
-
 impl Filter for Deduplicator {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    /// Of a reservation.
+    type Token = u64;
+    /// It is time to renew.
+    type Timer = ();
+    type Waited = Asked;
+    type Done = ();
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::UpstreamMessage) {
             return Verdict::Next(m);
         }
@@ -189,15 +194,12 @@ impl Filter for Deduplicator {
         }
     }
 
-    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
-        match value.downcast::<Asked>() {
-            Ok(asked) => self.told(m, *asked, cx),
-            Err(_) => Verdict::Next(m),
-        }
+    fn resumed(&mut self, m: Message, asked: Asked, cx: &mut Context<'_, Self>) -> Verdict {
+        self.told(m, asked, cx)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let Some(reservation) = self.reserved.remove(&token.0) else {
+    fn settled(&mut self, token: u64, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        let Some(reservation) = self.reserved.remove(&token) else {
             return Settle::Next(outcome);
         };
         let Reservation {
@@ -211,7 +213,7 @@ impl Filter for Deduplicator {
             flight.land(&outcome);
             return Settle::Next(outcome);
         };
-        Settle::Wait(Box::pin(async move {
+        Settle::wait(async move {
             let outcome = if asking {
                 confirmer.free().await;
                 outcome
@@ -220,19 +222,17 @@ impl Filter for Deduplicator {
             };
             flight.land(&outcome);
             outcome
-        }))
+        })
     }
 
-    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
-        if token == RENEW {
-            self.renews_at = None;
-            self.renew(cx);
-            self.arm(cx);
-        }
+    fn wake(&mut self, (): (), cx: &mut Context<'_, Self>) {
+        self.renews_at = None;
+        self.renew(cx);
+        self.arm(cx);
     }
 
     /// The client is gone, but its messages are not: their reservations last until they have settled.
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.renews_at = None;
         self.arm(cx);
     }
@@ -244,7 +244,7 @@ impl Deduplicator {
 
     /// Asks the store for the key. The message is tracked from here on: should it end before the answer is there, the key
     /// is freed.
-    fn ask(&mut self, mut m: Message, flight: Flight, cx: &mut Context<'_>) -> Verdict {
+    fn ask(&mut self, mut m: Message, flight: Flight, cx: &mut Context<'_, Self>) -> Verdict {
         let Some(store) = self.store.clone() else {
             return Verdict::Next(m);
         };
@@ -252,7 +252,7 @@ impl Deduplicator {
         let (key, keep) = (flight.key().to_owned(), *self.config.reserve_for);
         let token = self.tokens;
         self.tokens += 1;
-        cx.track(&mut m, Token(token));
+        cx.track(&mut m, token);
         let reservation = Reservation {
             flight,
             value: Some(value.clone()),
@@ -261,14 +261,14 @@ impl Deduplicator {
         };
         self.reserved.insert(token, reservation);
         let asking = store.insert(&cx.link().identity, key, value, keep);
-        Verdict::wait(async move {
+        cx.wait(async move {
             let found = asking.await;
             (m, Asked { token, found })
         })
     }
 
     /// What the store has said decides.
-    fn told(&mut self, m: Message, asked: Asked, cx: &mut Context<'_>) -> Verdict {
+    fn told(&mut self, m: Message, asked: Asked, cx: &mut Context<'_, Self>) -> Verdict {
         let Some(own) = self.reserved.get_mut(&asked.token) else {
             return Verdict::Next(m);
         };
@@ -311,7 +311,7 @@ impl Deduplicator {
         m: Message,
         token: u64,
         error: &EdgeError,
-        cx: &mut Context<'_>,
+        cx: &mut Context<'_, Self>,
     ) -> Verdict {
         self.counters.store_failed.inc();
         let Some(mut own) = self.reserved.remove(&token) else {
@@ -323,7 +323,7 @@ impl Deduplicator {
             && Arc::strong_count(&self.taken_back) <= Self::MOST_TAKEN_BACK
         {
             let counted = Arc::clone(&self.taken_back);
-            cx.spawn(TAKEN_BACK, async move {
+            cx.spawn(async move {
                 unheard.take_back().await;
                 drop(counted);
             });
@@ -341,7 +341,7 @@ impl Deduplicator {
         Verdict::Next(m)
     }
 
-    fn confirmer(&self, key: &str, value: Bytes, cx: &Context<'_>) -> Option<Confirmer> {
+    fn confirmer(&self, key: &str, value: Bytes, cx: &Context<'_, Self>) -> Option<Confirmer> {
         Some(Confirmer {
             store: Arc::clone(self.store.as_ref()?),
             clock: Arc::clone(cx.clock()),
@@ -358,19 +358,19 @@ impl Deduplicator {
     }
 
     /// One timer for all: it goes off for the oldest.
-    fn arm(&mut self, cx: &mut Context<'_>) {
+    fn arm(&mut self, cx: &mut Context<'_, Self>) {
         let stored = self.reserved.values().filter(|own| own.is_stored());
         if self.renews_at.is_none()
             && let Some(oldest) = stored.map(|own| own.since).min()
         {
             let at = oldest + self.renew_after();
             self.renews_at = Some(at);
-            cx.wake_at(at, RENEW);
+            cx.wake_at(at, ());
         }
     }
 
     /// Renews what is old.
-    fn renew(&mut self, cx: &mut Context<'_>) {
+    fn renew(&mut self, cx: &mut Context<'_, Self>) {
         let Some(store) = &self.store else {
             return;
         };
@@ -387,7 +387,7 @@ impl Deduplicator {
             }
         }
         let counters = self.counters.clone();
-        cx.spawn(RENEWED, async move {
+        cx.spawn(async move {
             for renewed in join_all(renewals).await {
                 match renewed {
                     Ok(true) => {}

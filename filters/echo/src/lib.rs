@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Command, Context, Filter, FilterType, JsonSchema, Message, Open, Outcome, Prepare, Properties,
-    Verdict,
+    Command, Context, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome, Prepare,
+    Properties, Verdict,
 };
 use serde::Deserialize;
 
@@ -44,7 +44,12 @@ impl FilterType for Echo {
 pub struct EchoFilter;
 
 impl Filter for EchoFilter {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command.is_none() {
             cx.downstream(m);
             return Verdict::Done;
@@ -63,7 +68,7 @@ impl Filter for EchoFilter {
     }
 }
 
-fn answer(m: Message, cx: &mut Context<'_>) {
+fn answer(m: Message, cx: &mut Context<'_, EchoFilter>) {
     if !cx.is_heard(&m) {
         let mut back = Message::new(
             Arc::clone(&m.link),

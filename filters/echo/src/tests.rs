@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use linkgate_filter::testkit::Testkit;
 use linkgate_filter::{
-    Command, Context, Filter, FilterType, JsonSchema, Message, Open, Outcome, Prepare, Properties,
-    Registry, Settle, Token, Verdict, problem::Problems,
+    Command, Context, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome, Prepare,
+    Properties, Registry, Settle, Verdict, problem::Problems,
 };
 use serde::Deserialize;
 
 use super::Echo;
 
 /// Answers the client with what the terminal said, as `ack_retry` does.
-struct Acks(Option<Message>);
+struct Acks;
 
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
@@ -23,7 +23,7 @@ impl FilterType for Acks {
     type Filter = Self;
 
     fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self(None))
+        Ok(Self)
     }
 
     fn properties(&self) -> Properties {
@@ -31,19 +31,23 @@ impl FilterType for Acks {
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
-        Self(None)
+        Self
     }
 }
 
 impl Filter for Acks {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        self.0 = Some(m.copy());
-        cx.track(&mut m, Token(0));
+    type Token = Message;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        let copy = m.copy();
+        cx.track(&mut m, copy);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, _: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let sent = self.0.take().unwrap();
+    fn settled(&mut self, sent: Message, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
         let Outcome::Accepted(answer) = &outcome else {
             panic!("echo accepts everything: {outcome:?}");
         };

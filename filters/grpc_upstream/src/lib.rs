@@ -83,14 +83,13 @@ mod tests;
 mod whole;
 mod wire;
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Context, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, SharedScope,
-    Token, Verdict,
+    Context, Coverage, Fact, Fault, Filter, FilterType, Message, Never, Open, Prepare, Properties,
+    SharedScope, Verdict,
 };
 use linkgate_grpc::{Pool, connector};
 
@@ -121,10 +120,12 @@ impl FilterType for GrpcUpstream {
     }
 
     fn properties(&self) -> Properties {
+        Properties::new().needs(Fact::DECODED).terminal()
+    }
+
+    fn coverage(&self) -> Coverage {
         let retries = self.config.retry.max_attempts > 1;
-        Properties::new()
-            .needs(Fact::DECODED)
-            .terminal()
+        Coverage::new()
             .raises(status::CODES.iter().copied())
             .raises(["grpc.unreachable", "grpc.breaker_open", "grpc.overloaded"])
             .raises(["grpc.no_result"])
@@ -172,34 +173,40 @@ pub struct GrpcUpstreamFilter {
 }
 
 impl Filter for GrpcUpstreamFilter {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Result<Place, Fault>;
+    type Done = ();
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let joined = !m.parts().is_empty();
         match self.door.try_enter(joined) {
             Some(place) => self.start(m, place, cx),
             None => {
                 self.caller.events.held.inc();
                 let entering = self.door.enter(joined, *self.caller.config.deadline);
-                Verdict::wait(async move { (m, entering.await) })
+                cx.wait(async move { (m, entering.await) })
             }
         }
     }
 
-    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
-        match value.downcast::<Result<Place, Fault>>().map(|value| *value) {
-            Ok(Ok(place)) => self.start(m, place, cx),
-            Ok(Err(fault)) => Verdict::Refuse(m, fault),
-            Err(_) => Verdict::Refuse(m, shared::overloaded()),
+    fn resumed(
+        &mut self,
+        m: Message,
+        entered: Self::Waited,
+        cx: &mut Context<'_, Self>,
+    ) -> Verdict {
+        match entered {
+            Ok(place) => self.start(m, place, cx),
+            Err(fault) => Verdict::Refuse(m, fault),
         }
     }
 }
 
 impl GrpcUpstreamFilter {
-    /// Nothing is to be done when a call ends: it settles its message itself.
-    const CALL: Token = Token(0);
-
-    fn start(&self, m: Message, place: Place, cx: &mut Context<'_>) -> Verdict {
+    fn start(&self, m: Message, place: Place, cx: &mut Context<'_, Self>) -> Verdict {
         let (caller, seed) = (Arc::clone(&self.caller), cx.random());
-        cx.spawn(Self::CALL, async move {
+        cx.spawn(async move {
             caller.deliver(m, seed).await;
             drop(place);
         });

@@ -42,7 +42,7 @@ pub(crate) struct Door {
 }
 
 /// The leave to make a call, held until it has ended.
-pub(crate) struct Place {
+pub struct Place {
     /// `None`: a place among all is enough.
     _own: Option<OwnedSemaphorePermit>,
     _all: OwnedSemaphorePermit,

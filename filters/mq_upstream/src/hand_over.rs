@@ -9,15 +9,12 @@ use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use linkgate_filter::broker::{Delivery, Full, Record};
 use linkgate_filter::trace::TraceId;
-use linkgate_filter::{Context, EdgeError, Fault, Identity, Message, Outcome, Token, Verdict};
+use linkgate_filter::{Context, EdgeError, Fault, Identity, Message, Outcome, Verdict};
 
 use crate::{MqUpstreamFilter, Writer, record};
 
-/// Nothing is to be done when deliveries end: they settle their messages themselves.
-const DELIVERIES: Token = Token(0);
-
 /// What of a message is still to be handed over.
-pub(crate) enum Pending {
+pub enum Pending {
     /// A plain message.
     One(Record),
     /// A joined one.
@@ -105,12 +102,12 @@ impl MqUpstreamFilter {
         writer: &Arc<Writer>,
         m: Message,
         pending: Pending,
-        cx: &mut Context<'_>,
+        cx: &mut Context<'_, MqUpstreamFilter>,
     ) -> Verdict {
         match pending {
             Pending::One(record) => match self.send(writer, record) {
                 Ok(delivery) => {
-                    cx.spawn(DELIVERIES, async move {
+                    cx.spawn(async move {
                         m.settle(outcome(delivery.await));
                     });
                     Verdict::Done
@@ -151,7 +148,7 @@ impl MqUpstreamFilter {
         writer: &Arc<Writer>,
         m: Message,
         pending: Pending,
-        cx: &mut Context<'_>,
+        cx: &mut Context<'_, MqUpstreamFilter>,
     ) -> Verdict {
         let (now, patience) = (cx.now(), *writer.config.wait_for_room);
         let lately = |(_, seen): &(Instant, Instant)| now <= *seen + patience;
@@ -163,7 +160,7 @@ impl MqUpstreamFilter {
         }
         writer.held.inc();
         let (room, over) = (writer.broker.room(), cx.clock().sleep_until(until));
-        Verdict::wait(async move {
+        cx.wait(async move {
             select(room, over).await;
             (m, pending)
         })
@@ -171,7 +168,7 @@ impl MqUpstreamFilter {
 }
 
 /// What was not handed over has certainly had no effect.
-fn give_up(m: Message, pending: Pending, cx: &mut Context<'_>) -> Verdict {
+fn give_up(m: Message, pending: Pending, cx: &mut Context<'_, MqUpstreamFilter>) -> Verdict {
     let Pending::Many { jobs, earlier } = pending else {
         return Verdict::Refuse(m, full());
     };
@@ -203,11 +200,11 @@ async fn settle(sent: Sent) {
 fn settle_apart(
     sent: Sent,
     mut earlier: Vec<oneshot::Receiver<()>>,
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, MqUpstreamFilter>,
 ) -> Vec<oneshot::Receiver<()>> {
     if !sent.is_empty() {
         let (settled, is_settled) = oneshot::channel();
-        cx.spawn(DELIVERIES, async move {
+        cx.spawn(async move {
             settle(sent).await;
             drop(settled);
         });
@@ -217,8 +214,13 @@ fn settle_apart(
 }
 
 /// Settles the last parts, and the joined message after all of them.
-fn finish(m: Message, sent: Sent, earlier: Vec<oneshot::Receiver<()>>, cx: &mut Context<'_>) {
-    cx.spawn(DELIVERIES, async move {
+fn finish(
+    m: Message,
+    sent: Sent,
+    earlier: Vec<oneshot::Receiver<()>>,
+    cx: &mut Context<'_, MqUpstreamFilter>,
+) {
+    cx.spawn(async move {
         settle(sent).await;
         join_all(earlier).await;
         m.settle(Outcome::accepted(Vec::new()));

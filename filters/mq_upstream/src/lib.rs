@@ -26,14 +26,14 @@ mod config;
 mod hand_over;
 pub mod record;
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use linkgate_filter::broker::Broker;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Context, Counter, Fact, Fault, Filter, FilterType, Message, Open, Prepare, Properties, Verdict,
+    Context, Counter, Coverage, Fact, Fault, Filter, FilterType, Message, Never, Open, Prepare,
+    Properties, Verdict,
 };
 
 pub use crate::config::Config;
@@ -72,17 +72,16 @@ impl FilterType for MqUpstream {
     }
 
     fn properties(&self) -> Properties {
-        let properties = Properties::new().needs(Fact::DECODED).terminal().raises([
-            "mq.full",
-            "mq.unreachable",
-            "mq.timed_out",
-            "mq.refused",
-        ]);
+        let properties = Properties::new().needs(Fact::DECODED).terminal();
         if self.config.envelope {
             properties.needs(Fact::JOINED)
         } else {
             properties
         }
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new().raises(["mq.full", "mq.unreachable", "mq.timed_out", "mq.refused"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> MqUpstreamFilter {
@@ -114,7 +113,12 @@ pub struct MqUpstreamFilter {
 }
 
 impl Filter for MqUpstreamFilter {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Pending;
+    type Done = ();
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let Some(writer) = self.writer.clone() else {
             return Verdict::Refuse(m, Fault::gateway("mq.unreachable").retryable());
         };
@@ -122,10 +126,10 @@ impl Filter for MqUpstreamFilter {
         self.hand_over(&writer, m, pending, cx)
     }
 
-    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
-        match (self.writer.clone(), value.downcast::<Pending>()) {
-            (Some(writer), Ok(pending)) => self.hand_over(&writer, m, *pending, cx),
-            _ => Verdict::Refuse(m, hand_over::full()),
+    fn resumed(&mut self, m: Message, pending: Pending, cx: &mut Context<'_, Self>) -> Verdict {
+        match self.writer.clone() {
+            Some(writer) => self.hand_over(&writer, m, pending, cx),
+            None => Verdict::Refuse(m, hand_over::full()),
         }
     }
 }

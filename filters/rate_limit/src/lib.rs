@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    CloseCode, Command, Context, Counter, Fact, Fault, Filter, FilterType, Message, Open, Outcome,
-    Owned, OwnedScope, Prepare, Properties, SharedScope, Verdict,
+    CloseCode, Command, Context, Counter, Coverage, Fact, Fault, Filter, FilterType, Message,
+    Never, Open, Outcome, Owned, OwnedScope, Prepare, Properties, SharedScope, Verdict,
 };
 
 use self::bucket::{Bucket, Quota, Take};
@@ -41,13 +41,14 @@ impl FilterType for RateLimit {
     /// It needs its link for every `per`: what exceeds the quota is answered to the one client that sent it, which a
     /// batch of several links' messages does not have.
     fn properties(&self) -> Properties {
-        let closes = self.close_after.is_some();
-        Properties::new()
-            .needs(Fact::DECODED)
-            .needs_link()
+        Properties::new().needs(Fact::DECODED).needs_link()
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::new()
             .raises([EXCEEDED])
             .never(!self.quota.holds(), &["held"])
-            .never(!closes, &["closed"])
+            .never(self.close_after.is_none(), &["closed"])
     }
 
     fn filter(&self, cx: &Open<'_>) -> Limiter {
@@ -91,7 +92,12 @@ pub struct Limiter {
 }
 
 impl Filter for Limiter {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = ();
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::UpstreamMessage) {
             return Verdict::Next(m);
         }
@@ -100,7 +106,7 @@ impl Filter for Limiter {
             Take::Later(wait) => {
                 self.held.inc();
                 let turn = cx.clock().sleep_until(cx.now() + wait);
-                Verdict::wait(async move {
+                cx.wait(async move {
                     turn.await;
                     (m, ())
                 })
@@ -111,7 +117,7 @@ impl Filter for Limiter {
 }
 
 impl Limiter {
-    fn exceed(&mut self, m: Message, wait: Duration, cx: &mut Context<'_>) -> Verdict {
+    fn exceed(&mut self, m: Message, wait: Duration, cx: &mut Context<'_, Self>) -> Verdict {
         self.exceeded.inc();
         if self.strikes.as_ref().is_some_and(|s| s.strike(cx.now())) {
             self.closed.inc();

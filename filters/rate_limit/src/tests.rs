@@ -1,5 +1,5 @@
 use linkgate_filter::testkit::{TestLink, Testkit};
-use linkgate_filter::{Identity, Registry, Settle, Token};
+use linkgate_filter::{Identity, Registry, Settle};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,7 +30,12 @@ impl FilterType for Decodes {
     }
 }
 
-impl Filter for Decodes {}
+impl Filter for Decodes {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}
 
 impl FilterType for Tracks {
     const NAME: &'static str = "tracks";
@@ -48,12 +53,17 @@ impl FilterType for Tracks {
 }
 
 impl Filter for Tracks {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        cx.track(&mut m, Token(0));
+    type Token = ();
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        cx.track(&mut m, ());
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, _: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
+    fn settled(&mut self, (): (), outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
         if let Some(fault) = outcome.fault() {
             let link = Arc::clone(cx.link());
             cx.downstream(Message::nack(link, "tracked".to_owned(), fault.clone()));

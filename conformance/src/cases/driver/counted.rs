@@ -78,17 +78,17 @@ impl Counted {
                 {
                     continue;
                 }
-                let mut properties = slot.properties();
-                let of_pushes = properties.of_pushes.iter().filter(|_| !takes_pushes);
-                let of_batches = properties.of_batches.iter().filter(|_| !joins);
+                let mut coverage = slot.coverage();
+                let of_pushes = coverage.of_pushes.iter().filter(|_| !takes_pushes);
+                let of_batches = coverage.of_batches.iter().filter(|_| !joins);
                 let never: Vec<_> = of_pushes.chain(of_batches).copied().collect();
-                properties.faults.retain(|code| !never.contains(code));
-                properties.never.extend(never);
+                coverage.faults.retain(|code| !never.contains(code));
+                coverage.never.extend(never);
                 self.filters.push(Filter {
                     biz_id: biz_id.clone(),
                     id: slot.id().to_string(),
-                    raises: properties.faults,
-                    never: properties.never,
+                    raises: coverage.faults,
+                    never: coverage.never,
                     meter: Arc::clone(meter),
                 });
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use linkgate_core::config::tree::{Node, Tree};
 use serde_json::Value;
 
-use super::text::{flow, json};
+use super::text::flow;
 
 type Row = BTreeMap<String, Value>;
 
@@ -43,7 +43,7 @@ pub(super) fn filled(tree: &Tree, row: &Row) -> Tree {
 pub(super) fn named(name: &str, filled: &str, row: &Tree) -> String {
     match row.entries().next() {
         Some((first, value)) if name == filled => {
-            format!("{name} ({first}: {})", flow(&json(&value.value()), true))
+            format!("{name} ({first}: {})", flow(&value.value(), true))
         }
         _ => filled.to_owned(),
     }

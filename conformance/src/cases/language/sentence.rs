@@ -24,7 +24,7 @@ pub(super) struct Sentence<'a> {
     /// What is said.
     pub(super) words: &'a str,
     /// What stands behind it.
-    pub(super) value: &'a serde_yaml::Value,
+    pub(super) value: &'a serde_json::Value,
     /// What stands beside it.
     pub(super) options: &'a [(&'a str, &'a Tree)],
     /// Where relative paths begin.
@@ -101,11 +101,17 @@ impl Sentence<'_> {
             }
             ["push", key, "ends"] => {
                 self.check::<BTreeMap<String, docs::SeenOutcome>>()?;
-                self.seen(Place::Ended(key.into()), json!({ "outcomes": self.json() }))?
+                self.seen(
+                    Place::Ended(key.into()),
+                    json!({ "outcomes": self.value.clone() }),
+                )?
             }
             ["push", key, "fails"] => {
                 self.check::<docs::SeenFault>()?;
-                self.seen(Place::Ended(key.into()), json!({ "fault": self.json() }))?
+                self.seen(
+                    Place::Ended(key.into()),
+                    json!({ "fault": self.value.clone() }),
+                )?
             }
             ["time", "passes"] => {
                 let time = self.time()?;
@@ -188,23 +194,26 @@ impl Sentence<'_> {
             ["receives"] => {
                 let message: docs::SeenMessage = self.value()?;
                 checks::command(&message.cmd)?;
-                self.seen(Place::Message(name), self.json())?
+                self.seen(Place::Message(name), self.value.clone())?
             }
             ["receives", "text"] => {
                 self.check::<String>()?;
-                self.seen(Place::Frame(name), json!({ "text": self.json() }))?
+                self.seen(Place::Frame(name), json!({ "text": self.value.clone() }))?
             }
             ["receives", "binary"] => {
                 self.check::<docs::SeenBody>()?;
-                self.seen(Place::Frame(name), json!({ "binary": self.json() }))?
+                self.seen(Place::Frame(name), json!({ "binary": self.value.clone() }))?
             }
             ["is", "closed"] => {
                 self.check::<docs::SeenClose>()?;
-                self.seen(Place::Closed(name), shorthand(self.json(), "code"))?
+                self.seen(Place::Closed(name), shorthand(self.value.clone(), "code"))?
             }
             ["is", "refused"] => {
                 self.check::<docs::SeenRefusal>()?;
-                self.seen(Place::Refused(name), shorthand(self.json(), "status"))?
+                self.seen(
+                    Place::Refused(name),
+                    shorthand(self.value.clone(), "status"),
+                )?
             }
             _ => return Err(self.unknown()),
         })
@@ -215,24 +224,27 @@ impl Sentence<'_> {
         Ok(match what {
             ["receives"] => {
                 self.check::<docs::SeenCall>()?;
-                self.seen(Place::Call(name), self.json())?
+                self.seen(Place::Call(name), self.value.clone())?
             }
             ["receives", "batch"] => {
                 for item in self.value::<Vec<docs::SeenCall>>()? {
                     checks::times(item.times)?;
                 }
-                self.seen(
-                    Place::Batch(name),
-                    json!({ "items": repeated(&self.json()) }),
-                )?
+                self.seen(Place::Batch(name), json!({ "items": repeated(self.value) }))?
             }
             ["receives", "reports"] => {
                 self.check_unless_empty::<Vec<docs::SeenReport>>()?;
-                self.seen(Place::Reports(name), json!({ "reports": self.json() }))?
+                self.seen(
+                    Place::Reports(name),
+                    json!({ "reports": self.value.clone() }),
+                )?
             }
             ["receives", "presence"] => {
                 self.check_unless_empty::<Vec<docs::SeenPresence>>()?;
-                self.seen(Place::Presence(name), json!({ "events": self.json() }))?
+                self.seen(
+                    Place::Presence(name),
+                    json!({ "events": self.value.clone() }),
+                )?
             }
             ["goes", "away"] => Kind::Action(Action::Backend(name, false)),
             ["comes", "back"] => Kind::Action(Action::Backend(name, true)),
@@ -245,7 +257,7 @@ impl Sentence<'_> {
         Ok(match what {
             ["receives"] => {
                 self.check::<docs::SeenRecord>()?;
-                self.seen(Place::Record(name), self.json())?
+                self.seen(Place::Record(name), self.value.clone())?
             }
             ["fails"] => Kind::Action(Action::Broker(name, self.value()?)),
             ["recovers"] => Kind::Action(Action::Broker(name, over())),

@@ -48,10 +48,10 @@ pub(in crate::cases) fn unhex(text: &str) -> Option<Vec<u8>> {
 /// A step in one line, as it is shown.
 pub(super) fn shown(tree: &Tree) -> String {
     match &tree.node {
-        Node::Leaf { value, .. } => flow(&json(value), true),
+        Node::Leaf { .. } => flow(&tree.value(), true),
         Node::Map(_) => {
             let parts = tree.entries().map(|(key, value)| {
-                let value = flow(&json(&value.value()), false);
+                let value = flow(&value.value(), false);
                 match value.as_str() {
                     "null" => key.to_owned(),
                     _ => format!("{key}: {value}"),
@@ -113,9 +113,4 @@ fn is_plain(text: &str) -> bool {
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word));
     starts && text.chars().all(plain) && !text.ends_with(' ') && !is_word
-}
-
-/// A value of YAML as one of JSON.
-pub(super) fn json(value: &serde_yaml::Value) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
 use linkgate_filter::{Declared, Entry, EntryProblem, Plan, Registry};
-use serde_json::json;
-use serde_yaml::Value;
+use serde_json::{Value, json};
 
 use super::fit;
 use super::key_of;
@@ -298,7 +297,7 @@ impl Builder<'_, '_> {
 
     /// What the filter's docs say of a key that its config lacks.
     fn hint(&self, step: &Step, problem: &Problem) -> Option<String> {
-        let schema = self.registry.get(&step.uses)?.schema().to_value();
+        let schema = self.registry.schema(&step.uses)?.to_value();
         let in_config = Problem {
             path: within_config(&problem.path)?,
             ..problem.clone()
@@ -380,7 +379,7 @@ impl Step {
         if self.tree.references().is_empty() {
             return false;
         }
-        let schema = registry.get(&self.uses).map(|filter| filter.schema());
+        let schema = registry.schema(&self.uses);
         let schema = schema.map(|schema| schema.to_value()).unwrap_or_default();
         // Paths begin at the entry.
         let schema = json!({ "$defs": schema["$defs"], "properties": { "config": schema } });

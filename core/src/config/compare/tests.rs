@@ -1,5 +1,5 @@
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Filter, FilterType, Open, Prepare, Properties, Registry};
+use linkgate_filter::{Filter, FilterType, Never, Open, Prepare, Properties, Registry};
 
 use super::*;
 use crate::config;
@@ -17,7 +17,12 @@ struct Keys {
 
 struct Nothing;
 
-impl Filter for Nothing {}
+impl Filter for Nothing {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}
 
 impl FilterType for End {
     const NAME: &'static str = "end";

@@ -5,7 +5,7 @@ use crate::config::parse::parse;
 use crate::config::source::Sources;
 
 /// The values of `text` with its references filled in, and what is wrong.
-fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
+fn fill(text: &str, directory: &Path) -> (serde_json::Value, Vec<String>) {
     let mut sources = Sources::default();
     let file = sources.push("test.yaml", text);
     let mut diagnostics = Diagnostics::default();
@@ -39,7 +39,10 @@ fn fill(text: &str, directory: &Path) -> (Value, Vec<String>) {
 fn gives(text: &str, expected: &str) {
     let (value, problems) = fill(text, Path::new(""));
     assert_eq!(problems, Vec::<String>::new());
-    assert_eq!(value, serde_yaml::from_str::<Value>(expected).unwrap());
+    assert_eq!(
+        value,
+        serde_yaml::from_str::<serde_json::Value>(expected).unwrap()
+    );
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn files_are_filled_in_as_text_without_their_last_line_break() {
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(
         value,
-        serde_yaml::from_str::<Value>("{ a: '8080', b: x8080 }").unwrap()
+        serde_yaml::from_str::<serde_json::Value>("{ a: '8080', b: x8080 }").unwrap()
     );
     let (_, problems) = fill("a: ${file:binary}", folder.path());
     assert!(problems[0].ends_with("is not UTF-8 text"), "{problems:?}");

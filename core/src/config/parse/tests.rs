@@ -25,7 +25,7 @@ fn values_are_those_of_serde_yaml_and_places_those_of_the_text() {
     let (trees, problems, _) = read(text);
     assert!(problems.is_empty());
     assert_eq!(trees.len(), 1);
-    let expected: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    let expected: serde_json::Value = serde_yaml::from_str(text).unwrap();
     assert_eq!(trees[0].value(), expected);
     let shown = |path: Path, mark| {
         let span = trees[0].locate(&path, mark);

@@ -6,7 +6,7 @@ mod refused;
 use std::fs;
 
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Filter, FilterType, Open, Prepare, Properties, Registry};
+use linkgate_filter::{Filter, FilterType, Never, Open, Prepare, Properties, Registry};
 
 use super::*;
 
@@ -34,7 +34,12 @@ impl FilterType for End {
     }
 }
 
-impl Filter for End {}
+impl Filter for End {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}
 
 const PLATFORM: &str = "schema: 1
 listeners: [{ name: public, address: 127.0.0.1:8080, auth: insecure_query }]

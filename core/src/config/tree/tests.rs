@@ -18,7 +18,7 @@ fn mappings_are_merged_deeply_and_anything_else_is_replaced() {
     );
     let over = tree("over", "a: { c: [3], d: 2, g: 3 }\n", &mut sources);
     let merged = base.clone().overlaid(&over);
-    let expected: Value = serde_yaml::from_str("a: { b: 1, c: [3], d: 2, g: 3 }\nf: 1").unwrap();
+    let expected: Json = serde_yaml::from_str("a: { b: 1, c: [3], d: 2, g: 3 }\nf: 1").unwrap();
     assert_eq!(merged.value(), expected);
 }
 

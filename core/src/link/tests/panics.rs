@@ -1,6 +1,6 @@
 //! Links in which a filter panics.
 
-use linkgate_filter::{Fact, Message, Settle, Token};
+use linkgate_filter::{Fact, Message, Settle};
 
 use super::*;
 
@@ -30,13 +30,18 @@ impl FilterType for Lines {
 }
 
 impl Filter for Lines {
-    fn upstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         m.command = Some(Command::UpstreamMessage);
         m.key = String::from_utf8_lossy(&m.body).into_owned();
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         let code = m.fault.as_ref().map_or("", |fault| &fault.code);
         m.body = format!("{:?} {} {code}", m.command.unwrap(), m.key).into();
         m.text = true;
@@ -45,8 +50,7 @@ impl Filter for Lines {
 }
 
 /// Answers each message when it has settled.
-#[derive(Default)]
-struct Answers(Vec<String>);
+struct Answers;
 
 impl FilterType for Answers {
     const NAME: &'static str = "answers";
@@ -54,7 +58,7 @@ impl FilterType for Answers {
     type Filter = Self;
 
     fn prepare(_: NoConfig, _: &Prepare<'_>) -> Result<Self, linkgate_filter::problem::Problems> {
-        Ok(Self::default())
+        Ok(Self)
     }
 
     fn properties(&self) -> Properties {
@@ -62,23 +66,28 @@ impl FilterType for Answers {
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
-        Self::default()
+        Self
     }
 }
 
 impl Filter for Answers {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        cx.track(&mut m, Token(self.0.len() as u64));
-        self.0.push(m.key.clone());
+    type Token = String;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        let key = m.key.clone();
+        cx.track(&mut m, key);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let (link, key) = (Arc::clone(cx.link()), &*self.0[token.0 as usize]);
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        let link = Arc::clone(cx.link());
         cx.downstream(match &outcome {
             Outcome::Accepted(_) => Message::new(link, Command::UpstreamAck, key, ""),
             Outcome::Failed(fault) | Outcome::Unknown(fault) => {
-                Message::nack(link, key.to_owned(), fault.clone())
+                Message::nack(link, key, fault.clone())
             }
         });
         Settle::Next(outcome)
@@ -107,12 +116,17 @@ impl FilterType for End {
 }
 
 impl Filter for End {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = ();
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         assert!(m.key != "trip", "told to");
         let clock = Arc::clone(cx.clock());
         let wait = Duration::from_secs(if m.key == "slow" { 1 } else { 3600 });
         let at = cx.now() + wait;
-        cx.spawn(Token(0), async move {
+        cx.spawn(async move {
             clock.sleep_until(at).await;
             m.settle(Outcome::accepted(""));
         });

@@ -58,7 +58,7 @@ fn no_number_is_no_factor() {
 
 #[test]
 fn the_schema_shows_the_defaults() {
-    let schema = registry().get("ack_retry").unwrap().schema();
+    let schema = registry().schema("ack_retry").unwrap();
     let text = schema.as_value().to_string();
     for part in ["\"10s\"", "256", "\"1MiB\"", "\"2m\""] {
         assert!(text.contains(part), "{part} is missing in {text}");

@@ -4,7 +4,6 @@
 //! settles as unknown, and the others hear of that and answer the client as they answer all else. On a link nothing takes
 //! the place of the broken one, and the link is to be closed; in a trunk, which others share, it is opened anew.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +14,9 @@ use crate::close::CloseCode;
 use crate::context::Context;
 use crate::core::work::Work;
 use crate::dropped::{self, by_panic, discard};
+use crate::erased::{ErasedFilter, Held};
 use crate::fault::Fault;
-use crate::filter::{Filter, Verdict};
+use crate::filter::{Filter, Never, Verdict};
 use crate::link::LinkInfo;
 use crate::message::{Command, Direction, Message};
 use crate::panics::{Panicked, Payload};
@@ -44,9 +44,9 @@ pub(super) fn open(
     slot: &Slot,
     (pipeline, link): (&Pipeline, &Arc<LinkInfo>),
     (place, decodes_at): (Place, Option<usize>),
-) -> Result<Box<dyn Filter>, (Box<dyn Filter>, Payload)> {
+) -> Result<Box<dyn ErasedFilter>, (Box<dyn ErasedFilter>, Payload)> {
     catch_unwind(AssertUnwindSafe(|| slot.open(pipeline, link)))
-        .map_err(|payload| (Box::new(StandIn::new(place, decodes_at)) as _, payload))
+        .map_err(|payload| (StandIn::boxed(place, decodes_at), payload))
 }
 
 impl Chain {
@@ -107,7 +107,7 @@ impl Chain {
     /// Puts another filter in the place of one that has panicked. Receipts, waits and timers were that one's.
     fn replace(&mut self, slot: usize) {
         let anew = self.place == Place::Trunk && !self.broken.opening;
-        let stand_in = Box::new(StandIn::new(self.place, self.pipeline.decodes_at()));
+        let stand_in = StandIn::boxed(self.place, self.pipeline.decodes_at());
         let broken = std::mem::replace(&mut self.slots[slot], stand_in);
         by_panic(|| {
             discard(broken);
@@ -134,7 +134,7 @@ impl Chain {
             Ok(filter) => {
                 self.slots[slot] = filter;
                 self.broken.slots.retain(|broken| *broken != slot);
-                self.guard(|chain| chain.call(slot, |filter, cx| filter.opened(cx)));
+                self.guard(|chain| chain.call(slot, |filter, core| filter.opened(core)));
             }
             Err((_, payload)) => {
                 self.meter(slot).fault(dropped::PANICKED);
@@ -224,8 +224,8 @@ struct StandIn {
 }
 
 impl StandIn {
-    fn new(place: Place, decodes_at: Option<usize>) -> Self {
-        Self { place, decodes_at }
+    fn boxed(place: Place, decodes_at: Option<usize>) -> Box<dyn ErasedFilter> {
+        Box::new(Held::new(Self { place, decodes_at }))
     }
 
     /// What is said of a message that has come too late for the filter.
@@ -244,11 +244,16 @@ fn gone() -> Fault {
 }
 
 impl Filter for StandIn {
-    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         self.refuse(m)
     }
 
-    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let at = behind_codec(self.decodes_at);
         if m.command == Some(Command::UpstreamNack) && at <= cx.slot {
             // It has no body that the filter could have had to do with.
@@ -261,9 +266,5 @@ impl Filter for StandIn {
         }
         let fault = Fault::gateway(dropped::PANICKED).retryable();
         Verdict::Refuse(m, fault.detail("a filter of the gateway has failed"))
-    }
-
-    fn resumed(&mut self, m: Message, _: Box<dyn Any + Send>, _: &mut Context<'_>) -> Verdict {
-        self.refuse(m)
     }
 }

@@ -27,7 +27,7 @@ impl Chain {
             entry.heard = true;
             let slot = usize::from(slot);
             self.core.turn.settles(number);
-            match self.visits(slot, |filter, cx| filter.settled(token, outcome, cx)) {
+            match self.visits(slot, |filter, core| filter.settled(token, outcome, core)) {
                 Settle::Next(passed) if self.core.asked.is_empty() => outcome = passed,
                 Settle::Next(outcome) => {
                     self.core.asked.push_back(Work::Settle { number, outcome });
@@ -113,7 +113,7 @@ impl Chain {
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
         let mut frames = dropped::by_runner(|| self.core.tasks.give_up());
-        self.core.timers.clear();
+        self.drop_timers();
         for message in self.core.lanes.take(Direction::Upstream) {
             frames += usize::from(message.command.is_none());
             let fault = Fault::gateway("link.retired").retryable();
@@ -149,7 +149,7 @@ impl Chain {
         }
         lost |= self.refuse_downstream();
         lost |= dropped::by_runner(|| self.core.tasks.clear());
-        self.core.timers.clear();
+        self.drop_timers();
         if lost && !self.gone {
             // Its message has no answer: let the client come back and send it again.
             self.core.close_link(CloseCode::RETIRED);

@@ -2,11 +2,12 @@
 
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
-use crate::context::Context;
+use crate::core::Core;
 use crate::core::tasks::{Ended, Task};
 use crate::core::work::{Step, Work};
+use crate::erased::ErasedFilter;
 use crate::fault::Fault;
-use crate::filter::Verdict;
+use crate::filter::{Verdict, Wait};
 use crate::message::{Command, Direction, Message};
 use crate::receipt::Outcome;
 
@@ -153,8 +154,8 @@ impl Chain {
         core.turn.slot = slot;
         let filter = &mut self.slots[slot];
         match step.direction {
-            Direction::Upstream => filter.upstream(message, &mut Context { core, slot }),
-            Direction::Downstream => filter.downstream(message, &mut Context { core, slot }),
+            Direction::Upstream => filter.upstream(message, core),
+            Direction::Downstream => filter.downstream(message, core),
         }
     }
 
@@ -166,12 +167,13 @@ impl Chain {
             Verdict::Refuse(message, fault) => self.refuse(step, message, fault),
             // Given up: nobody waits for what the future would say.
             Verdict::Wait(_) if self.given_up && step.direction == Direction::Upstream => {}
-            Verdict::Wait(future) => {
+            Verdict::Wait(Wait(errand)) => {
                 if step.ordered {
                     self.core.lanes.set_waiting(step.direction, step.slot, true);
                 }
                 let at = self.core.turn.at(step.slot);
-                self.core.tasks.push(Task::Wait { step, at, future });
+                let errand = Some(errand);
+                self.core.tasks.push(Task::Wait { step, at, errand });
             }
         }
         self.core.asked_first();
@@ -182,7 +184,7 @@ impl Chain {
             Ended::Wait {
                 step,
                 message,
-                value,
+                mut errand,
             } => {
                 let Step {
                     direction, slot, ..
@@ -192,17 +194,21 @@ impl Chain {
                     self.core.work.push_back(Work::Drain { direction, slot });
                 }
                 self.core.carry(&message);
-                let verdict = self.visits(slot, |filter, cx| filter.resumed(message, value, cx));
+                let brought = errand.as_mut().brought();
+                let resume = |filter: &mut dyn ErasedFilter, core: &mut Core| {
+                    filter.resumed(message, brought, core)
+                };
+                let verdict = self.visits(slot, resume);
                 self.judge(step, verdict);
             }
             Ended::Settle { number, outcome } => {
                 self.core.work.push_back(Work::Settle { number, outcome });
             }
-            Ended::Spawned { slot, wakes } => {
-                if let Some(token) = wakes {
-                    self.call(slot, |filter, cx| filter.wake(token, cx));
-                }
+            Ended::Spawned { slot, mut errand } => {
+                let brought = errand.as_mut().brought();
+                self.call(slot, |filter, core| filter.done(brought, core));
             }
+            Ended::Nothing => {}
             Ended::Panicked {
                 turn,
                 step,

@@ -2,13 +2,13 @@
 
 use smallvec::SmallVec;
 
-use crate::receipt::{Receipt, Token};
+use crate::receipt::Receipt;
 
 /// One unsettled message. Its place here is the place that its outcome has reserved in the mailbox.
 #[derive(Default)]
 pub(crate) struct Entry {
-    /// Slots to be told, the last one first.
-    pub(crate) stack: SmallVec<[(u16, Token); 4]>,
+    /// Slots to be told, the last one first, each with the number of its token.
+    pub(crate) stack: SmallVec<[(u16, u32); 4]>,
     /// Who gave the message into the chain with a receipt of its own, and is told last.
     pub(crate) parent: Option<Receipt>,
     /// What a business message on its way upstream weighs in the chain's bounds; `None` for any other.

@@ -1,6 +1,5 @@
 //! The futures of a chain. They run on the chain's own task.
 
-use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,16 +11,17 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use crate::core::turn::Turn;
 use crate::core::work::Step;
 use crate::dropped::{by_panic, discard};
+use crate::erased::BoxErrand;
 use crate::message::{Direction, Message};
 use crate::panics::Payload;
-use crate::receipt::{Outcome, Token};
+use crate::receipt::Outcome;
 
 /// A future and what it is for.
 pub(crate) enum Task {
     Wait {
         step: Step,
         at: Turn,
-        future: BoxFuture<'static, (Message, Box<dyn Any + Send>)>,
+        errand: Running<Message>,
     },
     Settle {
         slot: usize,
@@ -29,19 +29,22 @@ pub(crate) enum Task {
         future: BoxFuture<'static, Outcome>,
     },
     Spawned {
-        /// Who is woken; nobody, if that filter is no more.
-        wakes: Option<Token>,
+        /// Its filter is still there to be told.
+        is_heard: bool,
         at: Turn,
-        future: BoxFuture<'static, ()>,
+        errand: Running<()>,
     },
 }
+
+/// An errand; nothing once it has ended.
+pub(crate) type Running<T> = Option<BoxErrand<T>>;
 
 /// What a future has come to.
 pub(crate) enum Ended {
     Wait {
         step: Step,
         message: Message,
-        value: Box<dyn Any + Send>,
+        errand: BoxErrand<Message>,
     },
     Settle {
         number: u64,
@@ -49,8 +52,10 @@ pub(crate) enum Ended {
     },
     Spawned {
         slot: usize,
-        wakes: Option<Token>,
+        errand: BoxErrand<()>,
     },
+    /// Nobody is to hear of it.
+    Nothing,
     /// It has panicked.
     Panicked {
         /// What it was at.
@@ -74,13 +79,13 @@ impl Future for Task {
 impl Task {
     fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         Poll::Ready(match self {
-            Self::Wait { step, future, .. } => {
-                let (message, value) = ready!(future.as_mut().poll(cx));
+            Self::Wait { step, errand, .. } => {
+                let (message, errand) = ready!(poll_errand(errand, cx));
                 let step = *step;
                 Ended::Wait {
                     step,
                     message,
-                    value,
+                    errand,
                 }
             }
             Self::Settle { number, future, .. } => {
@@ -88,18 +93,26 @@ impl Task {
                 let number = *number;
                 Ended::Settle { number, outcome }
             }
-            Self::Spawned { wakes, at, future } => {
-                ready!(future.as_mut().poll(cx));
-                let (slot, wakes) = (at.slot, *wakes);
-                Ended::Spawned { slot, wakes }
+            Self::Spawned {
+                is_heard,
+                at,
+                errand,
+            } => {
+                let ((), errand) = ready!(poll_errand(errand, cx));
+                let slot = at.slot;
+                if *is_heard {
+                    Ended::Spawned { slot, errand }
+                } else {
+                    Ended::Nothing
+                }
             }
         })
     }
 
     fn panicked(&mut self, payload: Payload) -> Ended {
         let (turn, step) = match self {
-            Self::Wait { step, at, future } => {
-                empty(future);
+            Self::Wait { step, at, errand } => {
+                by_panic(|| discard(errand.take()));
                 (std::mem::take(at), Some(*step))
             }
             Self::Settle {
@@ -107,7 +120,8 @@ impl Task {
                 number,
                 future,
             } => {
-                empty(future);
+                let panicked = std::mem::replace(future, Box::pin(std::future::pending()));
+                by_panic(|| discard(panicked));
                 let turn = Turn {
                     slot: *slot,
                     number: Some(*number),
@@ -116,8 +130,8 @@ impl Task {
                 };
                 (turn, None)
             }
-            Self::Spawned { at, future, .. } => {
-                empty(future);
+            Self::Spawned { at, errand, .. } => {
+                by_panic(|| discard(errand.take()));
                 (std::mem::take(at), None)
             }
         };
@@ -129,10 +143,15 @@ impl Task {
     }
 }
 
-/// Drops what a future still has that has panicked.
-fn empty<T: Send + 'static>(future: &mut BoxFuture<'static, T>) {
-    let panicked = std::mem::replace(future, Box::pin(std::future::pending()));
-    by_panic(|| discard(panicked));
+/// Takes the errand out once it has ended: what it has brought is in it.
+fn poll_errand<T>(errand: &mut Running<T>, cx: &mut Context<'_>) -> Poll<(T, BoxErrand<T>)> {
+    let Some(running) = errand else {
+        return Poll::Pending;
+    };
+    let ended = ready!(running.as_mut().poll(cx));
+    errand
+        .take()
+        .map_or(Poll::Pending, |errand| Poll::Ready((ended, errand)))
 }
 
 /// The futures at work. Nothing is allocated before the first one, and nothing is kept after the last.
@@ -201,7 +220,7 @@ impl Tasks {
                     discard(task);
                     continue;
                 }
-                Task::Spawned { at, wakes, .. } if at.slot == slot => *wakes = None,
+                Task::Spawned { at, is_heard, .. } if at.slot == slot => *is_heard = false,
                 Task::Wait { .. } | Task::Settle { .. } | Task::Spawned { .. } => {}
             }
             self.push(task);

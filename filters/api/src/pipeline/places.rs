@@ -109,7 +109,7 @@ mod tests {
             .map(|(name, _)| Entry {
                 id: name.to_string(),
                 uses: name.to_string(),
-                config: serde_yaml::Value::Null,
+                config: serde_json::Value::Null,
             })
             .collect();
         check(&entries, properties)

@@ -3,8 +3,8 @@
 //! Serde stops at its first error. So the error is noted, what caused it is taken away, and the rest is tried again.
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment as Step;
-use serde_yaml::{Mapping, Value};
 
 use super::reader::Reader;
 use super::words::{self, Cause};
@@ -30,7 +30,7 @@ pub fn deserialize<T: DeserializeOwned>(value: &Value) -> Result<T, Problems> {
 /// As [`deserialize`], but unknown keys, which are problems all the same, do not keep the rest from being read.
 pub fn deserialize_known<T: DeserializeOwned>(value: &Value) -> (Option<T>, Problems) {
     let rest = match value {
-        Value::Null => Value::Mapping(Mapping::new()),
+        Value::Null => Value::Object(Map::new()),
         value => value.clone(),
     };
     Peeling {
@@ -131,8 +131,8 @@ impl Peeling {
             return false;
         };
         let removed = match (find(&mut self.rest, &parent), last) {
-            (Some(Value::Mapping(map)), Segment::Key(key)) => map.remove(key).is_some(),
-            (Some(Value::Sequence(list)), Segment::Index(index)) if *index < list.len() => {
+            (Some(Value::Object(map)), Segment::Key(key)) => map.remove(key).is_some(),
+            (Some(Value::Array(list)), Segment::Index(index)) if *index < list.len() => {
                 list.remove(*index);
                 true
             }
@@ -147,7 +147,7 @@ impl Peeling {
         let place = parent.clone().then(key);
         for value in stand_ins() {
             let mut trial = self.rest.clone();
-            let Some(Value::Mapping(map)) = find(&mut trial, parent) else {
+            let Some(Value::Object(map)) = find(&mut trial, parent) else {
                 return false;
             };
             map.insert(key.into(), value);
@@ -201,10 +201,10 @@ fn stand_ins() -> [Value; 9] {
         "1/s".into(),
         1.into(),
         true.into(),
-        Value::Sequence(Vec::new()),
-        Value::Mapping(Mapping::new()),
+        Value::Array(Vec::new()),
+        Value::Object(Map::new()),
         "127.0.0.1:1".into(),
-        Value::Sequence(vec!["x".into()]),
+        Value::Array(vec!["x".into()]),
     ]
 }
 
@@ -234,7 +234,7 @@ fn settle<'a>(value: &'a Value, path: &Path) -> (Path, Option<&'a str>) {
         known = known.then(segment.clone());
     }
     let only_key = match here {
-        Value::Mapping(map) if map.len() == 1 => map.keys().next().and_then(Value::as_str),
+        Value::Object(map) if map.len() == 1 => map.keys().next().map(String::as_str),
         _ => None,
     };
     (known, only_key)

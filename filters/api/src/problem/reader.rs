@@ -1,14 +1,13 @@
-//! A YAML value as a serde deserializer that reads configurations strictly.
+//! A value as a serde deserializer that reads configurations strictly.
 //!
-//! It differs from `serde_yaml`'s own: enums are written `name` or `name: ...` and never as a tag, and a struct is never
-//! read from a list.
+//! It differs from `serde_json`'s own: a struct is never read from a list.
 
 use serde::de::value::{
     Error, MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer,
 };
 use serde::de::{self, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
-use serde_yaml::Value;
+use serde_json::Value;
 
 /// Reads the value it holds.
 #[derive(Clone, Copy)]
@@ -25,9 +24,8 @@ impl Reader<'_> {
                 (None, None, n) => Unexpected::Float(n.unwrap_or_default()),
             },
             Value::String(text) => Unexpected::Str(text),
-            Value::Sequence(_) => Unexpected::Seq,
-            Value::Mapping(_) => Unexpected::Map,
-            Value::Tagged(_) => Unexpected::Other("a tag"),
+            Value::Array(_) => Unexpected::Seq,
+            Value::Object(_) => Unexpected::Map,
         }
     }
 }
@@ -45,14 +43,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 (None, None, n) => visitor.visit_f64(n.unwrap_or_default()),
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Sequence(list) => {
-                visitor.visit_seq(SeqDeserializer::new(list.iter().map(Reader)))
-            }
-            Value::Mapping(map) => {
-                let pairs = map.iter().map(|(key, value)| (Reader(key), Reader(value)));
+            Value::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(Reader))),
+            Value::Object(map) => {
+                let pairs = map.iter().map(|(key, value)| (key.as_str(), Reader(value)));
                 visitor.visit_map(MapDeserializer::new(pairs))
             }
-            Value::Tagged(tagged) => Reader(&tagged.value).deserialize_any(visitor),
         }
     }
 
@@ -78,7 +73,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Mapping(_) => self.deserialize_any(visitor),
+            Value::Object(_) => self.deserialize_any(visitor),
             _ => Err(de::Error::invalid_type(self.unexpected(), &"a map")),
         }
     }
@@ -91,11 +86,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, Error> {
         match self.0 {
             Value::String(name) => visitor.visit_enum(StrDeserializer::<Error>::new(name)),
-            Value::Mapping(map) if map.len() == 1 => {
-                let pairs = map.iter().map(|(key, value)| (Reader(key), Reader(value)));
+            Value::Object(map) if map.len() == 1 => {
+                let pairs = map.iter().map(|(key, value)| (key.as_str(), Reader(value)));
                 visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(pairs)))
             }
-            Value::Mapping(map) => Err(de::Error::custom(format_args!(
+            Value::Object(map) => Err(de::Error::custom(format_args!(
                 "expected a mapping with one key, found {} keys",
                 map.len()
             ))),

@@ -1,13 +1,13 @@
 //! Stands where an `ack_retry` would.
 
-use std::collections::HashMap;
-
-use crate::context::{Context, Open, Prepare};
-use crate::filter::{Filter, FilterType, Settle, Verdict};
+use crate::context::Context;
+use crate::filter::{Filter, FilterType, Never, Settle, Verdict};
 use crate::message::{Command, Message};
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::{Fact, Properties};
-use crate::receipt::{Outcome, Token};
+use crate::receipt::Outcome;
 
 use super::end::Config;
 
@@ -15,11 +15,7 @@ use super::end::Config;
 pub struct Answers;
 
 /// It at work on a link.
-#[derive(Default)]
-pub struct Answering {
-    keys: HashMap<u64, String>,
-    tokens: u64,
-}
+pub struct Answering;
 
 impl FilterType for Answers {
     const NAME: &'static str = "test_answers";
@@ -35,32 +31,35 @@ impl FilterType for Answers {
     }
 
     fn filter(&self, _: &Open<'_>) -> Answering {
-        Answering::default()
+        Answering
     }
 }
 
 impl Filter for Answering {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    /// The key of the message.
+    type Token = String;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command == Some(Command::UpstreamMessage) {
-            cx.track(&mut m, Token(self.tokens));
-            self.keys.insert(self.tokens, m.key.clone());
-            self.tokens += 1;
+            let key = m.key.clone();
+            cx.track(&mut m, key);
         }
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        if let Some(key) = self.keys.remove(&token.0) {
-            let link = cx.link().clone();
-            cx.downstream(match &outcome {
-                Outcome::Accepted(answer) => {
-                    Message::new(link, Command::UpstreamAck, key, answer.body.clone())
-                }
-                Outcome::Failed(fault) | Outcome::Unknown(fault) => {
-                    Message::nack(link, key, fault.clone())
-                }
-            });
-        }
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        let link = cx.link().clone();
+        cx.downstream(match &outcome {
+            Outcome::Accepted(answer) => {
+                Message::new(link, Command::UpstreamAck, key, answer.body.clone())
+            }
+            Outcome::Failed(fault) | Outcome::Unknown(fault) => {
+                Message::nack(link, key, fault.clone())
+            }
+        });
         Settle::Next(outcome)
     }
 }

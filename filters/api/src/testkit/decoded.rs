@@ -1,7 +1,8 @@
 //! Stands where a codec would.
 
-use crate::context::{Open, Prepare};
-use crate::filter::{Filter, FilterType};
+use crate::filter::{Filter, FilterType, Never};
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::{Fact, Properties};
 
@@ -28,4 +29,9 @@ impl FilterType for Decoded {
     }
 }
 
-impl Filter for Decoded {}
+impl Filter for Decoded {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}

@@ -7,10 +7,12 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::context::{Context, Open, Prepare};
-use crate::filter::{Filter, FilterType, Verdict};
+use crate::context::Context;
+use crate::filter::{Filter, FilterType, Never, Verdict};
 use crate::host::Host;
 use crate::message::Message;
+use crate::open::Open;
+use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::Properties;
 use crate::state::SharedScope;
@@ -58,7 +60,12 @@ impl FilterType for End {
 pub struct Ending(Arc<Taken>);
 
 impl Filter for Ending {
-    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         self.0.lock().push_back(m);
         Verdict::Done
     }

@@ -3,16 +3,19 @@
 mod ends;
 mod gated;
 mod keeping;
+mod slow;
 mod trip;
 
 use linkgate_filter::{
-    Bytes, Command, Context, Deserialize, Fact, Fault, Filter, JsonSchema, Message, Open, Outcome,
-    Properties, Registry, Verdict,
+    Bytes, Command, Context, Deserialize, Fact, Fault, Filter, JsonSchema, Message, Never, Open,
+    Outcome, Properties, Registry, Verdict,
 };
 
 use self::ends::{Arrive, Census};
 use self::gated::{Call, Track, Wait};
 use self::keeping::{Hold, Join, Keep, Linger};
+pub use self::slow::Seen;
+use self::slow::Slow;
 use self::trip::Trip;
 use super::{Desk, label};
 
@@ -28,6 +31,7 @@ pub fn registry() -> Registry {
         .with::<Call>()
         .with::<Keep>()
         .with::<Linger>()
+        .with::<Slow>()
         .with::<Arrive>()
         .with::<Census>()
         .with::<Echo>()
@@ -82,7 +86,12 @@ impl Coding {
 }
 
 impl Filter for Coding {
-    fn upstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         let text = String::from_utf8_lossy(&m.body).into_owned();
         let mut words = text.splitn(3, ' ');
         let command = match words.next() {
@@ -97,7 +106,7 @@ impl Filter for Coding {
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, mut m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
         m.body = label(&m).into();
         (m.command, m.fault) = (None, None);
         m.key.clear();
@@ -120,12 +129,17 @@ impl Noting {
 }
 
 impl Filter for Noting {
-    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         Desk::note(format!("{} up {}", self.0, label(&m)));
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         Desk::note(format!("{} down {}", self.0, label(&m)));
         Verdict::Next(m)
     }
@@ -160,7 +174,12 @@ impl Picking {
 }
 
 impl Filter for Picking {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.key.contains("twin") {
             let mut twin = m.copy();
             twin.key.push_str("-first");
@@ -175,7 +194,7 @@ impl Filter for Picking {
         Self::pick(m)
     }
 
-    fn downstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         Self::pick(m)
     }
 }
@@ -195,7 +214,12 @@ impl Echoing {
 }
 
 impl Filter for Echoing {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let body = m.body.clone();
         cx.settle(m, Outcome::accepted(body));
         Verdict::Done

@@ -2,7 +2,13 @@
 //!
 //! Everything of a test runs on one thread, so the desk is the thread's own: [`Desk::fresh`] clears it.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)] // each test binary uses a part of it
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    unused_imports,
+    clippy::unwrap_used
+)] // each test binary uses a part of it
 
 mod filters;
 
@@ -10,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-pub use filters::registry;
+pub use filters::{Seen, registry};
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{Command, Fault, Limits, Message, Outcome};
 use tokio::sync::oneshot;

@@ -3,8 +3,8 @@
 #![allow(missing_docs, unreachable_pub)] // each user takes a part of it
 
 use linkgate_filter::{
-    Command, Context, Deserialize, Filter, FilterType, JsonSchema, Message, Open, Outcome, Prepare,
-    Properties, Registry, Settle, Token, Verdict, problem::Problems,
+    Command, Context, Deserialize, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome,
+    Prepare, Properties, Registry, Settle, Verdict, problem::Problems,
 };
 
 pub fn registry() -> Registry {
@@ -39,7 +39,12 @@ impl FilterType for Pass {
     }
 }
 
-impl Filter for Pass {}
+impl Filter for Pass {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+}
 
 /// Puts a receipt on everything.
 pub struct Receipts;
@@ -68,12 +73,17 @@ pub struct Counting {
 }
 
 impl Filter for Counting {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        cx.track(&mut m, Token(self.settled));
+    type Token = u64;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        cx.track(&mut m, self.settled);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, _: Token, outcome: Outcome, _: &mut Context<'_>) -> Settle {
+    fn settled(&mut self, _: u64, outcome: Outcome, _: &mut Context<'_, Self>) -> Settle {
         self.settled += 1;
         Settle::Next(outcome)
     }
@@ -101,7 +111,12 @@ impl FilterType for Answer {
 }
 
 impl Filter for Answer {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let (link, key, body) = (m.link.clone(), std::mem::take(&mut m.key), m.body.clone());
         cx.settle(m, Outcome::accepted(body.clone()));
         cx.downstream(Message::new(link, Command::UpstreamAck, key, body));

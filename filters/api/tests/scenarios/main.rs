@@ -11,6 +11,7 @@ mod order;
 mod panics;
 mod refusals;
 mod reloads;
+mod timers;
 mod trunk;
 
 use std::time::Duration;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Fault, Filter, FilterType, JsonSchema, Limits, Message, Open, Outcome,
-    Prepare, Properties, Registry, Settle, Token, Verdict, problem::Problems,
+    Command, Context, Fault, Filter, FilterType, JsonSchema, Limits, Message, Never, Open, Outcome,
+    Prepare, Properties, Registry, Settle, Verdict, problem::Problems,
 };
 use serde::Deserialize;
 
 use crate::Batches;
 
 /// Answers the client with each outcome, as `ack_retry` does.
-pub(super) struct Answers(Vec<String>);
+pub(super) struct Answers;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ impl FilterType for Answers {
     type Filter = Self;
 
     fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self(Vec::new()))
+        Ok(Self)
     }
 
     fn properties(&self) -> Properties {
@@ -32,21 +32,26 @@ impl FilterType for Answers {
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
-        Self(Vec::new())
+        Self
     }
 }
 
 impl Filter for Answers {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = String;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command == Some(Command::UpstreamMessage) {
-            cx.track(&mut m, Token(self.0.len() as u64));
-            self.0.push(m.key.clone());
+            let key = m.key.clone();
+            cx.track(&mut m, key);
         }
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let (key, link) = (self.0[token.0 as usize].clone(), cx.link().clone());
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        let link = cx.link().clone();
         cx.downstream(match outcome.fault() {
             None => Message::new(link, Command::UpstreamAck, key, ""),
             Some(fault) => Message::nack(link, key, fault.clone()),

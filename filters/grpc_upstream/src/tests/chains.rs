@@ -1,6 +1,5 @@
 //! The filter in its chain: what it holds, what it lets go on, what clients hear. In virtual time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
     Command, Context, Deserialize, Edges, Fact, Filter, FilterType, JsonSchema, Limits, Message,
-    Open, Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
+    Never, Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
 };
 use linkgate_grpc::{Connector, with_connector};
 use linkgate_proto::v1::batch_result::Outcome as Said;
@@ -23,8 +22,7 @@ use super::memory::{Backend, Memory, answer};
 use crate::GrpcUpstream;
 
 /// Answers the client with what became of its message.
-#[derive(Default)]
-struct Answering(BTreeMap<u64, Message>);
+struct Answering;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "schemars")]
@@ -36,7 +34,7 @@ impl FilterType for Answering {
     type Filter = Self;
 
     fn prepare(NoConfig {}: NoConfig, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self::default())
+        Ok(Self)
     }
 
     fn properties(&self) -> Properties {
@@ -44,20 +42,23 @@ impl FilterType for Answering {
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
-        Self::default()
+        Self
     }
 }
 
 impl Filter for Answering {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        let token = self.0.last_key_value().map_or(0, |(last, _)| last + 1);
-        cx.track(&mut m, Token(token));
-        self.0.insert(token, m.copy());
+    type Token = Message;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        let copy = m.copy();
+        cx.track(&mut m, copy);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let mut m = self.0.remove(&token.0).unwrap();
+    fn settled(&mut self, mut m: Message, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
         match outcome.fault() {
             None => m.command = Some(Command::UpstreamAck),
             Some(fault) => m = Message::nack(m.link, m.key, fault.clone()),
@@ -286,7 +287,12 @@ impl FilterType for Pairs {
 }
 
 impl Filter for Pairs {
-    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         self.0.push(m);
         if self.0.len() < 2 {
             return Verdict::Done;

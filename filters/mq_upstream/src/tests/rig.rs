@@ -9,7 +9,7 @@ use linkgate_filter::problem::Problems;
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
     Command, Context, Deserialize, Edges, Effect, Fact, Filter, FilterType, JsonSchema, Limits,
-    Message, Open, Outcome, Prepare, Properties, Registry, Settle, Token, Verdict, schemars,
+    Message, Never, Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
 };
 
 use crate::MqUpstream;
@@ -21,7 +21,7 @@ pub(super) const PLAIN: &str = "{ use: test_decoded }";
 pub(super) const JOINED: &str = "{ use: joins }";
 
 /// Answers the client with each outcome, as `ack_retry` does.
-struct Answers(Vec<String>);
+struct Answers;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +34,7 @@ impl FilterType for Answers {
     type Filter = Self;
 
     fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self(Vec::new()))
+        Ok(Self)
     }
 
     fn properties(&self) -> Properties {
@@ -42,19 +42,24 @@ impl FilterType for Answers {
     }
 
     fn filter(&self, _: &Open<'_>) -> Self {
-        Self(Vec::new())
+        Self
     }
 }
 
 impl Filter for Answers {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
-        cx.track(&mut m, Token(self.0.len() as u64));
-        self.0.push(m.key.clone());
+    type Token = String;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        let key = m.key.clone();
+        cx.track(&mut m, key);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let (key, link) = (self.0[token.0 as usize].clone(), Arc::clone(cx.link()));
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
+        let link = Arc::clone(cx.link());
         cx.downstream(match outcome.fault() {
             None => Message::new(link, Command::UpstreamAck, key, ""),
             Some(fault) => Message::nack(link, key, fault.clone()),
@@ -97,7 +102,12 @@ impl FilterType for Joins {
 }
 
 impl Filter for Joins {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         self.messages.push(m);
         if self.messages.len() == self.count {
             cx.upstream(Message::joined(std::mem::take(&mut self.messages)).unwrap());

@@ -8,7 +8,7 @@ use linkgate_filter::units::HumanDuration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::{counted, text};
+use super::super::counted;
 use super::{Sentence, Wrong};
 
 impl Sentence<'_> {
@@ -18,7 +18,7 @@ impl Sentence<'_> {
 
     /// One, or a list of them.
     pub(super) fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Wrong> {
-        match self.value.is_sequence() {
+        match self.value.is_array() {
             true => self.value(),
             false => Ok(vec![self.value()?]),
         }
@@ -53,10 +53,6 @@ impl Sentence<'_> {
             true => Ok(()),
             false => self.check::<T>(),
         }
-    }
-
-    pub(super) fn json(&self) -> Value {
-        text::json(self.value)
     }
 }
 

@@ -1,7 +1,7 @@
 //! An end that tells the desk what reaches it, and a filter that tells the desk how long its chain lives.
 
 use linkgate_filter::{
-    Context, Deserialize, Filter, JsonSchema, Message, Open, Properties, Token, Verdict,
+    Context, Deserialize, Filter, JsonSchema, Message, Never, Open, Properties, Verdict,
 };
 
 use super::filter_type;
@@ -24,7 +24,12 @@ impl Arriving {
 }
 
 impl Filter for Arriving {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = ();
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let mut parts = m.take_parts();
         let joined = !parts.is_empty();
         if !joined {
@@ -45,7 +50,7 @@ impl Filter for Arriving {
         }
         let keys: Vec<_> = keys.map(|m| m.key.as_str()).collect();
         let gate = Desk::gate(&format!("{} {}", self.0, keys.join("+")));
-        cx.spawn(Token(0), async move {
+        cx.spawn(async move {
             let good = gate.await != Go::Refuse;
             for m in parts {
                 Desk::fate(&m.key, good);
@@ -71,7 +76,12 @@ impl Counted {
 }
 
 impl Filter for Counted {
-    fn close(&mut self, cx: &mut Context<'_>) {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         Desk::closed(self.0, cx.now());
     }
 }

@@ -1,10 +1,8 @@
 //! Filters that stop at a gate of the desk until the test lets them go.
 
-use std::any::Any;
-
 use linkgate_filter::{
-    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Open, Outcome, Properties,
-    Settle, Token, Verdict,
+    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Never, Open, Outcome,
+    Properties, Settle, Verdict,
 };
 
 use super::filter_type;
@@ -30,7 +28,7 @@ impl Waiting {
         Self(cx.id().to_string(), config.clone())
     }
 
-    fn wait(&self, m: Message, wanted: bool) -> Verdict {
+    fn wait(&self, m: Message, wanted: bool, cx: &Context<'_, Self>) -> Verdict {
         let business = matches!(
             m.command,
             None | Some(Command::UpstreamMessage | Command::DownstreamMessage)
@@ -42,29 +40,34 @@ impl Waiting {
         }
         let name = if m.key.is_empty() { &body } else { &m.key };
         let gate = Desk::gate(&format!("{} {name}", self.0));
-        Verdict::wait(async move { (m, gate.await) })
+        cx.wait(async move { (m, gate.await) })
     }
 }
 
 impl Filter for Waiting {
-    fn upstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
-        self.wait(m, self.1.up)
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Go;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        self.wait(m, self.1.up, cx)
     }
 
-    fn downstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
-        self.wait(m, self.1.down)
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        self.wait(m, self.1.down, cx)
     }
 
-    fn resumed(&mut self, m: Message, value: Box<dyn Any + Send>, cx: &mut Context<'_>) -> Verdict {
-        match value.downcast::<Go>().map(|go| *go) {
-            Ok(Go::Done) => {
+    fn resumed(&mut self, m: Message, go: Go, cx: &mut Context<'_, Self>) -> Verdict {
+        match go {
+            Go::Done => {
                 cx.settle(m, Outcome::accepted("done"));
                 Verdict::Done
             }
-            Ok(Go::Refuse) => Verdict::Refuse(m, Fault::backend("wait.refused")),
-            Ok(Go::Again) => self.wait(m, true),
-            Ok(Go::Panic) => panic!("told to"),
-            Ok(Go::On) | Err(_) => Verdict::Next(m),
+            Go::Refuse => Verdict::Refuse(m, Fault::backend("wait.refused")),
+            Go::Again => self.wait(m, true, cx),
+            Go::Panic => panic!("told to"),
+            Go::On => Verdict::Next(m),
         }
     }
 }
@@ -86,44 +89,43 @@ pub struct Track {
 pub struct Tracking {
     id: String,
     config: Track,
-    keys: Vec<Option<String>>,
 }
 filter_type!(Track, "track", Tracking, Properties::new());
 
 impl Tracking {
     fn open(config: &Track, cx: &Open<'_>) -> Self {
         let (id, config) = (cx.id().to_string(), config.clone());
-        Self {
-            id,
-            config,
-            keys: Vec::new(),
-        }
+        Self { id, config }
     }
 
-    fn track(&mut self, m: &mut Message, cx: &mut Context<'_>) {
-        cx.track(m, Token(self.keys.len() as u64));
-        Desk::note(format!("{} tracked {}", self.id, m.key));
-        self.keys.push(Some(m.key.clone()));
+    fn track(&mut self, m: &mut Message, cx: &mut Context<'_, Self>) {
+        let key = m.key.clone();
+        Desk::note(format!("{} tracked {key}", self.id));
+        cx.track(m, key);
     }
 }
 
 impl Filter for Tracking {
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = String;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if self.config.all || m.command == Some(Command::UpstreamMessage) {
             self.track(&mut m, cx);
         }
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if self.config.all || self.config.pushes && m.command == Some(Command::DownstreamMessage) {
             self.track(&mut m, cx);
         }
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, token: Token, outcome: Outcome, cx: &mut Context<'_>) -> Settle {
-        let key = self.keys[token.0 as usize].take().unwrap();
+    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
         Desk::note(format!("{} settled {key} {}", self.id, says(&outcome)));
         if self.config.answer {
             let link = cx.link().clone();
@@ -140,11 +142,11 @@ impl Filter for Tracking {
             return Settle::Next(outcome);
         }
         let (id, gate) = (self.id.clone(), Desk::gate(&format!("{} {key}", self.id)));
-        Settle::Wait(Box::pin(async move {
+        Settle::wait(async move {
             let go = gate.await;
             Desk::note(format!("{id} confirmed {key} {go:?}"));
             outcome
-        }))
+        })
     }
 }
 
@@ -163,10 +165,15 @@ impl Calling {
 }
 
 impl Filter for Calling {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = Never;
+    type Waited = Never;
+    type Done = ();
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         Desk::note(format!("{} called {}", self.0, label(&m)));
         let gate = Desk::gate(&format!("{} {}", self.0, m.key));
-        cx.spawn(Token(0), async move {
+        cx.spawn(async move {
             match gate.await {
                 Go::Refuse => m.settle(failed()),
                 Go::Panic => panic!("told to"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use linkgate_filter::{
-    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Open, Outcome, Owned,
-    OwnedScope, Properties, Token, Verdict,
+    Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Never, Open, Outcome, Owned,
+    OwnedScope, Properties, Verdict,
 };
 
 use super::filter_type;
@@ -27,7 +27,7 @@ impl Holding {
         Self::default()
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    fn flush(&mut self, cx: &mut Context<'_, Self>) {
         for m in self.held.drain(..) {
             cx.upstream(m);
         }
@@ -35,22 +35,27 @@ impl Holding {
 }
 
 impl Filter for Holding {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = ();
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::UpstreamMessage) || self.closed {
             return Verdict::Next(m);
         }
         if self.held.is_empty() {
-            cx.wake_after(Duration::from_secs(1), Token(0));
+            cx.wake_after(Duration::from_secs(1), ());
         }
         self.held.push(m);
         Verdict::Done
     }
 
-    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+    fn wake(&mut self, (): (), cx: &mut Context<'_, Self>) {
         self.flush(cx);
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.closed = true;
         self.flush(cx);
     }
@@ -80,7 +85,7 @@ impl Joining {
         }
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    fn flush(&mut self, cx: &mut Context<'_, Self>) {
         if let Some(m) = Message::joined(std::mem::take(&mut self.parts)) {
             cx.upstream(m);
         }
@@ -88,9 +93,14 @@ impl Joining {
 }
 
 impl Filter for Joining {
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    type Token = Never;
+    type Timer = ();
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if self.parts.is_empty() {
-            cx.wake_after(Duration::from_secs(5), Token(0));
+            cx.wake_after(Duration::from_secs(5), ());
         }
         self.parts.push(m);
         if self.parts.len() >= self.size || self.closed {
@@ -99,11 +109,11 @@ impl Filter for Joining {
         Verdict::Done
     }
 
-    fn wake(&mut self, _: Token, cx: &mut Context<'_>) {
+    fn wake(&mut self, (): (), cx: &mut Context<'_, Self>) {
         self.flush(cx);
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.closed = true;
         self.flush(cx);
     }
@@ -122,10 +132,13 @@ pub struct Keeping {
 }
 filter_type!(Keep, "keep", Keeping, Properties::new());
 
-impl Keeping {
-    const AGAIN: Token = Token(0);
-    const LEAVE: Token = Token(1);
+/// What it is time for.
+pub enum Late {
+    Again,
+    Leave,
+}
 
+impl Keeping {
     fn open(_: &Keep, cx: &Open<'_>) -> Self {
         let kept = cx.owned(OwnedScope::Session, Vec::new);
         Self {
@@ -135,13 +148,13 @@ impl Keeping {
         }
     }
 
-    fn arm(&mut self, cx: &mut Context<'_>) {
+    fn arm(&mut self, cx: &mut Context<'_, Self>) {
         if !std::mem::replace(&mut self.armed, true) {
-            cx.wake_after(Duration::from_secs(10), Self::AGAIN);
+            cx.wake_after(Duration::from_secs(10), Late::Again);
         }
     }
 
-    fn send_all(&mut self, cx: &mut Context<'_>) {
+    fn send_all(&mut self, cx: &mut Context<'_, Self>) {
         let copies = self
             .kept
             .with(|kept| kept.iter().map(Message::copy).collect::<Vec<_>>());
@@ -154,11 +167,16 @@ impl Keeping {
 }
 
 impl Filter for Keeping {
-    fn opened(&mut self, cx: &mut Context<'_>) {
+    type Token = Never;
+    type Timer = Late;
+    type Waited = Never;
+    type Done = Never;
+
+    fn opened(&mut self, cx: &mut Context<'_, Self>) {
         self.send_all(cx);
     }
 
-    fn upstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::DownstreamAck) {
             return Verdict::Next(m);
         }
@@ -172,7 +190,7 @@ impl Filter for Keeping {
         Verdict::Done
     }
 
-    fn downstream(&mut self, m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         if m.command != Some(Command::DownstreamMessage) {
             return Verdict::Next(m);
         }
@@ -192,13 +210,13 @@ impl Filter for Keeping {
         }
     }
 
-    fn wake(&mut self, token: Token, cx: &mut Context<'_>) {
-        match token {
-            Self::AGAIN => {
+    fn wake(&mut self, late: Late, cx: &mut Context<'_, Self>) {
+        match late {
+            Late::Again => {
                 self.armed = false;
                 self.send_all(cx);
             }
-            _ => {
+            Late::Leave => {
                 let left = self.kept.with(std::mem::take).unwrap_or_default();
                 for push in left {
                     cx.settle(push, offline());
@@ -207,10 +225,10 @@ impl Filter for Keeping {
         }
     }
 
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
         self.closed = true;
         if self.kept.with(|kept| !kept.is_empty()) == Some(true) {
-            cx.wake_after(Duration::from_secs(60), Self::LEAVE);
+            cx.wake_after(Duration::from_secs(60), Late::Leave);
         }
     }
 }
@@ -241,11 +259,16 @@ impl Lingering {
 }
 
 impl Filter for Lingering {
-    fn close(&mut self, cx: &mut Context<'_>) {
-        cx.wake_after(Duration::from_secs(10), Token(7));
+    type Token = Never;
+    type Timer = u64;
+    type Waited = Never;
+    type Done = Never;
+
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
+        cx.wake_after(Duration::from_secs(10), 7);
     }
 
-    fn wake(&mut self, token: Token, _: &mut Context<'_>) {
-        Desk::note(format!("lingered {}", token.0));
+    fn wake(&mut self, timer: u64, _: &mut Context<'_, Self>) {
+        Desk::note(format!("lingered {timer}"));
     }
 }

@@ -1,10 +1,8 @@
 //! A filter that panics where it is told to.
 
-use std::any::Any;
-
 use linkgate_filter::{
     Context, Deserialize, Filter, FilterType, JsonSchema, Message, Open, Outcome, Prepare,
-    Properties, Settle, Token, Verdict,
+    Properties, Settle, Verdict,
 };
 
 /// What the filter is at when it panics. Where that is a message, its key is `trip`.
@@ -60,11 +58,16 @@ impl Tripping {
 }
 
 impl Filter for Tripping {
-    fn opened(&mut self, _: &mut Context<'_>) {
+    type Token = ();
+    type Timer = ();
+    type Waited = ();
+    type Done = ();
+
+    fn opened(&mut self, _: &mut Context<'_, Self>) {
         self.trip(At::Opened);
     }
 
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_>) -> Verdict {
+    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
         let keys = [&m].into_iter().chain(m.parts()).map(|m| m.key.as_str());
         if !keys.into_iter().any(|key| key == "trip") {
             return Verdict::Next(m);
@@ -72,41 +75,43 @@ impl Filter for Tripping {
         self.trip(At::Upstream);
         match self.0 {
             At::Wait => {
-                return Verdict::wait(async move {
+                return cx.wait(async move {
                     let held = m;
                     std::future::ready(()).await;
                     assert!(held.key.len() > 100, "told to");
                     (held, ())
                 });
             }
-            At::Resumed => return Verdict::wait(async move { (m, ()) }),
+            At::Resumed => return cx.wait(async move { (m, ()) }),
             At::Spawned => {
-                cx.spawn(Token(0), async move {
+                cx.spawn(async move {
                     let held = m;
                     assert!(held.key.len() > 100, "told to");
                 });
                 return Verdict::Done;
             }
-            At::Settled | At::SettleWait => cx.track(&mut m, Token(7)),
-            At::Wake => cx.wake_at(cx.now(), Token(0)),
+            At::Settled | At::SettleWait => cx.track(&mut m, ()),
+            At::Wake => {
+                cx.wake_at(cx.now(), ());
+            }
             _ => {}
         }
         Verdict::Next(m)
     }
 
-    fn downstream(&mut self, m: Message, _: &mut Context<'_>) -> Verdict {
+    fn downstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
         if m.key == "trip" {
             self.trip(At::Downstream);
         }
         Verdict::Next(m)
     }
 
-    fn resumed(&mut self, m: Message, _: Box<dyn Any + Send>, _: &mut Context<'_>) -> Verdict {
+    fn resumed(&mut self, m: Message, (): (), _: &mut Context<'_, Self>) -> Verdict {
         self.trip(At::Resumed);
         Verdict::Next(m)
     }
 
-    fn settled(&mut self, _: Token, outcome: Outcome, _: &mut Context<'_>) -> Settle {
+    fn settled(&mut self, (): (), outcome: Outcome, _: &mut Context<'_, Self>) -> Settle {
         self.trip(At::Settled);
         Settle::Wait(Box::pin(async move {
             assert!(outcome.fault().is_some(), "told to");
@@ -114,11 +119,11 @@ impl Filter for Tripping {
         }))
     }
 
-    fn wake(&mut self, _: Token, _: &mut Context<'_>) {
+    fn wake(&mut self, (): (), _: &mut Context<'_, Self>) {
         self.trip(At::Wake);
     }
 
-    fn close(&mut self, _: &mut Context<'_>) {
+    fn close(&mut self, _: &mut Context<'_, Self>) {
         self.trip(At::Close);
     }
 }
