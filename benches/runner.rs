@@ -11,8 +11,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use linkgate_filter::runner::{Chains, Pipeline};
 use linkgate_filter::testkit::Testkit;
-use linkgate_filter::{Chains, Command, Identity, LinkInfo, Message, Pipeline};
+use linkgate_filter::{Command, Identity, LinkInfo, Message};
 
 const PASS: &str = "[{ id: a, use: pass }, { id: b, use: pass }, { id: c, use: pass }, { id: d, use: pass }, \
                      { id: e, use: pass }, { use: answer }]";

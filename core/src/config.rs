@@ -30,8 +30,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use linkgate_filter::Registry;
 use linkgate_filter::backend::Backends;
-use linkgate_filter::{Entry, Plan, Registry};
+use linkgate_filter::runner::{Entry, Plan};
 
 pub use diagnostics::Diagnostics;
 use document::{Admin, Limits, Node};

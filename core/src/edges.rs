@@ -14,13 +14,14 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use linkgate_filter::Clock;
 use linkgate_filter::backend::{Backend, Backends};
 use linkgate_filter::broker::{Broker, MemoryBroker};
 #[cfg(not(feature = "kafka"))]
 use linkgate_filter::problem::Path;
 use linkgate_filter::problem::Problems;
+use linkgate_filter::runner::{EdgeName, Edges};
 use linkgate_filter::store::{MemoryStore, Store};
-use linkgate_filter::{Clock, EdgeName, Edges};
 use linkgate_grpc::{Connector, Network, with_connector};
 
 use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};

@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{Clock, EdgeError, Edges, Host, States};
+use linkgate_filter::runner::{Edges, Host, States};
+use linkgate_filter::{Clock, EdgeError};
 use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;

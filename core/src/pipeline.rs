@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use linkgate_filter::{Identity, Pipeline};
+use linkgate_filter::Identity;
+use linkgate_filter::runner::Pipeline;
 
 pub use self::metrics::PipelineMetrics;
 pub use self::version::{MadeOf, Share, Version};

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use linkgate_core::config::{self, Config, source::Origin};
 use linkgate_core::node::{Node, Outside};
-use linkgate_filter::{Clock, Registry, Seeds};
+use linkgate_filter::runner::Seeds;
+use linkgate_filter::{Clock, Registry};
 use serde_json::Value;
 
 pub use self::counted::Branch;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use linkgate_core::clock::SystemClock;
 use linkgate_core::network::{MemoryNetwork, Network};
-use linkgate_filter::watch::{Sight, Watch, Word};
+use linkgate_filter::runner::watch::{Sight, Watch, Word};
 use linkgate_filter::{Clock, Direction, LinkInfo, Outcome};
 use tonic::transport::Channel;
 

@@ -9,9 +9,10 @@ mod push;
 
 use std::collections::BTreeMap;
 
+use linkgate_filter::Registry;
 use linkgate_filter::backend::{Backend, Backends};
 use linkgate_filter::problem::Problems;
-use linkgate_filter::{Declared, Registry};
+use linkgate_filter::runner::Declared;
 use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Diagnostic, Diagnostics};

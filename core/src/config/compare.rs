@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use linkgate_filter::{EdgeName, Entry};
+use linkgate_filter::runner::{EdgeName, Entry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

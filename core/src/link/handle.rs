@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use linkgate_filter::{CloseCode, Fault, LinkInfo, Message, Pipeline};
+use linkgate_filter::runner::Pipeline;
+use linkgate_filter::{CloseCode, Fault, LinkInfo, Message};
 use parking_lot::Mutex;
 
 use super::mailbox::{Mailbox, PushBudget};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use linkgate_filter::{CloseCode, Fault, Message, Pipeline};
+use linkgate_filter::runner::Pipeline;
+use linkgate_filter::{CloseCode, Fault, Message};
 use parking_lot::Mutex;
 
 use super::settings::Grace;

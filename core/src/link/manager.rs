@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use linkgate_filter::{Identity, LinkInfo, Pipeline, StateTable};
+use linkgate_filter::runner::{Pipeline, StateTable};
+use linkgate_filter::{Identity, LinkInfo};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 

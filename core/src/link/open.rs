@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use linkgate_filter::{Chains, CloseCode, Form, Identity, LinkInfo, Pipeline};
+use linkgate_filter::runner::{Chains, Pipeline};
+use linkgate_filter::{CloseCode, Form, Identity, LinkInfo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;

@@ -5,7 +5,8 @@ mod traffic;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use linkgate_filter::{Chains, CloseCode, Outcome, Receipt};
+use linkgate_filter::runner::Chains;
+use linkgate_filter::{CloseCode, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use linkgate_filter::runner::Pipeline;
 use linkgate_filter::testkit::{Pushed, Testkit};
 use linkgate_filter::{
-    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Never, Open, Outcome,
-    Pipeline, Prepare, Properties, Registry, Verdict,
+    CloseCode, Command, Context, Filter, FilterType, Form, Identity, Never, Open, Outcome, Prepare,
+    Properties, Registry, Verdict,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;

@@ -5,7 +5,7 @@ mod line;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use linkgate_filter::Pipeline;
+use linkgate_filter::runner::Pipeline;
 use linkgate_filter::units::Rate;
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;

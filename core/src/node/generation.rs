@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use linkgate_filter::{Host, Pipeline, Shard};
+use linkgate_filter::runner::{Host, Pipeline, Shard};
 
 use crate::config::{Config, PipelineConfig, VersionConfig};
 use crate::edges::Edge;
@@ -89,7 +89,7 @@ fn serve(
 
 fn start(
     biz_id: &str,
-    limits: linkgate_filter::Limits,
+    limits: linkgate_filter::runner::Limits,
     config: VersionConfig,
     earlier: Option<&Served>,
     (around, host): (&Config, &Arc<Host>),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use linkgate_filter::{Clock, Seeds};
+use linkgate_filter::Clock;
+use linkgate_filter::runner::Seeds;
 
 use crate::clock::SystemClock;
 use crate::edges::{AsConfigured, Opener};

@@ -1,7 +1,7 @@
 //! Who tells of users who come and go, and changes of that.
 
 use linkgate_filter::backend::Backends;
-use linkgate_filter::{Edges, Host};
+use linkgate_filter::runner::{Edges, Host};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

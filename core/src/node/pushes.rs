@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use linkgate_filter::backend::Backends;
-use linkgate_filter::{EdgeName, Edges};
+use linkgate_filter::runner::{EdgeName, Edges};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use linkgate_filter::Host;
+use linkgate_filter::runner::Host;
 
 use super::listeners::Listeners;
 use super::presence::Teller;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use linkgate_filter::EdgeName;
 use linkgate_filter::problem::{Path, Problems};
+use linkgate_filter::runner::EdgeName;
 use linkgate_filter::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;

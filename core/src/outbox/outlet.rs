@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use linkgate_filter::Bytes;
 use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::{Broker, Record};
-use linkgate_filter::{Bytes, Edges};
+use linkgate_filter::runner::Edges;
 use linkgate_grpc::{Pool, connector};
 use serde::Serialize;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use linkgate_filter::{Entry, Identity, Limits, Pipeline};
+use linkgate_filter::Identity;
+use linkgate_filter::runner::{Entry, Limits, Pipeline};
 
 use crate::edges::Edge;
 

@@ -44,8 +44,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
+use linkgate_filter::EdgeError;
 use linkgate_filter::broker::{Begin, Broker, Consumer, Subscription};
-use linkgate_filter::{EdgeError, Edges};
+use linkgate_filter::runner::Edges;
 use tokio_util::sync::CancellationToken;
 
 use self::alone::Alone;

@@ -5,7 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::time::Duration;
 
-use linkgate_filter::{OnPanic, Panicked};
+use linkgate_filter::runner::{OnPanic, Panicked};
 use tracing::Level;
 
 use super::limit::Every;

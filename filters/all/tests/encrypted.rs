@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkgate_decrypt::{Cipher, Config, Opened, Part, Place, Ring};
+use linkgate_filter::runner::{Declared, Plan};
 use linkgate_filter::testkit::{TestLink, Testkit, parse};
-use linkgate_filter::{
-    Bytes, CloseCode, Declared, Direction, Form, Identity, LinkInfo, Message, Outcome, Plan,
-};
+use linkgate_filter::{Bytes, CloseCode, Direction, Form, Identity, LinkInfo, Message, Outcome};
 use linkgate_proto::v1::{self, Command};
 use prost::Message as _;
 

@@ -7,13 +7,14 @@ use futures_util::FutureExt;
 
 use crate::clock::Clock;
 use crate::close::CloseCode;
-use crate::core::timers::TimerId;
-use crate::core::{Core, Emission};
-use crate::erased::{Bringing, Kept};
+use crate::errand::Bringing;
 use crate::filter::{Filter, Verdict, Wait};
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::receipt::Outcome;
+use crate::runner::core::timers::TimerId;
+use crate::runner::core::{Core, Emission};
+use crate::runner::erased::Kept;
 
 /// While a filter is called.
 pub struct Context<'a, F: Filter> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::client::ClientEnd;
 use crate::context::Context;
 use crate::coverage::Coverage;
-use crate::erased::BoxErrand;
+use crate::errand::BoxErrand;
 use crate::fault::Fault;
 use crate::growth::Growth;
 use crate::link::{Form, Identity};

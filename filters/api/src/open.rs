@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::growth::Room;
-use crate::host::Host;
 use crate::link::LinkInfo;
 use crate::meter::{Counter, Meter};
+use crate::runner::Host;
 use crate::state::{Owned, OwnedScope, SharedScope};
 use crate::store::Store;
 

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::client::ClientEnd;
 use crate::coverage::Coverage;
-use crate::erased::{ErasedFilter, Held};
 use crate::filter::FilterType;
 use crate::growth::Growth;
 use crate::link::{Form, Identity};
@@ -18,6 +17,7 @@ use crate::open::Open;
 use crate::prepare::Prepare;
 use crate::problem::{Problems, deserialize};
 use crate::properties::Properties;
+use crate::runner::erased::{ErasedFilter, Held};
 
 /// A [`FilterType`] behind a trait object.
 pub(crate) trait ErasedType: Send + Sync {

@@ -43,12 +43,12 @@ pub use self::link::{Pushed, TestLink};
 use crate::backend::Backends;
 use crate::clock::Clock;
 use crate::edges::{Declared, Edges};
-use crate::host::{Host, Seeds};
 use crate::link::{Identity, LinkInfo};
 use crate::message::Message;
-use crate::panics::OnPanic;
-use crate::pipeline::{Entry, EntryProblem, Limits, Pipeline, Plan};
 use crate::registry::Registry;
+use crate::runner::OnPanic;
+use crate::runner::{Entry, EntryProblem, Limits, Pipeline, Plan};
+use crate::runner::{Host, Seeds};
 
 /// Tokio's clock; the wall clock starts at 2026-01-01 and moves with it.
 struct VirtualClock(tokio::time::Instant);

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use allocation_counter::measure;
+use linkgate_filter::runner::Chains;
 use linkgate_filter::testkit::Testkit;
-use linkgate_filter::{Chains, Command, Identity, LinkInfo, Message, Outcome};
+use linkgate_filter::{Command, Identity, LinkInfo, Message, Outcome};
 
 const PASS: &str = "[{ id: a, use: pass }, { id: b, use: pass }, { id: c, use: pass }, { id: d, use: pass }, \
                      { id: e, use: pass }, { use: answer }]";

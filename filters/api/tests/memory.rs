@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use allocation_counter::measure;
-use linkgate_filter::Pipeline;
+use linkgate_filter::runner::Pipeline;
 use linkgate_filter::testkit::{TestLink, Testkit};
 use tokio::runtime::Runtime;
 

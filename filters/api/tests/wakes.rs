@@ -13,10 +13,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use linkgate_filter::problem::Problems;
+use linkgate_filter::runner::{Chains, Limits, Pipeline};
 use linkgate_filter::testkit::Testkit;
 use linkgate_filter::{
-    Chains, Command, Context, Deserialize, Filter, FilterType, Identity, JsonSchema, Limits,
-    LinkInfo, Message, Never, Open, Outcome, Pipeline, Prepare, Properties, Verdict,
+    Command, Context, Deserialize, Filter, FilterType, Identity, JsonSchema, LinkInfo, Message,
+    Never, Open, Outcome, Prepare, Properties, Verdict,
 };
 
 /// An end that settles on another task, each part by itself.

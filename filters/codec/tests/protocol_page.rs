@@ -165,6 +165,6 @@ fn the_limits_shown_are_the_defaults() {
     assert_eq!(limit("codec.key_too_long"), format!("{bytes} bytes"));
     let kib = config.max_body.bytes() / 1024;
     assert_eq!(limit("codec.body_too_big"), format!("{kib} KiB"));
-    let unsettled = linkgate_filter::Limits::default().unsettled;
+    let unsettled = linkgate_filter::runner::Limits::default().unsettled;
     assert_eq!(limit("link.overloaded"), unsettled.to_string());
 }

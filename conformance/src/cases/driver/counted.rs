@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use linkgate_filter::Meter;
+use linkgate_filter::runner::Meter;
 
 use linkgate_core::pipeline::Generation;
 

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use linkgate_filter::Registry;
 use linkgate_filter::problem::{Mark, Path, Problem, Problems, Segment};
-use linkgate_filter::{Declared, Entry, EntryProblem, Plan, Registry};
+use linkgate_filter::runner::{Declared, Entry, EntryProblem, Plan};
 use serde_json::{Value, json};
 
 use super::fit;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linkgate_filter::StateLimits;
+use linkgate_filter::runner::StateLimits;
 use linkgate_filter::units::{HumanDuration, Rate};
 use schemars::JsonSchema;
 use serde::Deserialize;

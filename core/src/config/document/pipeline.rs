@@ -174,7 +174,7 @@ impl Default for Limits {
     }
 }
 
-impl From<Limits> for linkgate_filter::Limits {
+impl From<Limits> for linkgate_filter::runner::Limits {
     fn from(limits: Limits) -> Self {
         Self {
             unsettled: limits.unsettled as usize,

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use linkgate_filter::{Fault, Outcome, Receipt, Settler};
+use linkgate_filter::runner::Settler;
+use linkgate_filter::{Fault, Outcome, Receipt};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 

@@ -1,7 +1,7 @@
 //! What the config takes, and what it says of the rest.
 
+use linkgate_filter::runner::{Declared, EntryProblem, Plan};
 use linkgate_filter::testkit::{End, parse};
-use linkgate_filter::{Declared, EntryProblem, Plan};
 
 use super::{entries, registry};
 

@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::filter::{Filter, FilterType, Never, Verdict};
-use crate::host::Host;
 use crate::message::Message;
 use crate::open::Open;
 use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::Properties;
+use crate::runner::Host;
 use crate::state::SharedScope;
 
 /// `use: test_end`: ends a pipeline; see [`Testkit::taken`](super::Testkit::taken).

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::chains::Chains;
 use crate::close::CloseCode;
 use crate::link::LinkInfo;
 use crate::message::{Command, Message};
-use crate::pipeline::Pipeline;
 use crate::receipt::{Outcome, Receipt, Settler};
+use crate::runner::Chains;
+use crate::runner::Pipeline;
 
 /// A link under test.
 pub struct TestLink {

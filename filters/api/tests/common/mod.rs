@@ -17,8 +17,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub use filters::{Seen, registry};
+use linkgate_filter::runner::Limits;
 use linkgate_filter::testkit::{TestLink, Testkit};
-use linkgate_filter::{Command, Fault, Limits, Message, Outcome};
+use linkgate_filter::{Command, Fault, Message, Outcome};
 use tokio::sync::oneshot;
 
 /// What a test lets a waiting filter do.

@@ -12,7 +12,7 @@ mod world;
 
 use std::time::Duration;
 
-use linkgate_filter::Limits;
+use linkgate_filter::runner::Limits;
 use proptest::prelude::*;
 
 use crate::shapes::Shape;

@@ -9,8 +9,9 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use linkgate_filter::Message;
+use linkgate_filter::runner::{Limits, Pipeline};
 use linkgate_filter::testkit::{Pushed, Testkit};
-use linkgate_filter::{Limits, Message, Pipeline};
 
 use self::client::Client;
 use crate::common::{Desk, Go, failed, kit_with, ok, says};

@@ -2,7 +2,7 @@
 
 use crate::common::{Desk, Go, kit, kit_with, ok, received};
 use crate::{ANSWERED, PATIENCE};
-use linkgate_filter::Limits;
+use linkgate_filter::runner::Limits;
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_soft_bound_messages_are_nacked_and_an_answer_makes_room() {

@@ -1,7 +1,8 @@
 //! What a panic of a filter costs.
 
+use linkgate_filter::runner::{Declared, Limits, Plan};
 use linkgate_filter::testkit::{TestLink, Testkit, parse};
-use linkgate_filter::{CloseCode, Declared, Effect, Limits, Message, Plan};
+use linkgate_filter::{CloseCode, Effect, Message};
 
 use crate::common::{Desk, Go, failed, kit, kit_with, label, labels, ok, received, registry};
 use crate::{PATIENCE, outcome};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::{CloseCode, Command, Limits};
+use linkgate_filter::runner::Limits;
+use linkgate_filter::{CloseCode, Command};
 
 use crate::common::{Desk, Go, kit, kit_with, labels, ok, received};
 use crate::{ANSWERED, PATIENCE, names, outcome};

@@ -2,7 +2,7 @@
 
 use crate::common::{Desk, Go, failed, kit, kit_with, labels, ok, received};
 use crate::{PATIENCE, names};
-use linkgate_filter::Limits;
+use linkgate_filter::runner::Limits;
 
 const JOINED: &str = "[{ id: ack, use: track, config: { answer: true } }, { id: mid, use: note }, \
                        { use: join, config: { size: 2 } }, { id: whole, use: track }, { use: test_end }]";

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use linkgate_filter::runner::Limits;
 use linkgate_filter::testkit::{TestLink, Testkit};
-use linkgate_filter::{Command, Limits, Outcome};
+use linkgate_filter::{Command, Outcome};
 
 use super::rig::{
     accept, advance, answers, entries, failed, kit, kit_with, run, send, settle, texts,

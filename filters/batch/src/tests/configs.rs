@@ -1,8 +1,9 @@
 //! What a `batch` entry may say, and where it may stand.
 
+use linkgate_filter::Registry;
 use linkgate_filter::problem::deserialize;
+use linkgate_filter::runner::{Declared, Plan};
 use linkgate_filter::testkit::{Testkit, parse};
-use linkgate_filter::{Declared, Plan, Registry};
 
 use super::rig::Answers;
 use crate::{Batches, Config};

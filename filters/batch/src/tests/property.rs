@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use linkgate_filter::runner::{Limits, Pipeline};
 use linkgate_filter::testkit::{TestLink, Testkit};
-use linkgate_filter::{Fault, Limits, Message, Outcome, Pipeline};
+use linkgate_filter::{Fault, Message, Outcome};
 use proptest::prelude::*;
 use std::sync::Arc;
 

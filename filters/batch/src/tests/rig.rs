@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use linkgate_filter::runner::Limits;
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Fault, Filter, FilterType, JsonSchema, Limits, Message, Never, Open, Outcome,
+    Command, Context, Fault, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome,
     Prepare, Properties, Registry, Settle, Verdict, problem::Problems,
 };
 use serde::Deserialize;

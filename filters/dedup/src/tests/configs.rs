@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
+use linkgate_filter::Registry;
+use linkgate_filter::runner::{Declared, Plan};
 use linkgate_filter::testkit::{Answers, Decoded, End, parse};
-use linkgate_filter::{Declared, Plan, Registry};
 
 use crate::Dedup;
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use linkgate_filter::backend::Backends;
+use linkgate_filter::runner::{Edges, Limits};
 use linkgate_filter::store::{MemoryStore, MemoryStoreLimits, Store};
 use linkgate_filter::testkit::{TestLink, Testkit, virtual_clock};
 use linkgate_filter::{
-    Bytes, Command, EdgeError, EdgeFailure, Edges, Effect, Identity, Limits, Message, Outcome,
-    Registry,
+    Bytes, Command, EdgeError, EdgeFailure, Effect, Identity, Message, Outcome, Registry,
 };
 use parking_lot::Mutex;
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use linkgate_filter::backend::Backends;
-use linkgate_filter::{Declared, FilterType, Prepare};
+use linkgate_filter::runner::Declared;
+use linkgate_filter::{FilterType, Prepare};
 use serde_json::json;
 
 use super::*;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use linkgate_filter::backend::Backends;
 use linkgate_filter::problem::Problems;
+use linkgate_filter::runner::{Edges, Limits};
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Deserialize, Edges, Fact, Filter, FilterType, JsonSchema, Limits, Message,
-    Never, Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
+    Command, Context, Deserialize, Fact, Filter, FilterType, JsonSchema, Message, Never, Open,
+    Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
 };
 use linkgate_grpc::{Connector, with_connector};
 use linkgate_proto::v1::batch_result::Outcome as Said;

@@ -7,8 +7,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use linkgate_filter::broker::{MemoryBroker, MemoryBrokerLimits, Record};
 use linkgate_filter::problem::Problems;
+use linkgate_filter::runner::Declared;
 use linkgate_filter::testkit::{Testkit, virtual_clock};
-use linkgate_filter::{Declared, FilterType, Identity, Prepare};
+use linkgate_filter::{FilterType, Identity, Prepare};
 use serde_json::{Value, json};
 
 use super::rig::{self, JOINED, Link, PLAIN, kit, kit_of};

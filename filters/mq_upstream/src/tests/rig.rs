@@ -6,10 +6,11 @@ use std::time::Duration;
 use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::Broker;
 use linkgate_filter::problem::Problems;
+use linkgate_filter::runner::{Edges, Limits};
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Deserialize, Edges, Effect, Fact, Filter, FilterType, JsonSchema, Limits,
-    Message, Never, Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
+    Command, Context, Deserialize, Effect, Fact, Filter, FilterType, JsonSchema, Message, Never,
+    Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
 };
 
 use crate::MqUpstream;

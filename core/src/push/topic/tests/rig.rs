@@ -10,7 +10,8 @@ use linkgate_filter::broker::{
     Broker, Consumer, Delivery, Event, Full, MemoryBroker, MemoryBrokerLimits, Partition, Record,
     Subscription,
 };
-use linkgate_filter::{Clock, EdgeError, EdgeFailure, Edges};
+use linkgate_filter::runner::Edges;
+use linkgate_filter::{Clock, EdgeError, EdgeFailure};
 use linkgate_proto::v1::PushReport;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;

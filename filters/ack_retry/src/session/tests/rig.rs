@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use linkgate_filter::{
-    Command, Identity, LinkInfo, Message, Outcome, Receipt, Room, Settler, Verdict,
-};
+use linkgate_filter::runner::Settler;
+use linkgate_filter::{Command, Identity, LinkInfo, Message, Outcome, Receipt, Room, Verdict};
 use parking_lot::Mutex;
 
 use crate::budget::Budget;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
+use linkgate_filter::Outcome;
+use linkgate_filter::runner::Pipeline;
 use linkgate_filter::testkit::TestLink;
-use linkgate_filter::{Outcome, Pipeline};
 
 /// One link, what its client has sent and seen, and what backends have pushed to it.
 pub(super) struct Client {

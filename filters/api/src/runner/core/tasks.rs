@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::core::turn::Turn;
-use crate::core::work::Step;
 use crate::dropped::{by_panic, discard};
-use crate::erased::BoxErrand;
+use crate::errand::BoxErrand;
 use crate::message::{Direction, Message};
-use crate::panics::Payload;
 use crate::receipt::Outcome;
+use crate::runner::core::turn::Turn;
+use crate::runner::core::work::Step;
+use crate::runner::panics::Payload;
 
 /// A future and what it is for.
 pub(crate) enum Task {

@@ -12,9 +12,7 @@ use serde_json::Value;
 use crate::client::Ends;
 use crate::coverage::Coverage;
 use crate::edges::{Declared, EdgeName};
-use crate::erased::ErasedFilter;
 use crate::growth::{Growths, Room};
-use crate::host::Host;
 use crate::link::{Form, Identity, LinkInfo};
 use crate::meter::{Counter, Meter};
 use crate::open::Open;
@@ -23,7 +21,9 @@ use crate::problem::{Path, Problem, nearest};
 use crate::properties::{Fact, Properties};
 use crate::receipt::Outcome;
 use crate::registry::{Prepared, Registry};
-use crate::trunk::Trunk;
+use crate::runner::erased::ErasedFilter;
+use crate::runner::host::Host;
+use crate::runner::trunk::Trunk;
 
 /// One step as the configuration writes it.
 #[derive(Clone, PartialEq)]

@@ -20,11 +20,11 @@ use self::timers::Timers;
 use self::turn::Turn;
 use self::work::Work;
 use crate::close::CloseCode;
-use crate::erased::BoxErrand;
-use crate::host::Host;
+use crate::errand::BoxErrand;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::receipt::{Outcome, Receipt};
+use crate::runner::host::Host;
 
 /// A message that a filter sends on from its own position.
 pub(crate) struct Emission {

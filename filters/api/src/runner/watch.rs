@@ -8,9 +8,7 @@ use schemars::Schema;
 use serde_json::Value;
 
 use crate::client::ClientEnd;
-use crate::core::Core;
 use crate::coverage::Coverage;
-use crate::erased::ErasedFilter;
 use crate::fault::Fault;
 use crate::filter::{Settle, Verdict};
 use crate::growth::Growth;
@@ -22,6 +20,8 @@ use crate::problem::Problems;
 use crate::properties::Properties;
 use crate::receipt::Outcome;
 use crate::registry::{ErasedType, Prepared, Registry};
+use crate::runner::core::Core;
+use crate::runner::erased::ErasedFilter;
 
 /// Sees what filters say.
 pub trait Watch: Send + Sync {

@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use crate::chain::Chain;
-use crate::host::Host;
 use crate::link::{Identity, LinkInfo};
-use crate::pipeline::{Limits, Pipeline, Plan};
-use crate::timer::Timer;
-use crate::trunk::{Entrance, Stage};
+use crate::runner::chain::Chain;
+use crate::runner::host::Host;
+use crate::runner::pipeline::{Limits, Pipeline, Plan};
+use crate::runner::timer::Timer;
+use crate::runner::trunk::{Entrance, Stage};
 
 impl Plan {
     /// Starts the pipeline. Cannot fail. The shards of its trunk are to be run on a task each. It goes on counting where

@@ -17,14 +17,14 @@ use std::time::Instant;
 
 use self::broken::Broken;
 use crate::close::CloseCode;
-use crate::core::Core;
-use crate::core::timers::Timer;
-use crate::core::work::Work;
-use crate::erased::ErasedFilter;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
-use crate::pipeline::Pipeline;
-use crate::trunk::Ticket;
+use crate::runner::core::Core;
+use crate::runner::core::timers::Timer;
+use crate::runner::core::work::Work;
+use crate::runner::erased::ErasedFilter;
+use crate::runner::pipeline::Pipeline;
+use crate::runner::trunk::Ticket;
 
 /// A running chain.
 pub(crate) struct Chain {

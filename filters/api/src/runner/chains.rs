@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task;
 use std::time::{Duration, Instant};
 
-use crate::chain::{Chain, Load};
 use crate::close::CloseCode;
 use crate::link::LinkInfo;
 use crate::message::Message;
-use crate::pipeline::Pipeline;
-use crate::timer::Timer;
+use crate::runner::chain::{Chain, Load};
+use crate::runner::pipeline::Pipeline;
+use crate::runner::timer::Timer;
 
 /// Runs a link's messages through its pipeline, and through a change from one pipeline to another.
 ///

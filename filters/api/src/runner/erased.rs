@@ -2,18 +2,15 @@
 //! by number.
 
 use std::any::Any;
-use std::pin::Pin;
-use std::task::{self, Poll};
 
-use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::context::Context;
-use crate::core::Core;
 use crate::dropped::discard;
 use crate::filter::{Filter, Settle, Verdict};
 use crate::message::Message;
 use crate::receipt::Outcome;
+use crate::runner::core::Core;
 
 /// A [`Filter`] in its slot. The slot is the one whose turn it is.
 pub(crate) trait ErasedFilter: Send {
@@ -23,14 +20,14 @@ pub(crate) trait ErasedFilter: Send {
 
     fn downstream(&mut self, m: Message, core: &mut Core) -> Verdict;
 
-    /// `brought` is what [`Errand::brought`] gives.
+    /// `brought` is what [`Errand::brought`](crate::errand::Errand::brought) gives.
     fn resumed(&mut self, m: Message, brought: &mut dyn Any, core: &mut Core) -> Verdict;
 
     fn settled(&mut self, token: u32, outcome: Outcome, core: &mut Core) -> Settle;
 
     fn wake(&mut self, timer: u32, core: &mut Core);
 
-    /// `brought` is what [`Errand::brought`] gives.
+    /// `brought` is what [`Errand::brought`](crate::errand::Errand::brought) gives.
     fn done(&mut self, brought: &mut dyn Any, core: &mut Core);
 
     fn close(&mut self, core: &mut Core);
@@ -158,54 +155,4 @@ impl<F: Filter> ErasedFilter for Held<F> {
 
 fn take<V: 'static>(brought: &mut dyn Any) -> Option<V> {
     brought.downcast_mut::<Option<V>>()?.take()
-}
-
-/// A future of a filter, which ends with a `T` for the runner and brings something for the filter. That stays where the
-/// future is until the filter is called with it.
-pub(crate) trait Errand<T>: Send {
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T>;
-
-    /// The `Option` of what it has brought.
-    fn brought(self: Pin<&mut Self>) -> &mut dyn Any;
-}
-
-/// An errand on the heap: one allocation.
-pub(crate) type BoxErrand<T> = Pin<Box<dyn Errand<T>>>;
-
-pin_project! {
-    /// The future, and what it has brought.
-    pub(crate) struct Bringing<F, V> {
-        #[pin]
-        future: F,
-        brought: Option<V>,
-    }
-}
-
-impl<F, V> Bringing<F, V> {
-    pub(crate) fn boxed<T>(future: F) -> BoxErrand<T>
-    where
-        F: Future<Output = (T, V)> + Send + 'static,
-        V: Send + 'static,
-    {
-        let brought = None;
-        Box::pin(Self { future, brought })
-    }
-}
-
-impl<T, F, V> Errand<T> for Bringing<F, V>
-where
-    F: Future<Output = (T, V)> + Send,
-    V: Send + 'static,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T> {
-        let this = self.project();
-        this.future.poll(cx).map(|(ended, brought)| {
-            *this.brought = Some(brought);
-            ended
-        })
-    }
-
-    fn brought(self: Pin<&mut Self>) -> &mut dyn Any {
-        self.project().brought
-    }
 }

@@ -2,14 +2,14 @@
 
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
-use crate::core::Core;
-use crate::core::tasks::{Ended, Task};
-use crate::core::work::{Step, Work};
-use crate::erased::ErasedFilter;
 use crate::fault::Fault;
 use crate::filter::{Verdict, Wait};
 use crate::message::{Command, Direction, Message};
 use crate::receipt::Outcome;
+use crate::runner::core::Core;
+use crate::runner::core::tasks::{Ended, Task};
+use crate::runner::core::work::{Step, Work};
+use crate::runner::erased::ErasedFilter;
 
 impl Chain {
     /// Takes the message from slot to slot until it leaves the chain or stays somewhere.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
 use crate::edges::Edges;
-use crate::panics::OnPanic;
+use crate::runner::panics::OnPanic;
 use crate::state::States;
 
 /// The parts of a node that chains work with.

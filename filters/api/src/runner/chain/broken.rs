@@ -12,16 +12,16 @@ use super::walk::closing;
 use super::{Chain, Place};
 use crate::close::CloseCode;
 use crate::context::Context;
-use crate::core::work::Work;
 use crate::dropped::{self, by_panic, discard};
-use crate::erased::{ErasedFilter, Held};
 use crate::fault::Fault;
 use crate::filter::{Filter, Never, Verdict};
 use crate::link::LinkInfo;
 use crate::message::{Command, Direction, Message};
-use crate::panics::{Panicked, Payload};
-use crate::pipeline::{Pipeline, Slot};
 use crate::receipt::Outcome;
+use crate::runner::core::work::Work;
+use crate::runner::erased::{ErasedFilter, Held};
+use crate::runner::panics::{Panicked, Payload};
+use crate::runner::pipeline::{Pipeline, Slot};
 
 /// What there is of broken filters, if there are any.
 #[derive(Default)]

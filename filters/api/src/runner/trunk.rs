@@ -34,7 +34,7 @@ impl Trunk {
         }
     }
 
-    /// No shard gathers any more; see [`Pipeline::retire`](crate::Pipeline::retire).
+    /// No shard gathers any more; see [`Pipeline::retire`](crate::runner::Pipeline::retire).
     pub(crate) fn retire(&self) {
         for shard in &self.shards {
             shard.retire();
