@@ -20,19 +20,15 @@ mod validate;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub use linkgate_core::program::Program;
 use linkgate_core::telemetry::panics;
 use linkgate_filter::Registry;
 use tracing_subscriber::EnvFilter;
 
 /// A config-driven gateway for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
-#[command(
-    name = "linkgate",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(propagate_version = true, max_term_width = 100)]
 struct Cli {
     /// What is logged, such as `info` or `linkgate=debug,warn`. Default: info, and off for `test`
     #[arg(
@@ -53,6 +49,17 @@ struct Cli {
     log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// What the command line says; ends the program if that is wrong, or asks for help.
+    fn of(program: Program) -> Self {
+        let command = Self::command()
+            .name(program.name)
+            .version(program.to_string());
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -82,19 +89,38 @@ enum Command {
     Bench(Box<bench::Args>),
 }
 
-/// Runs the program with these filters: `linkgate_filters::all()`, and those of your own.
+/// Who the program is: the name and version of the package in which this stands.
+#[macro_export]
+macro_rules! program {
+    () => {
+        $crate::Program {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    };
+}
+
+/// Runs the program with these filters: `linkgate_filters::all()`, and those of your own. It calls itself what `program`
+/// says, in `--version`, the log, the metrics and the status.
+///
+/// ```no_run
+/// # use linkgate_filter::Registry;
+/// fn main() -> std::process::ExitCode {
+///     linkgate::main(linkgate::program!(), Registry::new())
+/// }
+/// ```
 #[allow(
     clippy::needless_pass_by_value,
     reason = "a program has one registry and gives it away"
 )]
-pub fn main(registry: Registry) -> ExitCode {
-    let cli = Cli::parse();
+pub fn main(program: Program, registry: Registry) -> ExitCode {
+    let cli = Cli::of(program);
     start_logging(&cli);
     panics::log_panics();
     // Fails only if a provider is there already, which then serves as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match cli.command {
-        Command::Run(args) => on_runtime(run::run(args, &registry)),
+        Command::Run(args) => on_runtime(run::run(args, program, &registry)),
         Command::Validate(args) => validate::run(&args, &registry),
         Command::Test(args) => test::run(args, &registry),
         Command::Plan(args) => on_runtime(plan::run(args, &registry)),

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use linkgate_core::program::Program;
 use linkgate_core::reload::{BeginError, Reloader};
 use linkgate_filter::Registry;
 use linkgate_filter::units::HumanDuration;
@@ -34,7 +35,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: Args, registry: &Registry) -> ExitCode {
+pub(crate) async fn run(args: Args, program: Program, registry: &Registry) -> ExitCode {
     // From the beginning on to the end, it ends nothing.
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return deaf();
@@ -58,13 +59,14 @@ pub(crate) async fn run(args: Args, registry: &Registry) -> ExitCode {
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return deaf();
     };
-    let node = match reloader.start().await {
+    let node = match reloader.start(program).await {
         Ok(node) => node,
         Err(error) => {
             tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
+    tracing::info!(version = %program, "{} runs", program.name);
     for (name, address) in node.listeners() {
         tracing::info!(listener = name, %address, "accepting links");
     }

@@ -1,6 +1,7 @@
 //! The filter of `docs/writing-a-filter.md`, as its reader builds it: in a crate of its own, with a program of its own.
 //!
-//! Only the paths to this checkout are put in, and what lets the build use the dependencies that are here already.
+//! And the template, filled in as `cargo generate` does it. Only the paths to this checkout are put in, and what lets the build
+//! use the dependencies that are here already.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,6 +70,50 @@ fn write(folder: &Path) {
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
 }
 
+/// Fills in the template for the program `own-gateway` with the filter `short_only`.
+fn generate(folder: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let template = root.join("templates/gateway");
+    let fill = |text: &str| {
+        let crates = [
+            ("linkgate-filters = ", "/filters/all"),
+            ("linkgate-filter = ", "/filters/api"),
+            ("linkgate = ", ""),
+        ];
+        let from_git = "git = \"https://github.com/linkgate/linkgate\"";
+        let here = |line: &str| {
+            let found = crates.iter().find(|(start, _)| line.starts_with(start));
+            let path = found.map_or("", |(_, path)| path);
+            line.replace(from_git, &format!("path = \"{}{path}\"", root.display()))
+        };
+        let filled = text
+            .replace("{{project-name}}", "own-gateway")
+            .replace("{{filter}}", "short_only")
+            .replace("{{filter | upper_camel_case}}", "ShortOnly");
+        assert!(!filled.contains("{{"), "{filled}");
+        filled
+            .lines()
+            .map(|line| here(line) + "\n")
+            .collect::<String>()
+    };
+    fs::create_dir_all(folder.join("src")).unwrap();
+    for place in ["", "src"] {
+        for file in fs::read_dir(template.join(place)).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let Some(name) = name.strip_suffix(".liquid") else {
+                continue;
+            };
+            let mut text = fill(&fs::read_to_string(&path).unwrap());
+            if name == "Cargo.toml" {
+                text += &settings(root);
+            }
+            fs::write(folder.join(place).join(fill(name).trim_end()), text).unwrap();
+        }
+    }
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+}
+
 /// A workspace of its own, though it lies in this one's target folder, with this one's settings for builds.
 fn settings(root: &Path) -> String {
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
@@ -95,14 +140,10 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Runs `validate`: the exit code, and what is said.
-fn validate(program: &Path, folder: &Path, file: &str) -> (Option<i32>, String) {
+/// Runs a command of the program: the exit code, and what is said.
+fn run(program: &Path, folder: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(program);
-    let output = command
-        .args(["validate", file])
-        .current_dir(folder)
-        .output()
-        .unwrap();
+    let output = command.args(args).current_dir(folder).output().unwrap();
     (output.status.code(), text(&output))
 }
 
@@ -115,8 +156,12 @@ async fn the_filter_of_the_page_is_built_tested_checked_and_run() {
     let tested = cargo(&folder, &["test"]);
     assert!(tested.contains("2 passed"), "{tested}");
     let program = target().join("debug/my-gateway");
+    let (code, said) = run(&program, &folder, &["--version"]);
+    let linkgate = linkgate::program!();
+    let expected = format!("my-gateway 0.1.0 (linkgate {})\n", linkgate.version);
+    assert_eq!((code, said), (Some(0), expected));
 
-    let (code, said) = validate(&program, &folder, "gateway.yaml");
+    let (code, said) = run(&program, &folder, &["validate", "gateway.yaml"]);
     assert_eq!(code, Some(0), "{said}");
     let gateway = fs::read_to_string(folder.join("gateway.yaml")).unwrap();
     fs::write(
@@ -124,7 +169,7 @@ async fn the_filter_of_the_page_is_built_tested_checked_and_run() {
         gateway.replace("words:", "wrods:"),
     )
     .unwrap();
-    let (code, said) = validate(&program, &folder, "misspelt.yaml");
+    let (code, said) = run(&program, &folder, &["validate", "misspelt.yaml"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("misspelt.yaml") && said.contains("did you mean `words`?"),
@@ -149,6 +194,23 @@ async fn the_filter_of_the_page_is_built_tested_checked_and_run() {
     process.terminate();
     let (code, log) = process.exit().await;
     assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log[0].contains("my-gateway runs"), "{log:#?}");
+}
+
+#[test]
+fn the_template_is_built_tested_and_judged_by_its_cases() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template");
+    generate(&folder);
+    cargo(&folder, &["build", "--all-targets"]);
+    let tested = cargo(&folder, &["test"]);
+    assert!(tested.contains("1 passed"), "{tested}");
+    let program = target().join("debug/own-gateway");
+    let (code, said) = run(&program, &folder, &["test", "gateway.test.yaml"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("2 cases passed") || said.contains("2 passed"),
+        "{said}"
+    );
 }
 
 async fn ask(socket: &mut Socket, key: &str, body: &'static str) -> Message {

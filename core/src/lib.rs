@@ -11,6 +11,7 @@ pub mod node;
 pub mod outbox;
 pub mod pipeline;
 pub mod presence;
+pub mod program;
 pub mod push;
 pub mod readiness;
 pub mod reception;

@@ -41,6 +41,7 @@ use crate::listener::{ListenError, ListenerMetrics};
 use crate::network::Network;
 use crate::pipeline::{Generation, Generations, PipelineMetrics};
 use crate::presence::PresenceMetrics;
+use crate::program::Program;
 use crate::push::{GrpcPushError, HttpPush, PushMetrics, Router};
 use crate::readiness::Reasons;
 use crate::reception::ReceptionMetrics;
@@ -127,18 +128,11 @@ impl Node {
     /// # Errors
     /// An address cannot be bound.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, axum::Router::new())
+        let outside = Outside::real(Program::LINKGATE);
+        Self::start_in(config, axum::Router::new(), outside)
     }
 
-    /// As [`Node::start`]; the admin address answers to `more` too.
-    ///
-    /// # Errors
-    /// An address cannot be bound.
-    pub fn start_with(config: Config, more: axum::Router) -> Result<Self, StartError> {
-        Self::start_in(config, more, Outside::real())
-    }
-
-    /// As [`Node::start_with`], in a world of the caller's.
+    /// As [`Node::start`], in a world of the caller's; the admin address answers to `more` too.
     ///
     /// # Errors
     /// An address cannot be bound.
@@ -148,6 +142,7 @@ impl Node {
         outside: Outside,
     ) -> Result<Self, StartError> {
         let Outside {
+            program,
             clock,
             seeds,
             network,
@@ -164,13 +159,15 @@ impl Node {
         let generations = Arc::new(Generations::default());
         let links = Arc::new(LinkManager::new());
         let status = Arc::new(Shared::default());
-        let mut metrics = counted.register(&config.node, &generations);
+        let mut metrics = counted.register((program, &config.node), &generations);
         metrics.register_collector(Box::new(StatusMetrics(Arc::clone(&status))));
         let admin = Arc::new(Admin::new(metrics));
         let now = unix_ms(clock.wall());
         status.update(|status| {
             status.node = config.node.id.clone();
-            status.version = env!("CARGO_PKG_VERSION").to_owned();
+            status.program = program.name.to_owned();
+            status.version = program.version.to_owned();
+            status.linkgate = Program::LINKGATE.version.to_owned();
             status.schema = document::SCHEMA;
             status.generation = 1;
             status.since = now;
@@ -365,9 +362,17 @@ struct Counted {
 }
 
 impl Counted {
-    fn register(&self, node: &document::Node, generations: &Arc<Generations>) -> Metrics {
+    fn register(
+        &self,
+        (program, node): (Program, &document::Node),
+        generations: &Arc<Generations>,
+    ) -> Metrics {
         let mut metrics = Metrics::with_prefix("linkgate");
-        metrics.register("node", "Who this node is", Info::new(identity(node)));
+        metrics.register(
+            "node",
+            "Who this node is",
+            Info::new(identity(program, node)),
+        );
         self.links.register(&mut metrics);
         self.listeners.register(&mut metrics);
         self.pushes.register(&mut metrics);
@@ -378,10 +383,12 @@ impl Counted {
     }
 }
 
-/// What the node's document says of it, as labels.
-fn identity(node: &document::Node) -> Vec<(&'static str, String)> {
+/// What it runs in, and what its document says of it, as labels.
+fn identity(program: Program, node: &document::Node) -> Vec<(&'static str, String)> {
     vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("program", program.name.to_owned()),
+        ("version", program.version.to_owned()),
+        ("linkgate", Program::LINKGATE.version.to_owned()),
         ("id", node.id.clone()),
         ("advertise", node.advertise.clone().unwrap_or_default()),
         ("labels", node.labels.join(",")),

@@ -36,7 +36,8 @@ use crate::config::etcd::{EtcdSource, UrlError};
 use crate::config::source::Origin;
 use crate::config::standing::{self, Document, LastGood, Standing, Watched};
 use crate::config::{self, Config, Invalid};
-use crate::node::{Node, StartError};
+use crate::node::{Node, Outside, StartError};
+use crate::program::Program;
 
 /// What etcd says, so far as it can be read.
 #[derive(Clone, Default, PartialEq)]
@@ -206,13 +207,13 @@ impl Reloader {
     ///
     /// # Errors
     /// The system refuses something.
-    pub async fn start(&mut self) -> Result<Node, StartError> {
+    pub async fn start(&mut self, program: Program) -> Result<Node, StartError> {
         let Some(first) = self.first.take() else {
             return Err(StartError::Twice);
         };
         let (routes, questions) = questions::desk();
         self.questions = Some(questions);
-        let node = Node::start_with(first.config, routes)?;
+        let node = Node::start_in(first.config, routes, Outside::real(program))?;
         let unreachable = self.unreachable.clone();
         node.status()
             .update(|status| status.unreachable = unreachable);

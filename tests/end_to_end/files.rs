@@ -33,7 +33,7 @@ pub(crate) async fn following(path: &Path, body: impl AsyncFnOnce(&Node)) {
     let mut reloader = Reloader::begin(&paths, &registry)
         .await
         .unwrap_or_else(|e| panic!("{e}"));
-    let node = reloader.start().await.unwrap();
+    let node = reloader.start(linkgate::program!()).await.unwrap();
     tokio::select! {
         () = Box::pin(reloader.run(&node)) => {}
         () = Box::pin(body(&node)) => {}

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use linkgate_core::config::{self, Config, source::Origin};
 use linkgate_core::node::{Node, Outside};
+use linkgate_core::program::Program;
 use linkgate_filter::runner::Seeds;
 use linkgate_filter::{Clock, Registry};
 use serde_json::Value;
@@ -241,6 +242,7 @@ impl<'a> Driver<'a> {
         self.world.backends.learn(&config.backends);
         let clock: Arc<dyn Clock> = Arc::clone(&self.world.clock);
         let outside = Outside {
+            program: Program::LINKGATE,
             clock,
             seeds: Seeds::fixed(1),
             network: self.world.network(),

@@ -8,9 +8,12 @@ use linkgate_filter::runner::Seeds;
 use crate::clock::SystemClock;
 use crate::edges::{AsConfigured, Opener};
 use crate::network::Network;
+use crate::program::Program;
 
 /// What a node touches of the world around it.
 pub struct Outside {
+    /// The program it runs in.
+    pub program: Program,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -23,9 +26,10 @@ pub struct Outside {
 
 impl Outside {
     /// The world as it is.
-    pub fn real() -> Self {
+    pub fn real(program: Program) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Self {
+            program,
             edges: Arc::new(AsConfigured::new(&clock)),
             clock,
             seeds: Seeds::from_system(),

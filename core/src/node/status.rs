@@ -21,8 +21,14 @@ use tokio::sync::watch;
 pub struct ConfigStatus {
     /// The node.
     pub node: String,
+    /// The program: `linkgate`, or a gateway built of its crates.
+    #[serde(default)]
+    pub program: String,
     /// The program's version.
     pub version: String,
+    /// The version of linkgate in it.
+    #[serde(default)]
+    pub linkgate: String,
     /// The number that documents may say as their `schema`, at the most.
     pub schema: u32,
     /// How many configurations have run since the start: 1 at the start, and 1 more with each change.

@@ -1,6 +1,7 @@
 //! The one list of the built-in filters, each behind a cargo feature of its name.
 //!
-//! A program with filters of its own starts from it: `linkgate::main(linkgate_filters::all().with::<MyFilter>())`.
+//! A program with filters of its own starts from it:
+//! `linkgate::main(linkgate::program!(), linkgate_filters::all().with::<MyFilter>())`.
 
 use linkgate_filter::Registry;
 
