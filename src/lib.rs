@@ -28,7 +28,12 @@ use tracing_subscriber::EnvFilter;
 
 /// A config-driven gateway for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
-#[command(propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "linkgate",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     /// What is logged, such as `info` or `linkgate=debug,warn`. Default: info, and off for `test`
     #[arg(
