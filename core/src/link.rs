@@ -4,10 +4,10 @@
 //! alone. The link manager knows which links a user has here. What may not enter: what a filter does, and how a
 //! connection came to be accepted.
 
-mod arrivals;
 mod entered;
 mod handle;
 mod intake;
+mod journal;
 mod mailbox;
 mod manager;
 mod metrics;
@@ -17,16 +17,16 @@ mod settings;
 mod socket;
 mod task;
 mod timing;
-mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::arrivals::{Arrivals, User, Watcher};
 pub use self::handle::LinkHandle;
+#[cfg(test)]
+pub(crate) use self::journal::Before;
+pub use self::journal::{Backlog, Change, Journal, Reader, User, Watcher};
 pub use self::mailbox::PushBudget;
 pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;
 pub use self::open::NewLink;
 pub use self::settings::{Grace, LinkSettings, SecondLogin};
-pub use self::watch::{Change, Watch};

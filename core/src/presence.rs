@@ -1,13 +1,13 @@
 //! Presence: what backends are told of users who come and go.
 //!
-//! The table of links says what changes; it is told in that order, in batches, each until it is confirmed. What may not
-//! enter: how a link works, and how a topic or a service is reached ([`crate::outbox`]).
+//! The journal of links says what has changed. As long as there is room, each change is put in line as an event of its own;
+//! while there is none, the journal keeps what is untold, as one difference a user. Events are told in batches, each until
+//! it is confirmed. What may not enter: how a link works, and how a topic or a service is reached ([`crate::outbox`]).
 
 mod config;
 mod users_action;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -21,12 +21,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 pub use self::config::{PresenceConfig, PresenceFormat};
-use crate::link::{Change, Watch};
+use crate::link::{Backlog, Change, Reader};
 use crate::outbox::{Notice, Outlet, Writer};
 use crate::telemetry::limit::Every;
 
@@ -35,7 +35,7 @@ use crate::telemetry::limit::Every;
 pub struct PresenceMetrics {
     events: Counter,
     waiting: Gauge,
-    dropped: Counter,
+    behind: Backlog,
     failed_writes: Counter,
     refused_writes: Counter,
 }
@@ -54,9 +54,14 @@ impl PresenceMetrics {
             self.waiting.clone(),
         );
         registry.register(
-            "presence_dropped",
-            "Events that backends are not told of, as too many waited",
-            self.dropped.clone(),
+            "presence_users_waiting",
+            "Users whose links have come or gone and whose events find no room yet",
+            self.behind.users.clone(),
+        );
+        registry.register(
+            "presence_links_unseen",
+            "Links that came and went before there was room: backends are told of neither",
+            self.behind.unseen.clone(),
         );
         registry.register(
             "presence_writes_failed",
@@ -75,9 +80,10 @@ impl PresenceMetrics {
 pub struct Presence {
     outlet: Outlet<v1::PresenceEvent>,
     writer: Writer,
+    desk: Desk,
+    reader: Reader,
     events: mpsc::Receiver<v1::PresenceEvent>,
     is_told: fn(&v1::PresenceEvent) -> bool,
-    metrics: PresenceMetrics,
 }
 
 impl Presence {
@@ -86,37 +92,35 @@ impl Presence {
     /// How long a node that stops goes on telling.
     const LAST_WORDS: Duration = Duration::from_millis(900);
 
-    /// Begins with the start of the node; what `Watch` hears comes behind that.
+    /// Begins with the start of the node; what `read` gives comes behind that.
     pub fn new(
         outlet: Outlet<v1::PresenceEvent>,
         max_queued: usize,
         (node, clock): (&str, &Arc<dyn Clock>),
         metrics: &PresenceMetrics,
-    ) -> (Self, Watch) {
+        read: impl FnOnce(Backlog) -> Reader,
+    ) -> Self {
         let (queue, events) = mpsc::channel(max_queued);
-        let desk = Desk {
+        let mut desk = Desk {
             node: node.to_owned(),
             clock: Arc::clone(clock),
-            sequence: AtomicU64::new(micros(clock.wall())),
+            sequence: micros(clock.wall()),
             queue,
             metrics: metrics.clone(),
         };
-        desk.tell(v1::PresenceEvent {
-            kind: Kind::NodeStarted.into(),
-            ..v1::PresenceEvent::default()
-        });
-        let presence = Self {
+        desk.tell_start();
+        Self {
             outlet,
             writer: Writer::new(
                 Arc::clone(clock),
                 metrics.failed_writes.clone(),
                 metrics.refused_writes.clone(),
             ),
+            desk,
+            reader: read(metrics.behind.clone()),
             events,
             is_told: |_| true,
-            metrics: metrics.clone(),
-        };
-        (presence, Arc::new(move |change| desk.hear(change)))
+        }
     }
 
     /// Has the records of a topic say it in this format.
@@ -131,53 +135,120 @@ impl Presence {
 
     /// Tells until `stop`, and then what is left, for as long as a node that stops may.
     pub async fn run(self, stop: CancellationToken) {
-        let waiting = self.metrics.waiting.clone();
+        let metrics = self.desk.metrics.clone();
         let over = async {
             stop.cancelled().await;
             sleep(Self::LAST_WORDS).await;
+            (metrics.waiting.get(), metrics.behind.users.get())
+        };
+        let telling = Telling {
+            outlet: self.outlet,
+            writer: self.writer,
+            events: self.events,
+            is_told: self.is_told,
+            under_way: 0,
+            waiting: metrics.waiting.clone(),
         };
         tokio::select! {
-            () = self.tell_all(&stop) => {}
-            () = over => {
-                let left = waiting.get();
-                tracing::warn!(left, "the node stops before backends were told who is gone");
+            _ = async { tokio::join!(self.desk.gather(self.reader, &stop), telling.tell()) } => {}
+            (left, users) = over => {
+                tracing::warn!(left, users, "the node stops before backends were told who is gone");
             }
-        }
-    }
-
-    /// Ends when the node stops and all is told.
-    async fn tell_all(mut self, stop: &CancellationToken) {
-        loop {
-            let mut batch = Vec::new();
-            let next = self.events.recv_many(&mut batch, Self::BATCH);
-            if stop.run_until_cancelled(next).await.is_none() {
-                // What is queued can still be received.
-                self.events.close();
-                self.events.recv_many(&mut batch, Self::BATCH).await;
-            }
-            if batch.is_empty() {
-                return;
-            }
-            let told = batch.len();
-            let letters = batch.into_iter().filter(self.is_told);
-            let letters = letters.map(|event| self.outlet.letter(event));
-            self.writer.clone().write(letters.collect()).await;
-            self.metrics.waiting.dec_by(told as i64);
         }
     }
 }
 
-/// Where changes are written down.
+/// Where events stand in line, and who sends them.
+struct Telling {
+    outlet: Outlet<v1::PresenceEvent>,
+    writer: Writer,
+    events: mpsc::Receiver<v1::PresenceEvent>,
+    is_told: fn(&v1::PresenceEvent) -> bool,
+    /// Events that have left the line and are not confirmed.
+    under_way: usize,
+    waiting: Gauge,
+}
+
+impl Drop for Telling {
+    /// What is left will not be told.
+    fn drop(&mut self) {
+        self.waiting
+            .dec_by((self.under_way + self.events.len()) as i64);
+    }
+}
+
+impl Telling {
+    /// Ends when all is told and nothing can come any more.
+    async fn tell(mut self) {
+        let mut batch = Vec::new();
+        while self.events.recv_many(&mut batch, Presence::BATCH).await > 0 {
+            self.under_way = batch.len();
+            let letters = batch.drain(..).filter(self.is_told);
+            let letters = letters.map(|event| self.outlet.letter(event));
+            self.writer.clone().write(letters.collect()).await;
+            self.waiting.dec_by(self.under_way as i64);
+            self.under_way = 0;
+        }
+    }
+}
+
+/// Where changes become events.
 struct Desk {
     node: String,
     clock: Arc<dyn Clock>,
-    sequence: AtomicU64,
+    sequence: u64,
     queue: mpsc::Sender<v1::PresenceEvent>,
     metrics: PresenceMetrics,
 }
 
 impl Desk {
-    fn hear(&self, change: &Change<'_>) {
+    /// Puts what changes in line while there is room, until `stop`, and then what is still unread.
+    async fn gather(mut self, reader: Reader, stop: &CancellationToken) {
+        loop {
+            self.wait_for_room().await;
+            let changes = reader.changes(self.queue.capacity());
+            let changes = match stop.run_until_cancelled(changes).await {
+                Some(changes) => changes,
+                None => {
+                    reader.close();
+                    reader.changes(self.queue.capacity()).await
+                }
+            };
+            let Some(changes) = changes else {
+                return;
+            };
+            for change in changes {
+                self.tell_change(&change);
+            }
+        }
+    }
+
+    async fn wait_for_room(&self) {
+        if self.queue.capacity() == 0 {
+            static FULL: Every = Every::new(Duration::from_secs(10));
+            if let Some(held_back) = FULL.pass() {
+                tracing::warn!(
+                    held_back,
+                    "backends are behind with who comes and goes: of links that come and go meanwhile they are not told"
+                );
+            }
+        }
+        // Nobody else puts anything in line, so the room stays.
+        let _ = self.queue.reserve().await;
+    }
+
+    fn tell_start(&mut self) {
+        let at = self.clock.wall();
+        self.tell(
+            v1::PresenceEvent {
+                kind: Kind::NodeStarted.into(),
+                ..v1::PresenceEvent::default()
+            },
+            at,
+        );
+    }
+
+    fn tell_change(&mut self, change: &Change) {
         let Identity {
             biz_id,
             user_id,
@@ -188,36 +259,32 @@ impl Desk {
         } else {
             Kind::Offline
         };
-        self.tell(v1::PresenceEvent {
+        let event = v1::PresenceEvent {
             kind: kind.into(),
             biz_id: biz_id.to_string(),
             user_id: user_id.to_string(),
             device_id: device_id.as_deref().map(str::to_owned),
-            link_id: link_id(change.link),
+            link_id: link_id(&change.link),
             links: u32::try_from(change.links).unwrap_or(u32::MAX),
             ..v1::PresenceEvent::default()
-        });
+        };
+        let now = self.clock.wall();
+        let since = Instant::now().saturating_duration_since(change.at);
+        self.tell(event, now.checked_sub(since).unwrap_or(now));
     }
 
-    fn tell(&self, event: v1::PresenceEvent) {
+    fn tell(&mut self, event: v1::PresenceEvent, at: SystemTime) {
         let event = v1::PresenceEvent {
             node: self.node.clone(),
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            at: i64::try_from(micros(self.clock.wall()) / 1000).unwrap_or(i64::MAX),
+            sequence: self.sequence,
+            at: i64::try_from(micros(at) / 1000).unwrap_or(i64::MAX),
             ..event
         };
-        self.metrics.events.inc();
-        self.metrics.waiting.inc();
-        if self.queue.try_send(event).is_err() {
-            self.metrics.waiting.dec();
-            self.metrics.dropped.inc();
-            static FULL: Every = Every::new(Duration::from_secs(10));
-            if let Some(held_back) = FULL.pass() {
-                tracing::warn!(
-                    held_back,
-                    "backends are not told who comes and goes: too many events wait for them"
-                );
-            }
+        self.sequence += 1;
+        // There is room; if nobody tells any more, the node has stopped.
+        if self.queue.try_send(event).is_ok() {
+            self.metrics.events.inc();
+            self.metrics.waiting.inc();
         }
     }
 }

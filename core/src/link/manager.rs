@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use linkgate_filter::runner::{Pipeline, StateTable};
 use linkgate_filter::{Identity, LinkInfo};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::arrivals::{Arrivals, User};
 use super::handle::LinkHandle;
+use super::journal::{Backlog, Before, Journal, Reader, User};
 use super::mailbox::PushBudget;
 use super::settings::{Grace, LinkSettings, SecondLogin};
-use super::watch::{Change, Watch};
 
 /// The identity has as many links as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +27,7 @@ pub struct LinkManager {
     hasher: RandomState,
     next_id: AtomicU64,
     open: AtomicUsize,
-    watch: RwLock<Option<Watch>>,
-    arrivals: Arc<Arrivals>,
+    journal: Arc<Journal>,
 }
 
 impl Default for LinkManager {
@@ -49,8 +47,7 @@ impl LinkManager {
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
             open: AtomicUsize::new(0),
-            watch: RwLock::default(),
-            arrivals: Arc::default(),
+            journal: Arc::default(),
         }
     }
 
@@ -104,11 +101,15 @@ impl LinkManager {
             settings,
             Arc::clone(budget),
         ));
+        let counted = replaced.iter().filter(|link| is_here(link));
+        let before = || Before {
+            links: count(links),
+            replaced: counted.map(|link| link.info().id).collect(),
+        };
+        self.journal.came(handle.info(), before);
         links.push(Arc::clone(&handle));
         replaced.iter().for_each(|link| link.gives_way());
-        self.tell(&handle, true, links);
         drop(shard);
-        self.arrivals.came(identity);
         self.open.fetch_add(1, Ordering::Relaxed);
         for link in replaced {
             link.replace();
@@ -121,20 +122,10 @@ impl LinkManager {
         let key = key(&handle.info().identity);
         let shard = self.shard(&key).lock();
         if handle.park() {
-            let links = shard.get(&key);
-            self.tell(handle, false, links.map_or(&[], Vec::as_slice));
-        }
-    }
-
-    /// Under the lock of the user's shard, so that changes are heard in their order.
-    fn tell(&self, handle: &LinkHandle, is_online: bool, links: &[Arc<LinkHandle>]) {
-        if let Some(watch) = &*self.watch.read() {
-            let here = |link: &&Arc<LinkHandle>| !link.is_parked() && !link.is_replaced();
-            watch(&Change {
-                link: handle.info(),
-                is_online,
-                links: links.iter().filter(here).count(),
-            });
+            let counted = !handle.is_replaced();
+            let links = shard.get(&key).map_or(&[][..], Vec::as_slice);
+            let before = || count(links) + usize::from(counted);
+            self.journal.went(handle.info(), counted, before);
         }
     }
 
@@ -161,32 +152,29 @@ impl LinkManager {
         let links = shard.get(user).into_iter().flatten();
         let wanted = links.filter(|link| {
             let device = link.info().identity.device_id.as_deref();
-            !link.is_parked() && !link.is_replaced() && (device_id.is_none() || device_id == device)
+            is_here(link) && (device_id.is_none() || device_id == device)
         });
         wanted.cloned().collect()
     }
 
-    /// Where one may wait for users to come.
-    pub fn arrivals(&self) -> &Arc<Arrivals> {
-        &self.arrivals
+    /// Who reads which links come and go.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
-    /// From now on `watch` hears what comes and goes, and first, as if they had come now, of the links that are there.
-    pub fn watch(&self, watch: Option<Watch>) {
-        let is_new = watch.is_some();
-        *self.watch.write() = watch;
-        if !is_new {
-            return;
-        }
+    /// Reads what comes and goes from now on, and first, as if they came now, of the links that are there, in the order in
+    /// which they were opened.
+    pub fn read(&self, backlog: Backlog) -> Reader {
+        let reader = self.journal.read(backlog);
         for link in self.all() {
             let key = key(&link.info().identity);
             let shard = self.shard(&key).lock();
-            let links = shard.get(&key).map_or(&[][..], Vec::as_slice);
-            let is_there = links.iter().any(|other| Arc::ptr_eq(other, &link));
-            if is_there && !link.is_parked() {
-                self.tell(&link, true, links);
-            }
+            let links = shard.get(&key).into_iter().flatten();
+            let links = links.filter(|link| !link.is_parked());
+            let links = links.map(|link| (Arc::clone(link.info()), link.is_replaced()));
+            reader.finds(&key, links);
         }
+        reader
     }
 
     /// Every link in the table, parked ones too, in the order in which they were opened.
@@ -215,6 +203,15 @@ impl LinkManager {
             link.shut_down(grace);
         }
     }
+}
+
+/// Whether its user has this link.
+fn is_here(link: &LinkHandle) -> bool {
+    !link.is_parked() && !link.is_replaced()
+}
+
+fn count(links: &[Arc<LinkHandle>]) -> usize {
+    links.iter().filter(|link| is_here(link)).count()
 }
 
 fn key(identity: &Identity) -> User {

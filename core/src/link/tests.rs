@@ -1,5 +1,6 @@
 //! Links over in-memory streams, in virtual time.
 
+mod comings;
 mod hostile;
 mod logins;
 mod panics;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use linkgate_filter::runner::Pipeline;
 use linkgate_filter::testkit::{Pushed, Testkit};
 use linkgate_filter::{

@@ -33,7 +33,6 @@ impl Teller {
             return;
         }
         if let Some(before) = self.0.take() {
-            links.watch(None);
             before.stop.cancel();
         }
         let outlet =
@@ -44,9 +43,9 @@ impl Teller {
             return;
         };
         let most = made_of.0.max_queued as usize;
-        let (presence, watch) = Presence::new(outlet, most, (node, &host.clock), metrics);
+        let read = |backlog| links.read(backlog);
+        let presence = Presence::new(outlet, most, (node, &host.clock), metrics, read);
         let presence = presence.in_format(made_of.0.format);
-        links.watch(Some(watch));
         let stop = stop.child_token();
         tasks.spawn(presence.run(stop.clone()));
         self.0 = Some(Telling { made_of, stop });

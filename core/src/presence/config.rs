@@ -17,7 +17,8 @@ pub struct PresenceConfig {
     pub grpc: Option<NoticeService>,
     /// What the records of the topic say. Default: events.
     pub format: PresenceFormat,
-    /// Events that wait to be told, at the most; further ones are dropped and counted. Default: 100000.
+    /// Events that wait to be told, one by one, at the most. What changes beyond them is told once there is room, without the
+    /// links that came and went meanwhile. Default: 100000.
     #[schemars(range(min = 1))]
     pub max_queued: u32,
 }

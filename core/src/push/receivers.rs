@@ -7,7 +7,7 @@ use linkgate_filter::{Command, Message, Outcome, Receipt};
 use smallvec::SmallVec;
 
 use super::message::Push;
-use crate::link::{Arrivals, LinkHandle, LinkManager, User};
+use crate::link::{Journal, LinkHandle, LinkManager, User};
 
 /// The ways to a user: mostly there is one.
 pub type Ways = SmallVec<[Arc<dyn Way>; 2]>;
@@ -18,7 +18,7 @@ pub trait Receivers: Send + Sync + 'static {
     fn find(&self, user: &User, device_id: Option<&str>) -> Ways;
 
     /// Where one may wait for users to come.
-    fn arrivals(&self) -> &Arc<Arrivals>;
+    fn journal(&self) -> &Arc<Journal>;
 }
 
 /// A way to a user, such as a link of this node.
@@ -36,8 +36,8 @@ impl Receivers for LinkManager {
         links.map(|link| link as Arc<dyn Way>).collect()
     }
 
-    fn arrivals(&self) -> &Arc<Arrivals> {
-        LinkManager::arrivals(self)
+    fn journal(&self) -> &Arc<Journal> {
+        LinkManager::journal(self)
     }
 }
 

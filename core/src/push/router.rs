@@ -15,7 +15,7 @@ use super::metrics::PushMetrics;
 use super::outcome::ReceiverOutcome;
 use super::receivers::Receivers;
 use super::settled::{Memory, Print, Prints};
-use crate::link::{Arrivals, User};
+use crate::link::{Journal, User};
 use crate::pipeline::Standing;
 
 /// The code of a push for a business that nothing serves.
@@ -110,8 +110,8 @@ impl Router {
     }
 
     /// Where one may wait for users to come.
-    pub(super) fn arrivals(&self) -> &Arc<Arrivals> {
-        self.known.receivers.arrivals()
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        self.known.receivers.journal()
     }
 
     /// Whether there is a way by which the push would be sent.

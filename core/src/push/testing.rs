@@ -17,14 +17,14 @@ use super::message::Push;
 use super::outcome::ReceiverOutcome;
 use super::receivers::{Receivers, Way, Ways};
 use super::router::Router;
-use crate::link::{Arrivals, User};
+use crate::link::{Before, Journal, User};
 
 #[derive(Default)]
 pub(super) struct TestLinks {
     table: Mutex<Vec<Arc<TestLink>>>,
     ids: AtomicU64,
     pub(super) arrived: Arc<Notify>,
-    arrivals: Arc<Arrivals>,
+    journal: Arc<Journal>,
     looked: AtomicU64,
 }
 
@@ -54,7 +54,7 @@ impl TestLinks {
             arrived: Arc::clone(&self.arrived),
         });
         self.table.lock().push(Arc::clone(&link));
-        self.arrivals.came(&link.info.identity);
+        self.journal.came(&link.info, Before::default);
         link
     }
 
@@ -82,8 +82,8 @@ impl Receivers for TestLinks {
         wanted.map(|link| link as Arc<dyn Way>).collect()
     }
 
-    fn arrivals(&self) -> &Arc<Arrivals> {
-        &self.arrivals
+    fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 }
 

@@ -187,7 +187,7 @@ fn desk(
             router.metrics().refused_writes.clone(),
         ),
         ready: router.clock().now(),
-        lines: Lines::new(Arc::clone(router.arrivals())),
+        lines: Lines::new(Arc::clone(router.journal())),
         router,
         ledger: Ledger::new(bounds),
         landed: Landed::new(bounds.records),

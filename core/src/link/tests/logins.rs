@@ -121,25 +121,47 @@ async fn a_rejected_login_counts_until_its_socket_is_closed() {
 }
 
 /// `id+links` for a link that came, `id-links` for one that went.
+async fn read(reader: &Reader) -> Vec<String> {
+    settle().await;
+    let changes = reader.changes(100).now_or_never().flatten();
+    let line = |change: &Change| {
+        let sign = if change.is_online { '+' } else { '-' };
+        format!("{}{sign}{}", change.link.id, change.links)
+    };
+    changes.unwrap_or_default().iter().map(line).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_watches_hears_what_comes_and_goes() {
-    let heard: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
     let world = world(SecondLogin::Replace);
     let mut first = world.connect("alice").await;
-    let hear = {
-        let heard = Arc::clone(&heard);
-        move |change: &Change<'_>| {
-            let sign = if change.is_online { '+' } else { '-' };
-            heard
-                .lock()
-                .push(format!("{}{sign}{}", change.link.id, change.links));
-        }
-    };
-    world.manager.watch(Some(Arc::new(hear)));
+    let reader = world.manager.read(Backlog::default());
+    assert_eq!(read(&reader).await, ["1+1"]);
     let second = world.connect("alice").await;
+    assert_eq!(read(&reader).await, ["2+1"]);
     assert_eq!(first.closed().await, Some(CloseCode::REPLACED));
     first.task.await.unwrap();
+    assert_eq!(read(&reader).await, ["1-1"]);
     drop(second.socket);
     second.task.await.unwrap();
-    assert_eq!(*heard.lock(), ["1+1", "2+1", "1-1", "2-0"]);
+    assert_eq!(read(&reader).await, ["2-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_looks_late_hears_the_difference() {
+    let world = world(SecondLogin::Replace);
+    let mut first = world.connect("alice").await;
+    let reader = world.manager.read(Backlog::default());
+    assert_eq!(read(&reader).await, ["1+1"]);
+    let mut second = world.connect("alice").await;
+    let third = world.connect("alice").await;
+    for replaced in [&mut first, &mut second] {
+        assert_eq!(replaced.closed().await, Some(CloseCode::REPLACED));
+    }
+    first.task.await.unwrap();
+    second.task.await.unwrap();
+    assert_eq!(read(&reader).await, ["3+1", "1-1"], "of 2 nothing is told");
+    drop(third.socket);
+    third.task.await.unwrap();
+    assert_eq!(read(&reader).await, ["3-0"]);
 }

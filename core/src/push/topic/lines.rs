@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ledger::Place;
-use crate::link::{Arrivals, User, Watcher};
+use crate::link::{Journal, User, Watcher};
 
 /// A push, and which of its receivers it waits for.
 pub(super) type Waiting = (Place, usize);
@@ -68,11 +68,11 @@ impl Behind {
 }
 
 impl Lines {
-    pub(super) fn new(arrivals: Arc<Arrivals>) -> Self {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
         Self {
             lines: HashMap::new(),
             timers: BTreeSet::new(),
-            watcher: Watcher::new(arrivals),
+            watcher: Watcher::new(journal),
         }
     }
 

@@ -8,12 +8,11 @@ use linkgate_filter::Identity;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// A business and a user of it.
-pub type User = (Arc<str>, Arc<str>);
+use super::{Journal, User, user};
 
 /// Who is waited for, and by whom. Has no more users in it than [`Watcher`]s wait for.
 #[derive(Default)]
-pub struct Arrivals {
+pub(super) struct Named {
     waited: Mutex<HashMap<User, Vec<Arc<Bell>>>>,
     /// Users in the table. Mostly nobody is waited for, and a login looks no further.
     count: AtomicUsize,
@@ -27,13 +26,13 @@ struct Bell {
     rung: Notify,
 }
 
-impl Arrivals {
-    /// A link of this user is in the table now.
-    pub(crate) fn came(&self, identity: &Identity) {
+impl Named {
+    /// A link of this user has come.
+    pub(super) fn came(&self, identity: &Identity) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        let user = (Arc::clone(&identity.biz_id), Arc::clone(&identity.user_id));
+        let user = user(identity);
         let bells = {
             let mut waited = self.waited.lock();
             let bells = waited.remove(&user);
@@ -45,43 +44,49 @@ impl Arrivals {
             bell.rung.notify_one();
         }
     }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<User, Vec<Arc<Bell>>>)) {
+        let mut waited = self.waited.lock();
+        change(&mut waited);
+        self.count.store(waited.len(), Ordering::Release);
+    }
 }
 
-/// Waits for users, for each until they come once.
+/// Waits for users by name, for each until they come once.
 pub struct Watcher {
-    arrivals: Arc<Arrivals>,
+    journal: Arc<Journal>,
     bell: Arc<Bell>,
 }
 
 impl Watcher {
     /// Waits for nobody yet.
-    pub fn new(arrivals: Arc<Arrivals>) -> Self {
+    pub fn new(journal: Arc<Journal>) -> Self {
         Self {
-            arrivals,
+            journal,
             bell: Arc::default(),
         }
     }
 
     /// Waits for a user. One who has come just before is not told of: look for links after this.
     pub fn wait_for(&self, user: &User) {
-        let mut waited = self.arrivals.waited.lock();
-        let bells = waited.entry(user.clone()).or_default();
-        if !bells.iter().any(|bell| Arc::ptr_eq(bell, &self.bell)) {
-            bells.push(Arc::clone(&self.bell));
-        }
-        self.arrivals.count.store(waited.len(), Ordering::Release);
+        self.journal.named.change(|waited| {
+            let bells = waited.entry(user.clone()).or_default();
+            if !bells.iter().any(|bell| Arc::ptr_eq(bell, &self.bell)) {
+                bells.push(Arc::clone(&self.bell));
+            }
+        });
     }
 
     /// Waits for them no more.
     pub fn forget(&self, user: &User) {
-        let mut waited = self.arrivals.waited.lock();
-        if let Some(bells) = waited.get_mut(user) {
-            bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-            if bells.is_empty() {
-                waited.remove(user);
+        self.journal.named.change(|waited| {
+            if let Some(bells) = waited.get_mut(user) {
+                bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
+                if bells.is_empty() {
+                    waited.remove(user);
+                }
             }
-        }
-        self.arrivals.count.store(waited.len(), Ordering::Release);
+        });
     }
 
     /// Ends when users have come, and says who. Nothing is lost when it is dropped.
@@ -98,49 +103,56 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let mut waited = self.arrivals.waited.lock();
-        waited.retain(|_, bells| {
-            bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-            !bells.is_empty()
+        self.journal.named.change(|waited| {
+            waited.retain(|_, bells| {
+                bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
+                !bells.is_empty()
+            });
         });
-        self.arrivals.count.store(waited.len(), Ordering::Release);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use linkgate_filter::LinkInfo;
 
     use super::*;
+    use crate::link::journal::Before;
 
     fn user(name: &str) -> User {
         ("chat".into(), name.into())
     }
 
+    fn comes(journal: &Journal, identity: Identity) {
+        let link = Arc::new(LinkInfo::new(1, identity));
+        journal.came(&link, Before::default);
+    }
+
     #[tokio::test]
     async fn who_waits_for_a_user_hears_once_that_they_have_come() {
-        let arrivals = Arc::new(Arrivals::default());
+        let journal = Arc::new(Journal::default());
         let (one, two) = (
-            Watcher::new(Arc::clone(&arrivals)),
-            Watcher::new(Arc::clone(&arrivals)),
+            Watcher::new(Arc::clone(&journal)),
+            Watcher::new(Arc::clone(&journal)),
         );
-        arrivals.came(&Identity::new("chat", "ann"));
+        comes(&journal, Identity::new("chat", "ann"));
         for watcher in [&one, &one, &two] {
             watcher.wait_for(&user("ann"));
         }
         one.wait_for(&user("bob"));
         assert!(one.come().now_or_never().is_none());
-        arrivals.came(&Identity::new("shop", "bob"));
-        arrivals.came(&Identity::new("chat", "ann"));
-        arrivals.came(&Identity::new("chat", "ann"));
+        comes(&journal, Identity::new("shop", "bob"));
+        comes(&journal, Identity::new("chat", "ann"));
+        comes(&journal, Identity::new("chat", "ann"));
         assert_eq!(one.come().await, BTreeSet::from([user("ann")]));
         assert_eq!(two.come().await, BTreeSet::from([user("ann")]));
         one.forget(&user("bob"));
-        arrivals.came(&Identity::new("chat", "bob"));
+        comes(&journal, Identity::new("chat", "bob"));
         assert!(one.come().now_or_never().is_none());
         two.wait_for(&user("ann"));
         drop(two);
-        assert!(arrivals.waited.lock().is_empty());
-        assert_eq!(arrivals.count.load(Ordering::Relaxed), 0);
+        assert!(journal.named.waited.lock().is_empty());
+        assert_eq!(journal.named.count.load(Ordering::Relaxed), 0);
     }
 }
