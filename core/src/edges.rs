@@ -1,9 +1,10 @@
-//! Where the node touches outside systems on behalf of filters and pushes: stores and brokers, opened from the
-//! configuration behind the traits of the contract.
+//! Where the node touches outside systems: stores and brokers on behalf of filters and pushes, opened from the configuration
+//! behind the traits of the contract; and etcd, on its own behalf.
 //!
-//! What may not enter: what a filter or a push source does with them.
+//! What may not enter: what a filter or a push source does with them, and what is kept in etcd.
 
 pub mod config;
+pub(crate) mod etcd;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "redis")]

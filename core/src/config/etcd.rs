@@ -1,6 +1,7 @@
 //! Documents kept in etcd: reading and following them, pushing new ones, rolling back, and the states of nodes.
 //!
-//! What a document means is not known here, nor when a node changes over; nothing here prints. Below a prefix such as
+//! What a document means is not known here, nor when a node changes over; nothing here prints. How etcd is reached and
+//! followed stands in [`crate::edges`]. Below a prefix such as
 //! `/linkgate/prod` there are
 //!
 //! ```text
@@ -22,13 +23,9 @@ mod client;
 #[cfg(feature = "etcd")]
 mod commit;
 #[cfg(feature = "etcd")]
-mod connection;
-#[cfg(feature = "etcd")]
 mod error;
 #[cfg(feature = "etcd")]
 mod keys;
-#[cfg(feature = "etcd")]
-mod mirror;
 #[cfg(feature = "etcd")]
 mod plan;
 #[cfg(feature = "etcd")]
@@ -37,20 +34,19 @@ mod push;
 mod read;
 #[cfg(feature = "etcd")]
 mod snapshot;
-mod source;
 #[cfg(feature = "etcd")]
 mod status;
-mod url;
 #[cfg(feature = "etcd")]
 mod watch;
 
-pub use self::source::{EtcdSource, EtcdTls};
-pub use self::url::UrlError;
 #[cfg(feature = "etcd")]
 pub use self::{
-    client::{Etcd, Timing},
-    error::{EtcdError, PushError},
+    client::Etcd,
+    error::PushError,
     push::{Push, Pushed},
     snapshot::{Document, Head, Snapshot, Unreadable, VersionedHead},
     watch::State,
 };
+#[cfg(feature = "etcd")]
+pub use crate::edges::etcd::{EtcdError, Timing};
+pub use crate::edges::etcd::{EtcdSource, EtcdTls, UrlError};

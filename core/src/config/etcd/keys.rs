@@ -1,7 +1,16 @@
 //! The names of keys below a prefix.
 
+use super::snapshot::{MOST_BYTES, MOST_DOCUMENTS};
+use crate::edges::etcd::{Bound, Range};
+
 /// The longest name of a document, in bytes.
 pub(super) const LONGEST_NAME: usize = 255;
+
+/// Room for the documents and the head.
+const BOUND: Bound = Bound {
+    keys: MOST_DOCUMENTS + 1,
+    bytes: MOST_BYTES,
+};
 
 /// The keys below a prefix.
 #[derive(Debug, Clone)]
@@ -22,10 +31,6 @@ impl Keys {
         Self { prefix }
     }
 
-    pub(super) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
     pub(super) fn below(&self, rest: &str) -> String {
         format!("{}/{rest}", self.prefix)
     }
@@ -43,32 +48,38 @@ impl Keys {
     }
 
     /// One range that holds the documents and the head, and so has them from one transaction in one piece.
-    pub(super) fn followed(&self) -> (String, String) {
-        (self.documents(), format!("{}\0", self.head()))
+    pub(super) fn followed(&self) -> Range {
+        Range {
+            from: self.documents(),
+            to: format!("{}\0", self.head()),
+            bound: BOUND,
+        }
     }
 
-    pub(super) fn history(&self) -> String {
-        self.below("history/")
+    pub(super) fn history(&self) -> Range {
+        Range::of(self.below("history/"), BOUND)
     }
 
     pub(super) fn generation(&self, generation: u64) -> String {
-        format!("{}{generation:08}", self.history())
+        self.below(&format!("history/{generation:08}"))
     }
 
-    pub(super) fn blobs(&self) -> String {
-        self.below("blobs/")
+    pub(super) fn blobs(&self) -> Range {
+        // Of a history there are more blobs than documents.
+        let keys = 100 * MOST_DOCUMENTS;
+        Range::of(self.below("blobs/"), Bound { keys, ..BOUND })
     }
 
     pub(super) fn blob(&self, hash: &str) -> String {
-        format!("{}{hash}", self.blobs())
+        self.below(&format!("blobs/{hash}"))
     }
 
-    pub(super) fn statuses(&self) -> String {
-        self.below("status/")
+    pub(super) fn statuses(&self) -> Range {
+        Range::of(self.below("status/"), BOUND)
     }
 
     pub(super) fn status(&self, node: &str) -> String {
-        format!("{}{node}", self.statuses())
+        self.below(&format!("status/{node}"))
     }
 
     pub(super) fn pushing(&self) -> String {
@@ -76,19 +87,13 @@ impl Keys {
     }
 
     /// What a key of the range [`followed`](Self::followed) is; others may stand between.
-    pub(super) fn entry(&self, key: &[u8]) -> Option<Entry> {
-        let key = std::str::from_utf8(key).ok()?;
+    pub(super) fn entry(&self, key: &str) -> Option<Entry> {
         if key == self.head() {
             return Some(Entry::Head);
         }
         let name = key.strip_prefix(&self.documents())?;
         (!name.is_empty()).then(|| Entry::Document(name.to_owned()))
     }
-}
-
-/// The end of the range of all keys that begin with this text, which ends in a slash.
-pub(super) fn end_of(folder: &str) -> String {
-    format!("{}0", folder.trim_end_matches('/'))
 }
 
 /// Whether a document can be called so.
@@ -121,14 +126,14 @@ mod tests {
                 "/linkgate/prod/documents/a/b.yaml"
             );
             assert_eq!(keys.generation(7), "/linkgate/prod/history/00000007");
-            assert_eq!(end_of(&keys.blobs()), "/linkgate/prod/blobs0");
+            assert_eq!(keys.blobs().to, "/linkgate/prod/blobs0");
         }
     }
 
     #[test]
     fn the_range_that_is_followed_holds_documents_and_head_alone() {
         let keys = Keys::new("/p");
-        let (from, to) = keys.followed();
+        let Range { from, to, .. } = keys.followed();
         let is_inside = |key: &str| *key >= *from && *key < *to;
         let inside = [keys.document("a"), keys.document("z/z"), keys.head()];
         assert!(inside.iter().all(|key| is_inside(key)));
@@ -140,15 +145,10 @@ mod tests {
         ];
         assert!(!outside.iter().any(|key| is_inside(key)));
 
-        assert_eq!(keys.entry(b"/p/head"), Some(Entry::Head));
+        assert_eq!(keys.entry("/p/head"), Some(Entry::Head));
         let document = Entry::Document("a/b.yaml".to_owned());
-        assert_eq!(keys.entry(b"/p/documents/a/b.yaml"), Some(document));
-        for other in [
-            &b"/p/documents/"[..],
-            b"/p/docx",
-            b"/p/documents/\xff",
-            b"/p/hea",
-        ] {
+        assert_eq!(keys.entry("/p/documents/a/b.yaml"), Some(document));
+        for other in ["/p/documents/", "/p/docx", "/p/hea"] {
             assert_eq!(keys.entry(other), None);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::keys::Keys;
 use super::snapshot::{Head, Snapshot, hash};
+use crate::edges::etcd::Step;
 
 /// What etcd takes in one transaction, less some room. `--max-txn-ops` and `--max-request-bytes` raise it there, but not
 /// here: a push has to fit any etcd.
@@ -13,13 +14,6 @@ pub(super) const MOST_BYTES: usize = 1_400_000;
 const OVERHEAD: usize = 64;
 /// How many generations are kept.
 pub(super) const KEPT: usize = 10;
-
-/// One operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Put { key: String, value: String },
-    Delete { key: String },
-}
 
 /// A document that is written or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use etcd_client::{Compare, CompareOp};
 use linkgate_filter::Clock;
 
 use super::client::Etcd;
-use super::commit::{Guards, Refusal, changed_meanwhile};
-use super::error::{EtcdError, PushError};
-use super::keys::{check_name, end_of};
-use super::plan::{Past, Plan, Step, hashes, transactions};
-use super::read::Of;
+use super::commit::{Guards, changed_meanwhile};
+use super::error::PushError;
+use super::keys::check_name;
+use super::plan::{Past, Plan, hashes, transactions};
 use super::snapshot::{Head, LARGEST, MOST_BYTES, MOST_DOCUMENTS, Snapshot};
 use crate::clock::SystemClock;
+use crate::edges::etcd::{EtcdError, Of, Refusal, Step};
 
 /// The largest head: it is written twice in one transaction.
 const LARGEST_HEAD: usize = 650_000;
@@ -60,7 +59,7 @@ impl Etcd {
             return self.pushed_already(expected, head).await;
         }
         let past = self.past().await?;
-        let pushing = self.get(&self.keys.pushing()).await?;
+        let pushing = self.connection.get(&self.keys.pushing()).await?;
         let head = Head {
             generation: past.next_generation(expected),
             at: now(),
@@ -115,7 +114,7 @@ impl Etcd {
             let text = match current.and_then(|document| document.text()) {
                 Some(text) if known.get(name) == Some(hash) => text.to_owned(),
                 _ => {
-                    let blob = self.get(&self.keys.blob(hash)).await?;
+                    let blob = self.connection.get(&self.keys.blob(hash)).await?;
                     let text = blob.and_then(|(bytes, _)| String::from_utf8(bytes).ok());
                     text.ok_or_else(|| PushError::TextIsGone {
                         generation: to,
@@ -152,10 +151,10 @@ impl Etcd {
             history: self.history().await?,
             ..Past::default()
         };
-        for (folder, is_history) in [(self.keys.history(), true), (self.keys.blobs(), false)] {
-            let listing = self.list(&folder, &end_of(&folder), Of::KeysAlone).await?;
+        for (range, is_history) in [(self.keys.history(), true), (self.keys.blobs(), false)] {
+            let listing = self.connection.list(&range, Of::KeysAlone).await?;
             for entry in &listing.entries {
-                let name = entry.key().strip_prefix(folder.as_bytes());
+                let name = entry.key().strip_prefix(range.from.as_bytes());
                 let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) else {
                     continue;
                 };
@@ -178,8 +177,8 @@ impl Etcd {
             steps.push(Step::Delete { key });
         }
         steps.extend(plan.take_prune(steps.len()));
-        let compares = self.guards(guards, &plan.documents);
-        let done = self.commit(compares, &steps, &plan.head).await;
+        let holding = self.guards(guards, &plan.documents);
+        let done = self.connection.commit(&holding, &steps, &plan.head).await;
         match done {
             Ok(revision) => {
                 self.prune(plan.prune, revision).await;
@@ -198,10 +197,8 @@ impl Etcd {
         let expected = guards.expected;
         for steps in transactions(std::mem::take(&mut plan.blobs)) {
             // A text that nothing refers to harms nobody, so that a doubtful end is as good as none.
-            match self
-                .commit(vec![self.head_is(expected)], &steps, &steps)
-                .await
-            {
+            let holding = [self.head_is(expected.head_version())];
+            match self.connection.commit(&holding, &steps, &steps).await {
                 Ok(_) => {}
                 Err(Refusal::Unknown(error)) => return Err(error.into()),
                 Err(refusal) => return Err(self.explain_refusal(refusal, expected).await),
@@ -222,8 +219,8 @@ impl Etcd {
             };
             let mut steps = vec![marker];
             steps.extend(part.iter().map(|touched| touched.step.clone()));
-            let compares = self.guards(&guards, &part);
-            match self.commit(compares, &steps, &steps).await {
+            let holding = self.guards(&guards, &part);
+            match self.connection.commit(&holding, &steps, &steps).await {
                 Ok(revision) => {
                     guards.revision = revision;
                     guards.pushing = revision;
@@ -240,8 +237,9 @@ impl Etcd {
             let key = self.keys.pushing();
             steps.push(Step::Delete { key });
         }
-        let compares = self.guards(&guards, &[]);
-        match self.commit(compares, &steps, &plan.head).await {
+        let holding = self.guards(&guards, &[]);
+        let done = self.connection.commit(&holding, &steps, &plan.head).await;
+        match done {
             Ok(revision) => {
                 self.prune(plan.prune, revision).await;
                 Ok(())
@@ -257,8 +255,9 @@ impl Etcd {
     /// next push.
     async fn prune(&self, steps: Vec<Step>, head: i64) {
         for steps in transactions(steps) {
-            let compare = Compare::mod_revision(self.keys.head(), CompareOp::Equal, head);
-            if self.commit(vec![compare], &steps, &[]).await.is_err() {
+            let holding = [self.head_is(head)];
+            let done = self.connection.commit(&holding, &steps, &[]).await;
+            if done.is_err() {
                 tracing::debug!(etcd = %self, "what the history does not need any more is left for the next push");
                 return;
             }

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use super::keys::{Entry, Keys};
+use crate::edges::etcd::Mirror;
+
 /// The largest document, in bytes, as for a file.
 pub(super) const LARGEST: usize = 1 << 20;
 /// The most documents below a prefix, and what they may weigh together.
@@ -93,6 +96,7 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
+    #[cfg(test)]
     pub(super) fn new(bytes: &[u8], version: i64) -> Self {
         let content = read(bytes).map(Arc::from);
         Self { content, version }
@@ -101,10 +105,6 @@ impl Document {
     /// The text, if it has one.
     pub fn text(&self) -> Option<&str> {
         self.content.as_deref().ok()
-    }
-
-    pub(super) fn weight(&self) -> usize {
-        self.text().map_or(0, str::len)
     }
 }
 
@@ -122,14 +122,51 @@ fn read(bytes: &[u8]) -> Result<&str, Unreadable> {
     })
 }
 
-impl VersionedHead {
-    pub(super) fn new(bytes: &[u8], version: i64) -> Self {
-        let head = serde_json::from_slice(bytes).map_err(|error| error.to_string());
-        Self { head, version }
+/// What a key says that is followed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    Document(Result<Arc<str>, Unreadable>),
+    Head(Result<Head, String>),
+}
+
+impl Keys {
+    /// What this key says; `None` if it is neither a document nor the head.
+    pub(super) fn read(&self, key: &str, bytes: &[u8]) -> Option<Said> {
+        Some(match self.entry(key)? {
+            Entry::Document(_) => Said::Document(read(bytes).map(Arc::from)),
+            Entry::Head => {
+                let head = serde_json::from_slice(bytes);
+                Said::Head(head.map_err(|error| error.to_string()))
+            }
+        })
     }
 }
 
 impl Snapshot {
+    /// What is known of these keys.
+    pub(super) fn of(mirror: &Mirror<Said>, keys: &Keys) -> Self {
+        let mut snapshot = Self {
+            revision: mirror.revision(),
+            ..Self::default()
+        };
+        for (key, said) in mirror.entries() {
+            let version = said.version;
+            match (keys.entry(key), &said.value) {
+                (Some(Entry::Document(name)), Said::Document(content)) => {
+                    let content = content.clone();
+                    let document = Document { content, version };
+                    snapshot.documents.insert(name, document);
+                }
+                (_, Said::Head(head)) => {
+                    let head = head.clone();
+                    snapshot.head = Some(VersionedHead { head, version });
+                }
+                _ => {}
+            }
+        }
+        snapshot
+    }
+
     /// The last push, if there was one and it can be read.
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()?.head.as_ref().ok()
@@ -179,18 +216,9 @@ impl Snapshot {
     pub(super) fn head_version(&self) -> i64 {
         self.head.as_ref().map_or(0, |head| head.version)
     }
-
-    /// Whether there is more than may be.
-    pub(super) fn is_too_much(&self) -> bool {
-        let bytes: usize = self.documents.values().map(Document::weight).sum();
-        self.documents.len() > MOST_DOCUMENTS || bytes > MOST_BYTES
-    }
 }
 
-pub(super) fn is_same(
-    one: &Result<Arc<str>, Unreadable>,
-    other: &Result<Arc<str>, Unreadable>,
-) -> bool {
+fn is_same(one: &Result<Arc<str>, Unreadable>, other: &Result<Arc<str>, Unreadable>) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => Arc::ptr_eq(one, other) || one == other,
         (one, other) => one == other,

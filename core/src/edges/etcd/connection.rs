@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -23,7 +23,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 /// Between one round of all members and the next.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Connection {
+/// The way to one etcd. It opens with the first call, and again after each failure.
+pub(crate) struct Connection {
     source: EtcdSource,
     slot: Mutex<Slot>,
 }
@@ -52,12 +53,12 @@ pub(super) enum Failure {
 }
 
 impl Connection {
-    pub(super) fn new(source: EtcdSource) -> Self {
+    pub(crate) fn new(source: EtcdSource) -> Self {
         let slot = Mutex::default();
         Self { source, slot }
     }
 
-    pub(super) fn source(&self) -> &EtcdSource {
+    pub(crate) fn source(&self) -> &EtcdSource {
         &self.source
     }
 
@@ -215,6 +216,11 @@ impl Connection {
         }
         Ok(options)
     }
+}
+
+/// The key-value part, which takes answers of the size that is bounded here.
+pub(super) fn kv(client: &Client) -> KvClient {
+    client.kv_client().max_decoding_message_size(LARGEST_ANSWER)
 }
 
 async fn tls_options(tls: &EtcdTls, until: Instant) -> Result<TlsOptions, EtcdError> {

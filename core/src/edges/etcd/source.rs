@@ -1,4 +1,4 @@
-//! Which etcd a configuration is kept in, as a document or a command line says it. Nothing is connected here.
+//! Which etcd, and the place in it, as a document or a command line says it. Nothing is connected here.
 
 use std::fmt;
 use std::path::PathBuf;
