@@ -22,20 +22,22 @@ pub use self::config::{AdminConfig, Operator, Scope};
 pub use self::server::{AdminError, AdminServer};
 use crate::readiness::Reasons;
 
-/// Whether the node wants traffic, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
+/// How far a node has come from its start to its end. It wants traffic while it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
     /// Not all of it runs yet.
     Starting,
-    /// It serves.
-    Ready,
-    /// It lets its links go.
+    /// It takes links and messages.
+    Serving,
+    /// It takes nothing new; what is unsettled settles, and its links go.
+    Draining,
+    /// Its links are let go, and the rest of it ends.
     Stopping,
 }
 
 /// What the admin address shows.
 pub struct Admin {
-    readiness: RwLock<Readiness>,
+    phase: RwLock<Phase>,
     reasons: Reasons,
     metrics: Registry,
 }
@@ -44,7 +46,7 @@ impl Admin {
     /// A starting node with these metrics.
     pub fn new(metrics: Registry) -> Self {
         Self {
-            readiness: RwLock::new(Readiness::Starting),
+            phase: RwLock::new(Phase::Starting),
             reasons: Reasons::default(),
             metrics,
         }
@@ -67,12 +69,12 @@ impl Admin {
 
     /// Whether the node wants traffic.
     pub fn is_ready(&self) -> bool {
-        *self.readiness.read() == Readiness::Ready && self.reasons.held().required.is_empty()
+        *self.phase.read() == Phase::Serving && self.reasons.held().required.is_empty()
     }
 
-    /// Says whether the node wants traffic from now on.
-    pub fn set(&self, readiness: Readiness) {
-        *self.readiness.write() = readiness;
+    /// The node is in this phase from now on.
+    pub fn enter(&self, phase: Phase) {
+        *self.phase.write() = phase;
     }
 }
 
@@ -88,11 +90,12 @@ fn own_routes(admin: Arc<Admin>) -> Router {
 /// A first line for programs, and a line for each reason that holds.
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
     let held = admin.reasons.held();
-    let (status, first) = match *admin.readiness.read() {
-        Readiness::Ready if held.required.is_empty() => (StatusCode::OK, "ready"),
-        Readiness::Ready => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    let (status, first) = match *admin.phase.read() {
+        Phase::Serving if held.required.is_empty() => (StatusCode::OK, "ready"),
+        Phase::Serving => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
     };
     let mut body = format!("{first}\n");
     for why in &held.required {

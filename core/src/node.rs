@@ -9,7 +9,9 @@ mod outside;
 mod presence;
 mod pushes;
 mod running;
+mod send_off;
 mod status;
+mod stop;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,7 +23,6 @@ use linkgate_filter::{Clock, EdgeError};
 use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,10 +34,10 @@ use self::running::Running;
 use self::status::StatusMetrics;
 pub(crate) use self::status::unix_ms;
 pub use self::status::{ConfigStatus, DocumentStatus, Shared};
-use crate::admin::{Admin, AdminError, AdminServer, Readiness};
+use crate::admin::{Admin, AdminError, AdminServer, Phase};
 use crate::config::{Config, document};
 use crate::edges;
-use crate::link::{Grace, LinkManager, LinkMetrics};
+use crate::link::{LinkManager, LinkMetrics};
 use crate::listener::{ListenError, ListenerMetrics};
 use crate::network::Network;
 use crate::pipeline::{Generation, Generations, PipelineMetrics};
@@ -117,10 +118,6 @@ struct Base {
 
 /// How often the state of users without links is looked through.
 const SWEEP: Duration = Duration::from_secs(10);
-
-/// The part of a stop's patience that is kept for clients whose answers do not come: in its first half they are told which
-/// of their messages have gone nowhere, then goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Starts everything the configuration names. Nothing is accepted before all of it runs.
@@ -234,7 +231,7 @@ impl Node {
         base.background.spawn(swept);
         let over = Arc::clone(&base.change_over);
         base.background.spawn(over.run(base.stop_accepting.clone()));
-        admin.set(Readiness::Ready);
+        admin.enter(Phase::Serving);
         Ok(Self {
             admin,
             admin_address,
@@ -306,48 +303,6 @@ impl Node {
     /// The admin address, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
-    }
-
-    /// Accepts no more, answers what clients have sent, closes their links with `shutdown`, and waits for what is
-    /// unsettled; all that for up to `patience`. Gives the number of links that were not done by then.
-    pub async fn stop(self, patience: Duration) -> usize {
-        let Self {
-            admin,
-            base,
-            running,
-            ..
-        } = self;
-        let deadline = Instant::now() + patience;
-        let goodbye = (patience / 10).min(GOODBYE);
-        let grace = Grace {
-            answers: deadline - goodbye,
-            refusals: deadline - goodbye / 2,
-        };
-        base.stop_accepting.cancel();
-        base.accepting.close();
-        base.gateway.shut_down(grace);
-        // Whoever sees that it is not ready any more finds its links told.
-        admin.set(Readiness::Stopping);
-        // With it go the addresses that push sources keep for their successors.
-        drop(running);
-        let settled = async {
-            base.accepting.wait().await;
-            // A handshake that was under way may have brought one more link.
-            base.gateway.shut_down(grace);
-            base.gateway.finished().await;
-        };
-        let _ = timeout_at(deadline, settled).await;
-        let left = base.gateway.links();
-        base.gateway.let_go();
-        drop(base.gateway);
-        base.stop_background.cancel();
-        base.background.close();
-        let _ = timeout_at(
-            deadline.max(Instant::now() + Duration::from_secs(1)),
-            base.background.wait(),
-        )
-        .await;
-        left
     }
 }
 

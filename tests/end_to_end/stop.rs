@@ -77,6 +77,7 @@ async fn what_is_under_way_is_answered_before_the_links_are_closed() {
         get(gateway.admin, "/readyz").await.0 == 503
     })
     .await;
+    assert_eq!(get(gateway.admin, "/readyz").await.1, "draining\n");
     assert_eq!(get(gateway.admin, "/healthz").await.0, 200);
     let refused = Client::try_connect(&target(gateway.clients, "late")).await;
     let refused = refused.expect_err("the gateway accepts no more");

@@ -247,7 +247,7 @@ async fn readiness_says_what_is_wrong_and_fails_where_that_is_asked_for() {
         (status.as_u16(), body)
     };
     assert_eq!(said().await, (503, "starting\n".to_owned()));
-    admin.set(Readiness::Ready);
+    admin.enter(Phase::Serving);
     assert_eq!(said().await, (200, "ready\n".to_owned()));
     let reasons = admin.reasons();
     let (small, large) = (reasons.reason(false), reasons.reason(true));
@@ -261,4 +261,12 @@ async fn readiness_says_what_is_wrong_and_fails_where_that_is_asked_for() {
     assert_eq!(said().await, (503, both));
     drop((small, large));
     assert_eq!(said().await, (200, "ready\n".to_owned()));
+    for (phase, name) in [
+        (Phase::Draining, "draining\n"),
+        (Phase::Stopping, "stopping\n"),
+    ] {
+        admin.enter(phase);
+        assert_eq!(said().await, (503, name.to_owned()));
+        assert!(!admin.is_ready());
+    }
 }

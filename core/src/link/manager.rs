@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::handle::LinkHandle;
 use super::journal::{Backlog, Before, Journal, Reader, User};
 use super::mailbox::PushBudget;
-use super::settings::{Grace, LinkSettings, SecondLogin};
+use super::settings::{LinkSettings, SecondLogin};
 
 /// The identity has as many links as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,13 +195,6 @@ impl LinkManager {
     /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Closes every link because the node stops, once what its client has sent is answered, or when the grace ends.
-    pub fn shut_down(&self, grace: Grace) {
-        for link in self.all() {
-            link.shut_down(grace);
-        }
     }
 }
 

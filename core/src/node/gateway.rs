@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::links;
 use crate::admin::Admin;
-use crate::link::{Grace, LinkHandle, LinkManager, LinkMetrics, LinkSettings, NewLink};
+use crate::link::{LinkHandle, LinkManager, LinkMetrics, LinkSettings, NewLink};
 use crate::listener::{Accepted, Handler, Offer};
 use crate::pipeline::{Generations, Served, Standing};
 
@@ -36,12 +36,11 @@ impl Gateway {
         }
     }
 
-    /// Closes every link because the node stops, once what its client has sent is answered, as far as `grace` goes.
-    pub(super) fn shut_down(&self, grace: Grace) {
+    /// No pipeline gathers any more: what it has gathered goes at once.
+    pub(super) fn retire(&self) {
         for version in self.generations.load().versions() {
             version.pipeline.retire();
         }
-        self.manager.shut_down(grace);
     }
 
     /// Waits until every link's task has ended.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use linkgate_filter::CloseCode;
 use tokio_util::sync::CancellationToken;
 
+use super::send_off::{Pause, send_off};
 use crate::link::{LinkHandle, LinkManager};
 use crate::pipeline::{Generation, Generations};
 
-/// Links that nothing serves any more, and how fast they go, in links per second.
-pub(super) type Leaving = Vec<(Arc<LinkHandle>, f64)>;
+/// Links that nothing serves any more, and the pace at which they go.
+pub(super) type Leaving = Vec<(Arc<LinkHandle>, Pause)>;
 
 /// The links that are not on what serves them in `generation`, and those that nothing serves: they leave as fast as their
 /// listener let them go in the generation `before`.
@@ -29,7 +30,7 @@ pub(super) fn sort(
         } else if is_served(&link, before) {
             let entrance = before.entrance(link.listener());
             let drain = entrance.map_or(1.0, |entrance| entrance.drain);
-            leaving.push((link, drain));
+            leaving.push((link, Duration::from_secs_f64(1.0 / drain)));
         }
     }
     (changing, leaving)
@@ -64,14 +65,10 @@ pub(super) async fn let_go(
     generations: Arc<Generations>,
     stop: CancellationToken,
 ) {
-    for (link, drain) in leaving {
-        let pause = Duration::from_secs_f64(1.0 / drain);
-        let paused = stop.run_until_cancelled(tokio::time::sleep(pause));
-        if paused.await.is_none() {
-            return;
-        }
-        if !is_served(&link, &generations.load()) {
+    let tell = |link: &Arc<LinkHandle>| {
+        if !is_served(link, &generations.load()) {
             link.close(CloseCode::RETIRED);
         }
-    }
+    };
+    stop.run_until_cancelled(send_off(leaving, tell)).await;
 }
