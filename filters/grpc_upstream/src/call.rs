@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::trace::TraceId;
-use linkgate_filter::{Counter, Effect, Fault, Open};
+use linkgate_filter::{Counter, Effect, Every, Fault, Open};
 use linkgate_grpc::{Endpoint, Lease, NoEndpoint, Pool, Sign};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
@@ -14,7 +14,6 @@ use tonic::{Request, Status};
 
 use crate::budget::RetryBudget;
 use crate::config::Config;
-use crate::log_gate::LogGate;
 use crate::metadata;
 use crate::pushback::Pushback;
 use crate::status::{self, Ended, Failure};
@@ -44,7 +43,7 @@ pub(crate) struct Caller {
     pub(crate) pool: Arc<Pool>,
     pub(crate) budget: Arc<RetryBudget>,
     pub(crate) events: Events,
-    pub(crate) log: LogGate,
+    pub(crate) log: Every,
 }
 
 /// What is counted, `linkgate_filter_events_total{event}`.
@@ -105,6 +104,9 @@ struct Call {
 }
 
 impl Caller {
+    /// Between two lines on tries that failed.
+    pub(crate) const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
     /// Makes a call, which ends at `deadline`. `Ok` only if the backend answered with OK. The fault's effect speaks for all tries together.
     pub(crate) async fn call<R: Rpc>(
         &self,
@@ -309,14 +311,14 @@ impl Caller {
     }
 
     fn log(&self, failure: &Failure, endpoint: &Endpoint) {
-        if let Some(unsaid) = self.log.pass() {
+        if let Some(held_back) = self.log.pass(Instant::now().into_std()) {
             tracing::warn!(
                 biz_id = %self.biz_id,
                 backend = %self.config.backend,
                 endpoint = %endpoint.address.uri,
                 code = %failure.fault.code,
                 said = ?failure.message,
-                unsaid,
+                held_back,
                 "a try at a backend failed"
             );
         }

@@ -72,7 +72,6 @@ mod budget;
 mod call;
 mod config;
 mod deliver;
-mod log_gate;
 mod metadata;
 mod pushback;
 mod rpc;
@@ -88,8 +87,8 @@ use std::sync::{Arc, OnceLock};
 use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Context, Coverage, Fact, Fault, Filter, FilterType, Message, Never, Open, Prepare, Properties,
-    SharedScope, Verdict,
+    Context, Coverage, Every, Fact, Fault, Filter, FilterType, Message, Never, Open, Prepare,
+    Properties, SharedScope, Verdict,
 };
 use linkgate_grpc::{Pool, connector};
 
@@ -161,7 +160,7 @@ impl GrpcUpstream {
             pool: Arc::new(pool),
             budget: Arc::clone(&shared.budget),
             events: Events::new(cx),
-            log: log_gate::LogGate::default(),
+            log: Every::new(Caller::LOG_INTERVAL),
         }
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::testkit::Pushed;
-use linkgate_filter::{Effect, Fault, Identity, LinkInfo, Message, Outcome};
+use linkgate_filter::{Effect, Every, Fault, Identity, LinkInfo, Message, Outcome};
 use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
 use linkgate_proto::v1::batch_backend_service_server::{
     BatchBackendService, BatchBackendServiceServer,
@@ -337,7 +337,7 @@ pub(super) fn caller_of(pool: Arc<Pool>, mut config: serde_json::Value) -> Arc<C
         pool,
         budget: Arc::default(),
         events: crate::call::Events::default(),
-        log: crate::log_gate::LogGate::default(),
+        log: Every::new(Caller::LOG_INTERVAL),
     })
 }
 
