@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use linkgate_filter::{RetryAccount, RetryTerms};
 use parking_lot::Mutex;
+
+/// What time pays in may lie ready for so long.
+const AHEAD: Duration = Duration::from_secs(10);
 
 /// What may be sent again for one business. What the business has for itself is spent first: it is there whatever other
 /// businesses do, and only what exceeds it is taken from what all share.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    own: Arc<Spent>,
+    /// One for a filter id, whatever the pipelines; each judges it by its own terms.
+    own: Arc<RetryAccount>,
     shared: Arc<Member>,
 }
 
-/// What has been sent lately for a business. One for a filter id, whatever the pipelines; each pipeline judges it by its own
-/// [`Allowance`].
-#[derive(Debug, Default)]
-pub(crate) struct Spent(Mutex<Recent>);
-
-/// What has been sent lately beyond that, for all businesses of the node. One for a filter id, judged by one number for all:
+/// What may be sent again beyond that, for all businesses of the node. One for a filter id, judged by one number for all:
 /// nobody can allow themselves more than the others.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    spent: Spent,
+    account: RetryAccount,
     /// What its members would allow a second, and how many would.
     wanted: Mutex<BTreeMap<u32, usize>>,
 }
@@ -36,39 +36,30 @@ pub(crate) struct Member {
     wants: u32,
 }
 
-/// How many retransmissions of a business are in order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
-    /// Per first transmission.
-    pub(crate) ratio: f64,
-    /// A second, in any case.
-    pub(crate) min_per_second: f64,
-}
-
-/// Counts that fade: after [`Recent::SPAN`] some third of a count is left.
-#[derive(Debug, Default)]
-struct Recent {
-    at: Option<Instant>,
-    first: f64,
-    again: f64,
+/// So many for a first transmission, and so many a second in any case.
+pub(crate) fn terms(ratio: f64, per_second: u32) -> RetryTerms {
+    RetryTerms {
+        ratio,
+        per_second: per_second.into(),
+        ahead: AHEAD,
+        most: f64::INFINITY,
+    }
 }
 
 impl Budget {
-    /// That of a business which has spent `own`, and takes part in what the node shares.
-    pub(crate) fn new(own: Arc<Spent>, shared: Arc<Member>) -> Self {
+    /// That of a business with this account, which takes part in what the node shares.
+    pub(crate) fn new(own: Arc<RetryAccount>, shared: Arc<Member>) -> Self {
         Self { own, shared }
     }
 
     /// A push is sent for the first time.
-    pub(crate) fn first(&self, now: Instant) {
-        self.own.0.lock().faded(now).first += 1.0;
+    pub(crate) fn first(&self, now: Instant, terms: &RetryTerms) {
+        self.own.first(now, terms);
     }
 
     /// Whether a push may be sent again now; if so, it is counted.
-    pub(crate) fn again(&self, now: Instant, allowance: Allowance) -> bool {
-        self.own
-            .spend(now, allowance.ratio, allowance.min_per_second)
-            || self.shared.pool.spend(now)
+    pub(crate) fn again(&self, now: Instant, terms: &RetryTerms) -> bool {
+        self.own.again(now, terms) || self.shared.pool.again(now)
     }
 }
 
@@ -94,39 +85,10 @@ impl Drop for Member {
 
 impl Pool {
     /// Spends within the least that a member would allow.
-    fn spend(&self, now: Instant) -> bool {
+    fn again(&self, now: Instant) -> bool {
         let least = self.wanted.lock().keys().next().copied();
-        self.spent
-            .spend(now, 0.0, f64::from(least.unwrap_or_default()))
-    }
-}
-
-impl Spent {
-    fn spend(&self, now: Instant, ratio: f64, per_second: f64) -> bool {
-        let mut recent = self.0.lock();
-        let recent = recent.faded(now);
-        let allowed = ratio * recent.first + per_second * Recent::SPAN.as_secs_f64();
-        let allows = recent.again + 1.0 <= allowed;
-        if allows {
-            recent.again += 1.0;
-        }
-        allows
-    }
-}
-
-impl Recent {
-    const SPAN: Duration = Duration::from_secs(10);
-
-    /// As it is now. A moment before the last one counts as that one: tasks may see times that are a little apart.
-    fn faded(&mut self, now: Instant) -> &mut Self {
-        let at = *self.at.get_or_insert(now);
-        if now > at {
-            let left = (-(now - at).as_secs_f64() / Self::SPAN.as_secs_f64()).exp();
-            self.first *= left;
-            self.again *= left;
-            self.at = Some(now);
-        }
-        self
+        self.account
+            .again(now, &terms(0.0, least.unwrap_or_default()))
     }
 }
 
@@ -146,60 +108,28 @@ mod tests {
         tokio::time::Instant::now().into_std()
     }
 
-    fn allowed(budget: &Budget, now: Instant, allowance: Allowance) -> usize {
-        (0..1_000)
-            .take_while(|_| budget.again(now, allowance))
-            .count()
+    fn allowed(budget: &Budget, now: Instant, terms: &RetryTerms) -> usize {
+        (0..1_000).take_while(|_| budget.again(now, terms)).count()
     }
 
     #[test]
-    fn a_share_of_the_first_transmissions_may_be_repeated() {
+    fn a_business_has_its_least_and_a_share_of_the_first_transmissions() {
         let (budget, now) = (Budget::default(), start());
-        let allowance = Allowance {
-            ratio: 0.25,
-            min_per_second: 0.0,
-        };
-        assert_eq!(allowed(&budget, now, allowance), 0);
-        (0..100).for_each(|_| budget.first(now));
-        assert_eq!(allowed(&budget, now, allowance), 25);
-    }
-
-    #[test]
-    fn a_quiet_business_has_its_least() {
-        let (budget, now) = (Budget::default(), start());
-        let allowance = Allowance {
-            ratio: 0.0,
-            min_per_second: 3.0,
-        };
-        assert_eq!(allowed(&budget, now, allowance), 30);
-        let mut later = 0;
-        for second in 1..=100 {
-            later += allowed(&budget, now + Duration::from_secs(second), allowance);
-        }
-        assert!(
-            (270..=310).contains(&later),
-            "3 a second in the long run, not {later} in 100 s"
-        );
-    }
-
-    #[test]
-    fn what_was_sent_long_ago_allows_nothing() {
-        let (budget, now) = (Budget::default(), start());
-        let allowance = Allowance {
-            ratio: 1.0,
-            min_per_second: 0.0,
-        };
-        (0..100).for_each(|_| budget.first(now));
+        let terms = terms(0.25, 3);
+        assert_eq!(allowed(&budget, now, &terms), 30);
+        (0..1_000).for_each(|_| budget.first(now, &terms));
+        assert_eq!(allowed(&budget, now, &terms), 250);
+        let later = now + Duration::from_secs(120);
         assert_eq!(
-            allowed(&budget, now + Duration::from_secs(120), allowance),
-            0
+            allowed(&budget, later, &terms),
+            30,
+            "what was sent long ago allows nothing"
         );
     }
 
-    const ONE_A_SECOND: Allowance = Allowance {
-        ratio: 0.5,
-        min_per_second: 1.0,
-    };
+    fn one_a_second() -> RetryTerms {
+        terms(0.5, 1)
+    }
 
     /// A business with this `shared_per_second`.
     fn business(pool: &Arc<Pool>, wants: u32) -> Budget {
@@ -211,10 +141,10 @@ mod tests {
     fn a_business_that_spends_all_it_can_leaves_others_their_own() {
         let (now, pool) = (start(), Arc::default());
         let [greedy, modest, late] = [2; 3].map(|wants| business(&pool, wants));
-        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 10 + 20);
-        (0..4).for_each(|_| modest.first(now));
-        assert_eq!(allowed(&modest, now, ONE_A_SECOND), 10 + 2);
-        assert_eq!(allowed(&late, now, ONE_A_SECOND), 10);
+        assert_eq!(allowed(&greedy, now, &one_a_second()), 10 + 20);
+        (0..4).for_each(|_| modest.first(now, &one_a_second()));
+        assert_eq!(allowed(&modest, now, &one_a_second()), 10 + 2);
+        assert_eq!(allowed(&late, now, &one_a_second()), 10);
     }
 
     #[test]
@@ -222,14 +152,17 @@ mod tests {
         let (now, pool) = (start(), Arc::default());
         let (greedy, modest) = (business(&pool, 1_000), business(&pool, 2));
         let again = business(&pool, 2);
-        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 10 + 20);
-        assert_eq!(allowed(&modest, now, ONE_A_SECOND), 10);
+        assert_eq!(allowed(&greedy, now, &one_a_second()), 10 + 20);
+        assert_eq!(allowed(&modest, now, &one_a_second()), 10);
         drop(modest);
-        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 0, "one is left");
+        assert_eq!(allowed(&greedy, now, &one_a_second()), 0, "one is left");
         drop(again);
         let wide = business(&pool, 5);
-        assert_eq!(allowed(&greedy, now, ONE_A_SECOND), 50 - 20);
+        assert_eq!(allowed(&greedy, now, &one_a_second()), 50 - 20);
         drop(wide);
-        assert!(allowed(&greedy, now, ONE_A_SECOND) > 900, "alone at work");
+        assert!(
+            allowed(&greedy, now, &one_a_second()) > 900,
+            "alone at work"
+        );
     }
 }

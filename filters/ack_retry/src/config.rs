@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{ByteSize, HumanDuration};
-use linkgate_filter::{Deserialize, JsonSchema};
+use linkgate_filter::{Deserialize, JsonSchema, RetryTerms};
 use serde::Serialize;
 
 use crate::backoff::Backoff;
-use crate::budget::Allowance;
+use crate::budget;
 
 /// Answers clients' messages, and sends pushes again until the client acknowledges them.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -237,11 +237,9 @@ impl Retry {
         }
     }
 
-    pub(crate) fn allowance(&self) -> Allowance {
-        Allowance {
-            ratio: self.budget.ratio,
-            min_per_second: f64::from(self.budget.min_per_second),
-        }
+    /// On which a business sends again.
+    pub(crate) fn terms(&self) -> RetryTerms {
+        budget::terms(self.budget.ratio, self.budget.min_per_second)
     }
 }
 

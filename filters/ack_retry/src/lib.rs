@@ -84,10 +84,11 @@ use std::sync::{Arc, OnceLock};
 
 use linkgate_filter::problem::Problems;
 use linkgate_filter::{
-    Coverage, Fact, FilterType, Open, OwnedScope, Prepare, Properties, Room, SharedScope,
+    Coverage, Fact, FilterType, Open, OwnedScope, Prepare, Properties, RetryAccount, Room,
+    SharedScope,
 };
 
-use crate::budget::{Budget, Member, Pool, Spent};
+use crate::budget::{Budget, Member, Pool};
 pub use crate::config::{Config, Retry, RetryBudget};
 use crate::counters::Counters;
 pub use crate::fault::{
@@ -193,7 +194,7 @@ impl FilterType for AckRetry {
             Arc::new(Member::new(pool, wants))
         });
         let budget = Budget::new(
-            cx.shared(SharedScope::Biz, Spent::default),
+            cx.shared(SharedScope::Biz, RetryAccount::default),
             Arc::clone(member),
         );
         AckRetryFilter::new(Arc::clone(&self.0), session, budget, cx.room())

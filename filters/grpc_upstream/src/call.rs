@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::trace::TraceId;
-use linkgate_filter::{Counter, Effect, Every, Fault, Open};
+use linkgate_filter::{Counter, Effect, Every, Fault, Open, RetryAccount};
 use linkgate_grpc::{Endpoint, Lease, NoEndpoint, Pool, Sign};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use crate::budget::RetryBudget;
 use crate::config::Config;
 use crate::metadata;
 use crate::pushback::Pushback;
@@ -41,7 +40,7 @@ pub(crate) struct Caller {
     pub(crate) config: Config,
     pub(crate) biz_id: Arc<str>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) budget: Arc<RetryBudget>,
+    pub(crate) budget: Arc<RetryAccount>,
     pub(crate) events: Events,
     pub(crate) log: Every,
 }
@@ -116,7 +115,8 @@ impl Caller {
         seed: u64,
     ) -> Result<R::Reply, Fault> {
         self.events.calls.inc();
-        self.budget.call(Instant::now(), &self.config.retry_budget);
+        let terms = self.config.retry_budget.terms();
+        self.budget.first(Instant::now().into_std(), &terms);
         let mut call = Call {
             deadline,
             metadata,
@@ -281,7 +281,8 @@ impl Caller {
         if now + wait >= call.deadline {
             return None;
         }
-        let granted = self.budget.retry(now, &self.config.retry_budget);
+        let terms = self.config.retry_budget.terms();
+        let granted = self.budget.again(now.into_std(), &terms);
         if !granted {
             self.events.budget_exhausted.inc();
         }

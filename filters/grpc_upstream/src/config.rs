@@ -5,7 +5,7 @@ use std::time::Duration;
 use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::problem::Problems;
 use linkgate_filter::units::{ByteSize, HumanDuration};
-use linkgate_filter::{Deserialize, JsonSchema, Prepare, schemars};
+use linkgate_filter::{Deserialize, JsonSchema, Prepare, RetryTerms, schemars};
 use linkgate_grpc::BreakerRules;
 use serde::Serialize;
 use tonic::Code;
@@ -204,6 +204,18 @@ impl Default for RetryBudget {
         Self {
             ratio: 0.2,
             min_per_second: 10,
+        }
+    }
+}
+
+impl RetryBudget {
+    pub(crate) fn terms(&self) -> RetryTerms {
+        RetryTerms {
+            ratio: self.ratio,
+            per_second: self.min_per_second.into(),
+            ahead: Duration::from_secs(1),
+            // Ten seconds' worth of what time pays in, or a small burst.
+            most: f64::from(self.min_per_second.max(1)) * 10.0,
         }
     }
 }

@@ -68,7 +68,6 @@
 
 mod answer;
 mod batch;
-mod budget;
 mod call;
 mod config;
 mod deliver;

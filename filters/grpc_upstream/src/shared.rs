@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkgate_filter::Fault;
+use linkgate_filter::{Fault, RetryAccount};
 use linkgate_grpc::Directory;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::budget::RetryBudget;
-
 /// What all links of a business share. Outlives a change of the pipeline.
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) budget: Arc<RetryBudget>,
+    pub(crate) budget: Arc<RetryAccount>,
     /// The bound that the places were made for, and the places.
     places: Mutex<Option<(usize, Arc<Semaphore>)>>,
 }

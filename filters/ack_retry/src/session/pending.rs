@@ -201,7 +201,7 @@ impl Pending {
         } else if passed(push.give_up_at) || push.transmissions >= retry.max_attempts {
             turn.means.counters.unacknowledged.inc();
             self.give_up(place, fault::unacknowledged(), turn);
-        } else if turn.means.budget.again(turn.now, retry.allowance()) {
+        } else if turn.means.budget.again(turn.now, &retry.terms()) {
             self.transmit(place, turn);
         } else {
             turn.means.counters.put_off.inc();
@@ -275,7 +275,7 @@ impl Pending {
             let counters = turn.means.counters;
             match (push.transmissions, push.position) {
                 (0, _) => {
-                    turn.means.budget.first(now);
+                    turn.means.budget.first(now, &retry.terms());
                     push.give_up_at = Some(now + *retry.total);
                     counters.transmitted.inc();
                 }
