@@ -1,7 +1,8 @@
 //! The wire formats of linkgate as Rust types, generated from `linkgate/v1/*.proto`: the client
 //! protocol, the backend and the push service. The comments in the protos are the documentation.
 //!
-//! Only formats live here: what a message means to a filter is the contract's business.
+//! Only formats live here, and the contract's [`Fault`](linkgate_filter::Fault) as a [`v1::Fault`] and back. What a message
+//! means to a filter is the contract's business.
 //!
 //! # The JSON mapping
 //!
@@ -40,6 +41,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/linkgate.v1.serde.rs"));
 }
 
+mod fault;
 mod json;
 
 pub use json::from_json;

@@ -120,7 +120,7 @@ async fn push(
     answered.map_or_else(
         |fault| {
             source.router.metrics().refused(&fault.code);
-            (status(&fault), Json(requests::fault(fault))).into_response()
+            (status(&fault), Json(v1::Fault::from(fault))).into_response()
         },
         |answer| Json(answer).into_response(),
     )

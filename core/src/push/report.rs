@@ -57,7 +57,7 @@ impl Reporter {
             receiver_id: receiver.to_owned(),
             device_id: push.device_id.as_deref().map(str::to_owned),
             status: requests::status(outcome.status).into(),
-            reason: outcome.reason.clone().map(requests::fault),
+            reason: outcome.reason.clone().map(Into::into),
             node: self.node.to_string(),
             attempts: course.attempts,
             received_at: requests::unix_ms(course.received_at),

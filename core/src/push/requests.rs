@@ -6,7 +6,7 @@ mod legacy;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use linkgate_filter::{Blame, Effect, Fault};
+use linkgate_filter::Fault;
 use linkgate_proto::v1;
 
 pub(super) use self::json::from_json;
@@ -105,7 +105,7 @@ pub(super) fn outcome(receiver_id: String, outcome: ReceiverOutcome) -> v1::Rece
     v1::ReceiverOutcome {
         receiver_id,
         status: status(outcome.status).into(),
-        reason: outcome.reason.map(fault),
+        reason: outcome.reason.map(Into::into),
     }
 }
 
@@ -117,27 +117,5 @@ pub(super) fn status(status: Status) -> v1::receiver_outcome::Status {
         Status::Offline => Wire::Offline,
         Status::Expired => Wire::Expired,
         Status::Rejected => Wire::Rejected,
-    }
-}
-
-pub(super) fn fault(fault: Fault) -> v1::Fault {
-    use v1::fault::{Effect as WireEffect, Source};
-    let source = match fault.blame {
-        Blame::Client => Source::Client,
-        Blame::Backend => Source::Backend,
-        Blame::Gateway => Source::Gateway,
-    };
-    let effect = match fault.effect {
-        Effect::None => WireEffect::None,
-        Effect::Unknown => WireEffect::Unknown,
-    };
-    let wait = fault.retry_after.unwrap_or_default();
-    v1::Fault {
-        code: fault.code.into_owned(),
-        source: source.into(),
-        retryable: fault.retry_after.is_some(),
-        retry_after_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
-        effect: effect.into(),
-        detail: fault.detail.into_owned(),
     }
 }

@@ -2,7 +2,7 @@
 //! filter's business.
 
 use bytes::Bytes;
-use linkgate_filter::{Blame, Command, Effect, Fault, Form, Growth};
+use linkgate_filter::{Command, Fault, Form, Growth};
 use linkgate_proto::v1;
 use prost::Message as _;
 use serde::Deserialize;
@@ -63,7 +63,7 @@ pub fn encode(
         cmd: command as i32,
         key,
         body,
-        fault: fault.map(told),
+        fault: fault.cloned().map(Into::into),
     };
     match form {
         Form::Protobuf => message.encode_to_vec().into(),
@@ -135,29 +135,6 @@ fn command(number: i32) -> Option<Command> {
         v1::Command::RateLimitExceeded => Command::RateLimitExceeded,
         v1::Command::UpstreamNack => Command::UpstreamNack,
     })
-}
-
-/// What the client is told of a fault.
-fn told(fault: &Fault) -> v1::Fault {
-    let source = match fault.blame {
-        Blame::Client => v1::fault::Source::Client,
-        Blame::Backend => v1::fault::Source::Backend,
-        Blame::Gateway => v1::fault::Source::Gateway,
-    };
-    let effect = match fault.effect {
-        Effect::None => v1::fault::Effect::None,
-        Effect::Unknown => v1::fault::Effect::Unknown,
-    };
-    let wait = fault.retry_after.unwrap_or_default();
-    v1::Fault {
-        code: fault.code.to_string(),
-        source: source.into(),
-        retryable: fault.retry_after.is_some(),
-        // Rounded up: a client that comes at the time told must not be early.
-        retry_after_ms: u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX),
-        effect: effect.into(),
-        detail: fault.detail.to_string(),
-    }
 }
 
 /// Finds out what is left of a text that is no message: the key for the answer, and whether only the command is

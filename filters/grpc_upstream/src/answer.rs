@@ -2,35 +2,27 @@
 
 use std::time::Duration;
 
-use linkgate_filter::{Blame, Effect, Fault, Outcome};
-use linkgate_proto::v1::{Fault as WireFault, OnReceiveResponse, fault};
+use linkgate_filter::{Fault, Outcome};
+use linkgate_proto::v1::{Fault as WireFault, OnReceiveResponse};
 
 /// An answer, or a refusal in its place.
 pub(crate) fn read(answer: OnReceiveResponse) -> Outcome {
-    match &answer.fault {
+    match answer.fault {
         Some(fault) => refused(fault),
         None => Outcome::accepted(answer.body),
     }
 }
 
 /// The backend's own fault.
-pub(crate) fn refused(wire: &WireFault) -> Outcome {
+pub(crate) fn refused(wire: WireFault) -> Outcome {
     const LONGEST: Duration = Duration::from_secs(3600);
-    let mut fault = Fault::backend(code(&wire.code)).detail(words(&wire.detail));
-    fault.blame = match wire.source() {
-        fault::Source::Client => Blame::Client,
-        fault::Source::Gateway => Blame::Gateway,
-        fault::Source::Backend | fault::Source::Unspecified => Blame::Backend,
-    };
-    fault.effect = match wire.effect() {
-        fault::Effect::None => Effect::None,
-        fault::Effect::Unknown | fault::Effect::Unspecified => Effect::Unknown,
-    };
-    if wire.retryable {
-        let wait = Duration::from_millis(wire.retry_after_ms.into());
-        fault = fault.retry_after(wait.min(LONGEST));
-    }
-    Outcome::from_fault(fault)
+    let told = Fault::from(wire);
+    Outcome::from_fault(Fault {
+        code: code(&told.code).into(),
+        retry_after: told.retry_after.map(|wait| wait.min(LONGEST)),
+        detail: words(&told.detail).into(),
+        ..told
+    })
 }
 
 /// A code is a metric label: what does not look like one is not passed on. How many of them are counted apart is bounded
@@ -63,6 +55,9 @@ fn words(detail: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use linkgate_filter::Blame;
+    use linkgate_proto::v1::fault;
+
     use super::*;
 
     #[test]
@@ -93,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_taken_for_the_worst() {
-        let Outcome::Unknown(fault) = refused(&WireFault::default()) else {
+        let Outcome::Unknown(fault) = refused(WireFault::default()) else {
             panic!("an effect that is not said is unknown");
         };
         assert_eq!((&*fault.code, fault.retry_after), ("backend.failed", None));
@@ -113,7 +108,7 @@ mod tests {
             retry_after_ms: u32::MAX,
             ..WireFault::default()
         };
-        let Outcome::Unknown(fault) = refused(&wire) else {
+        let Outcome::Unknown(fault) = refused(wire) else {
             panic!("an effect that is not said is unknown");
         };
         assert_eq!(fault.retry_after, Some(Duration::from_secs(3600)));

@@ -51,7 +51,7 @@ fn mismatch() -> Fault {
 fn read(said: Said) -> Outcome {
     match said {
         Said::Accepted(answer) => answer::read(answer),
-        Said::Failed(fault) => answer::refused(&fault),
+        Said::Failed(fault) => answer::refused(fault),
     }
 }
 

@@ -133,7 +133,7 @@ impl Refusal {
             key: self.key,
             biz_id: self.biz_id,
             outcomes: Vec::new(),
-            fault: Some(requests::fault(self.fault)),
+            fault: Some(self.fault.into()),
         }
     }
 }
