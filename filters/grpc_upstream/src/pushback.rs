@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use prost::Message;
+use prost::Message as _;
 use tonic::Status;
+use tonic_types::pb;
 
 /// What a backend says of further tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +27,15 @@ pub(crate) fn of(status: &Status) -> Option<Pushback> {
     retry_info(status.details()).map(Pushback::After)
 }
 
+/// Read by hand, as the library's reader (`StatusExt`) makes zero of a negative delay, and panics at `i64::MIN` seconds where
+/// overflow is checked.
 fn retry_info(details: &[u8]) -> Option<Duration> {
-    let rich = RichStatus::decode(details).ok()?;
+    let rich = pb::Status::decode(details).ok()?;
     let info = rich
         .details
         .iter()
         .find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
-    let delay = RetryInfo::decode(info.value.as_slice()).ok()?.delay?;
+    let delay = pb::RetryInfo::decode(&*info.value).ok()?.retry_delay?;
     let seconds = u64::try_from(delay.seconds).ok()?;
     let nanos = u32::try_from(delay.nanos)
         .ok()
@@ -40,40 +43,9 @@ fn retry_info(details: &[u8]) -> Option<Duration> {
     Some(Duration::new(seconds, nanos))
 }
 
-/// `google.rpc.Status`, as far as it is read.
-#[derive(Clone, PartialEq, Message)]
-struct RichStatus {
-    #[prost(message, repeated, tag = "3")]
-    details: Vec<Any>,
-}
-
-/// `google.protobuf.Any`.
-#[derive(Clone, PartialEq, Message)]
-struct Any {
-    #[prost(string, tag = "1")]
-    type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
-}
-
-/// `google.rpc.RetryInfo`.
-#[derive(Clone, PartialEq, Message)]
-struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    delay: Option<Delay>,
-}
-
-/// `google.protobuf.Duration`.
-#[derive(Clone, PartialEq, Message)]
-struct Delay {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
 #[cfg(test)]
 mod tests {
+    use prost_types::{Any, Duration as Delay};
     use tonic::Code;
     use tonic::metadata::MetadataMap;
 
@@ -94,28 +66,46 @@ mod tests {
         assert_eq!(of(&Status::unavailable("")), None);
     }
 
-    #[test]
-    fn retry_info_is_found_among_other_details() {
-        let delay = Some(Delay {
-            seconds: 2,
-            nanos: 500_000_000,
-        });
+    fn with_details(value: Vec<u8>) -> Status {
         let any = |url: &str, value| Any {
             type_url: url.to_owned(),
             value,
         };
-        let details = vec![
-            any("type.googleapis.com/google.rpc.Help", b"x".to_vec()),
-            any(
-                "type.googleapis.com/google.rpc.RetryInfo",
-                RetryInfo { delay }.encode_to_vec(),
-            ),
-        ];
-        let details = RichStatus { details }.encode_to_vec();
-        let status = Status::with_details(Code::Unavailable, "", details.into());
-        let wait = Duration::from_millis(2500);
-        assert_eq!(of(&status), Some(Pushback::After(wait)));
+        let rich = pb::Status {
+            details: vec![
+                any("type.googleapis.com/google.rpc.Help", b"x".to_vec()),
+                any("type.googleapis.com/google.rpc.RetryInfo", value),
+            ],
+            ..pb::Status::default()
+        };
+        Status::with_details(Code::Unavailable, "", rich.encode_to_vec().into())
+    }
 
+    fn after(seconds: i64, nanos: i32) -> Status {
+        let retry_delay = Some(Delay { seconds, nanos });
+        with_details(pb::RetryInfo { retry_delay }.encode_to_vec())
+    }
+
+    #[test]
+    fn retry_info_is_found_among_other_details() {
+        let wait = Duration::from_millis(2500);
+        let status = after(2, 500_000_000);
+        assert_eq!(of(&status), Some(Pushback::After(wait)));
+    }
+
+    #[test]
+    fn details_that_make_no_sense_say_nothing() {
+        for (seconds, nanos) in [
+            (i64::MIN, i32::MIN),
+            (i64::MIN, -1),
+            (-1, 0),
+            (1, -1),
+            (0, i32::MAX),
+            (i64::MAX, i32::MAX),
+        ] {
+            assert_eq!(of(&after(seconds, nanos)), None, "{seconds} {nanos}");
+        }
+        assert_eq!(of(&with_details(vec![0xff; 9])), None);
         let garbage = Status::with_details(Code::Unavailable, "", vec![0xff; 9].into());
         assert_eq!(of(&garbage), None);
     }
