@@ -16,7 +16,6 @@ mod metrics;
 mod origin;
 mod proxy_protocol;
 mod refusal;
-mod stream;
 mod subprotocol;
 mod tls;
 
@@ -42,7 +41,6 @@ pub use self::handshake::Accepted;
 use self::handshake::{NoLink, Why};
 pub use self::metrics::ListenerMetrics;
 pub use self::refusal::Refusal;
-pub use self::stream::Stream;
 use crate::network::{Binding, Connection, Network, Socket};
 use crate::telemetry::limit::Every;
 

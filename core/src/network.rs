@@ -5,14 +5,14 @@
 
 mod memory;
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 pub use self::memory::MemoryNetwork;
 use self::memory::MemorySocket;
@@ -92,11 +92,11 @@ impl Socket {
         match self {
             Self::System(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                Ok((Connection::System(stream), peer))
+                Ok((Either::Left(stream), peer))
             }
             Self::Memory(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                Ok((Connection::Memory(stream), peer))
+                Ok((Either::Right(stream), peer))
             }
         }
     }
@@ -113,83 +113,20 @@ impl Socket {
     }
 }
 
-/// An accepted connection.
-#[derive(Debug)]
-pub enum Connection {
-    /// Over the system's network.
-    System(TcpStream),
-    /// Within this process.
-    Memory(DuplexStream),
-}
+/// An accepted connection: left over the system's network, right within this process.
+pub type Connection = Either<TcpStream, DuplexStream>;
 
-impl Connection {
-    /// Has small writes sent at once.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Self::System(stream) => stream.set_nodelay(true),
-            Self::Memory(_) => Ok(()),
-        }
-    }
-}
+/// A connection that may speak TLS: left as it came, right behind TLS; that is boxed, since its state is large and most
+/// gateways stand behind something that ends TLS.
+pub type Stream = Either<Connection, Box<TlsStream<Connection>>>;
 
-/// Calls the same method on whichever stream it is.
-macro_rules! either {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Connection::System(stream) => {
-                let $stream = Pin::new(stream);
-                $call
-            }
-            Connection::Memory(stream) => {
-                let $stream = Pin::new(stream);
-                $call
-            }
-        }
-    };
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => stream.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::System(stream) => stream.is_write_vectored(),
-            Self::Memory(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_shutdown(cx))
+/// Has small writes sent at once.
+///
+/// # Errors
+/// The connection is gone.
+pub fn set_nodelay(connection: &Connection) -> io::Result<()> {
+    match connection {
+        Either::Left(stream) => stream.set_nodelay(true),
+        Either::Right(_) => Ok(()),
     }
 }

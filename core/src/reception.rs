@@ -27,8 +27,8 @@ use self::metrics::Counters;
 pub(crate) use self::metrics::Reason;
 pub use self::metrics::ReceptionMetrics;
 use self::seats::Seats;
-pub use self::tls::{Acceptor, Stream, TlsError};
-use crate::network::{Connection, Socket};
+pub use self::tls::{Acceptor, TlsError};
+use crate::network::{self, Connection, Socket};
 use crate::telemetry::limit::Every;
 
 /// Whether connections of callers that are known are closed when nothing is asked over them.
@@ -91,7 +91,7 @@ impl Reception {
             };
             match socket.accept().await {
                 Ok((connection, peer)) => {
-                    let _ = connection.set_nodelay();
+                    let _ = network::set_nodelay(&connection);
                     return (connection, Seat::take(self, peer, permit));
                 }
                 Err(error) => {

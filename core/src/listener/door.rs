@@ -20,9 +20,8 @@ use super::forwarded::TrustedProxies;
 use super::metrics::{Counters, ListenerMetrics};
 use super::origin::Origins;
 use super::refusal::Refusal;
-use super::stream::Stream;
 use super::{proxy_protocol, tls};
-use crate::network::Connection;
+use crate::network::{self, Connection, Stream};
 use crate::wire::{Share, Unfinished, deflate};
 
 /// Allocated for every link, idle or not.
@@ -201,9 +200,9 @@ impl Door {
         stream: &mut Connection,
         peer: IpAddr,
     ) -> Result<IpAddr, Refusal> {
-        stream.set_nodelay().map_err(|_| Refusal::Gone)?;
+        network::set_nodelay(stream).map_err(|_| Refusal::Gone)?;
         // Within this process an address is nobody else's.
-        let is_told = matches!(stream, Connection::Memory(_)) || !self.trusted.contains(peer);
+        let is_told = matches!(stream, Connection::Right(_)) || !self.trusted.contains(peer);
         if self.proxy_protocol == ProxyProtocol::Off || is_told {
             return Ok(peer);
         }
@@ -226,7 +225,7 @@ impl Door {
     /// TLS, where the listener speaks it. A connection within this process has nobody to hide from.
     pub(super) async fn secured(&self, stream: Connection) -> Result<Stream, Refusal> {
         let tls = match (&self.tls, &stream) {
-            (Some(tls), Connection::System(_)) => Arc::clone(tls),
+            (Some(tls), Connection::Left(_)) => Arc::clone(tls),
             _ => return Ok(Stream::Left(stream)),
         };
         match TlsAcceptor::from(tls).accept(stream).await {

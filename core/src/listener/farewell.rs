@@ -8,8 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::answer::refuse;
 use super::door::Door;
 use super::refusal::Refusal;
-use super::stream::Stream;
-use crate::network::Connection;
+use crate::network::{Connection, Stream};
 
 /// How long it takes at most, TLS included.
 const LINGER: Duration = Duration::from_secs(1);

@@ -22,9 +22,8 @@ use super::auth::Authenticated;
 use super::door::Door;
 use super::farewell::Farewell;
 use super::refusal::Refusal;
-use super::stream::Stream;
 use super::{Handler, Offer, extensions, subprotocol};
-use crate::network::Connection;
+use crate::network::{Connection, Stream};
 use crate::wire::Counted;
 use crate::wire::deflate::Agreement;
 

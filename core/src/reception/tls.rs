@@ -9,15 +9,11 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::Tls;
 use super::credentials::Shown;
-use crate::network::Connection;
-
-/// A caller's connection: left as it came, right behind TLS.
-pub type Stream = Either<Connection, Box<TlsStream<Connection>>>;
+use crate::network::{Connection, Stream};
 
 /// Why certificates are of no use.
 #[derive(Debug, thiserror::Error)]

@@ -73,11 +73,11 @@ impl At {
             Self::Here(network, address) => {
                 let from = from.unwrap_or(Ipv4Addr::LOCALHOST.into());
                 let stream = network.dial(*address, SocketAddr::new(from, 50_000));
-                stream.map(Connection::Memory)
+                stream.map(Connection::Right)
             }
             Self::There(_) => {
                 let dialled = linkgate_client::dial(uri, from).await;
-                dialled.map(Connection::System).map_err(io::Error::other)
+                dialled.map(Connection::Left).map_err(io::Error::other)
             }
         }
     }

@@ -84,51 +84,30 @@ fn typed(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
 
+    use bytes::Bytes;
+    use futures_util::stream;
     use proptest::prelude::*;
-    use tokio::io::ReadBuf;
+    use tokio_util::io::StreamReader;
 
     use super::*;
 
     const SOUND: &str = "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// A stream that gives one piece per read.
-    struct Pieces {
-        left: VecDeque<Vec<u8>>,
-        taken: usize,
-    }
-
-    impl AsyncRead for Pieces {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            if let Some(mut piece) = self.left.pop_front() {
-                let rest = piece.split_off(piece.len().min(buf.remaining()));
-                buf.put_slice(&piece);
-                self.taken += piece.len();
-                if !rest.is_empty() {
-                    self.left.push_front(rest);
-                }
-            }
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    /// The result for these pieces, arriving one by one, and how many bytes were read.
+    /// The result for these pieces, which come one per read, and how many bytes were read.
     fn arrive(pieces: &[&[u8]], max: usize) -> (Result<Request<()>, Refusal>, usize) {
-        let left = pieces.iter().map(|piece| piece.to_vec()).collect();
-        let mut stream = Pieces { left, taken: 0 };
+        let come = pieces.iter().copied().map(Bytes::copy_from_slice);
+        let mut stream = StreamReader::new(stream::iter(come.map(io::Result::Ok)));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let result = runtime.block_on(read(&mut stream, max));
-        (result, stream.taken)
+        runtime.block_on(async {
+            let result = read(&mut stream, max).await;
+            let mut left = Vec::new();
+            stream.read_to_end(&mut left).await.unwrap();
+            (result, pieces.concat().len() - left.len())
+        })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::Desk;
 use crate::network;
 use crate::reception::credentials::Shown;
-use crate::reception::{Acceptor, Leaves, Reason, Seat, Stream, passed};
+use crate::reception::{Acceptor, Leaves, Reason, Seat, passed};
 
 /// What the connections of a source have in common.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(super) async fn serve(
 }
 
 async fn speak(
-    stream: Stream,
+    stream: network::Stream,
     shown: Option<Shown>,
     seat: &Seat,
     around: Around,

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::*;
-use crate::wire::trickle::Trickle;
+use crate::wire::trickle::trickle;
 use crate::wire::{Counted, Share};
 
 const AGREED: Agreement = Agreement {
@@ -112,7 +112,7 @@ fn read(
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
     let stream = Counted::new(
-        Trickle::new(bytes, sizes),
+        trickle(bytes, sizes),
         (max, Share::unlimited()),
         Some(agreed),
     );
@@ -335,7 +335,7 @@ async fn a_link_keeps_no_state_between_messages() {
     let hello = frame(0xc1, &deflated(&mut client(15), b"Hello"));
     for (agreed, kept) in [(AGREED, false), (KEPT, true)] {
         let mut stream = Counted::new(
-            Trickle::new(&hello, &[4]),
+            trickle(&hello, &[4]),
             (1 << 20, Share::unlimited()),
             Some(agreed),
         );

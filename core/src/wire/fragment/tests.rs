@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::*;
-use crate::wire::trickle::Trickle;
+use crate::wire::trickle::trickle;
 use crate::wire::{Counted, Share};
 
 const TEXT: u8 = 1;
@@ -63,7 +63,7 @@ fn read(max: usize, bytes: &[u8], sizes: &[usize]) -> (Vec<Message>, Error) {
         .read_buffer_size(1024)
         .max_message_size(Some(max))
         .max_frame_size(Some(max));
-    let stream = Counted::new(Trickle::new(bytes, sizes), (max, Share::unlimited()), None);
+    let stream = Counted::new(trickle(bytes, sizes), (max, Share::unlimited()), None);
     runtime().block_on(async {
         let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut messages = Vec::new();
@@ -78,7 +78,7 @@ fn read(max: usize, bytes: &[u8], sizes: &[usize]) -> (Vec<Message>, Error) {
 
 /// Everything that is passed on of these bytes.
 fn passed_on(max: u64, bytes: &[u8], sizes: &[usize]) -> (Vec<u8>, Fragmenter) {
-    let (mut fragmenter, mut source) = (Fragmenter::new(max), Trickle::new(bytes, sizes));
+    let (mut fragmenter, mut source) = (Fragmenter::new(max), trickle(bytes, sizes));
     let mut all = Vec::new();
     runtime().block_on(async {
         loop {
@@ -157,7 +157,7 @@ proptest! {
         let (ours, error) = read(1 << 20, &bytes, &sizes);
         let config = WebSocketConfig::default().max_message_size(Some(1 << 20)).max_frame_size(Some(1 << 20));
         let theirs = runtime().block_on(async {
-            let stream = Trickle::new(&bytes, &sizes);
+            let stream = trickle(&bytes, &sizes);
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
             socket.take_while(|read| std::future::ready(read.is_ok())).map(Result::unwrap).collect::<Vec<_>>().await
         });
