@@ -1,16 +1,13 @@
 //! A channel whose answers cannot make tonic panic: its reader of `grpc-status-details-bin` does so at what is no base64.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tonic::Status;
+use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::Service;
@@ -47,7 +44,14 @@ impl Service<Request<Body>> for Checked {
         Box::pin(async move {
             let mut response = response.await?;
             check(response.headers_mut());
-            Ok(response.map(|body| Body::new(Answer(body))))
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(|mut frame| {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        check(trailers);
+                    }
+                    frame
+                }))
+            }))
         })
     }
 }
@@ -60,36 +64,10 @@ fn check(headers: &mut HeaderMap) {
     }
 }
 
-struct Answer(Body);
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let mut frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            check(trailers);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::Status;
+
     use super::*;
 
     #[test]

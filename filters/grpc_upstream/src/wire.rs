@@ -6,12 +6,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use linkgate_grpc::Checked;
 use tonic::Status;
 use tonic::body::Body;
@@ -146,8 +147,12 @@ impl Service<Request<Body>> for Wire {
             let mut response = response.await?;
             trace.look_at(&mut response);
             Ok(response.map(|body| {
-                let body = Whole::new(body, largest);
-                Body::new(Receiving { body, trace })
+                Body::new(Whole::new(body, largest).map_frame(move |frame| {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        trace.look_for_status(trailers);
+                    }
+                    frame
+                }))
             }))
         })
     }
@@ -171,38 +176,6 @@ impl HttpBody for Sending {
             return Poll::Ready(Some(Err(Status::cancelled("given up before it was sent"))));
         }
         Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The response's body, with the trailers.
-struct Receiving {
-    body: Whole,
-    trace: Trace,
-}
-
-impl HttpBody for Receiving {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.trace.look_for_status(trailers);
-        }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
