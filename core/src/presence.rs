@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use linkgate_filter::trace::link_id;
 use linkgate_filter::{Clock, Identity};
-use linkgate_grpc::Checked;
+use linkgate_grpc::Channel;
 use linkgate_proto::v1;
 use linkgate_proto::v1::presence_event::Kind;
 use linkgate_proto::v1::presence_service_client::PresenceServiceClient;
@@ -303,7 +303,7 @@ impl Notice for v1::PresenceEvent {
         }
     }
 
-    fn call(channel: Checked, events: Vec<Self>) -> BoxFuture<'static, Result<(), Status>> {
+    fn call(channel: Channel, events: Vec<Self>) -> BoxFuture<'static, Result<(), Status>> {
         Box::pin(async {
             let mut service = PresenceServiceClient::new(channel);
             let request = v1::OnPresenceRequest { events };

@@ -1,21 +1,28 @@
-//! The edge to the network: names to addresses, addresses to channels. Tests put an in-memory twin in its place.
+//! The edge to the network: names to addresses, addresses to connections. Tests put an in-memory twin in its place.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::uri::Scheme;
 use linkgate_filter::runner::Edges;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::address::{Address, Settings};
-use crate::gather::Gathered;
+use crate::address::Address;
+use crate::tls;
 
-/// Opens channels and finds addresses.
+/// A stream of bytes to an address.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// Opens connections and finds addresses.
 pub trait Connector: Send + Sync + 'static {
-    /// A channel that connects with its first call, and again after its connection is lost.
-    fn channel(&self, address: &Address) -> Result<Channel, ConnectError>;
+    /// Opens a connection: TCP, and TLS if the scheme asks for it.
+    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>>;
 
     /// All addresses of a host.
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
@@ -38,7 +45,7 @@ pub fn connector(brought: Option<Arc<Brought>>) -> Arc<dyn Connector> {
     }
 }
 
-/// Why no channel can be opened. For the log of the one who runs the gateway.
+/// Why there is no connection. For the log of the one who runs the gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A file of `tls` cannot be read.
@@ -49,15 +56,26 @@ pub enum ConnectError {
         /// Why not.
         error: io::Error,
     },
-    /// A setting that the transport refuses, with its reason.
-    #[error("{0}")]
-    Transport(String),
-}
-
-impl From<tonic::transport::Error> for ConnectError {
-    fn from(error: tonic::transport::Error) -> Self {
-        Self::Transport(crate::chain(&error))
-    }
+    /// What a file of `tls` says is of no use.
+    #[error("{path} is of no use: {why}", path = path.display())]
+    Content {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The far end speaks TLS, but not HTTP/2.
+    #[error("the backend speaks no HTTP/2 over TLS: it has not chosen `h2` by ALPN")]
+    NoHttp2,
+    /// It took longer than `connect_timeout`.
+    #[error("no connection in time")]
+    Late,
+    /// TCP or TLS.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// HTTP/2.
+    #[error(transparent)]
+    Http(#[from] h2::Error),
 }
 
 /// TCP and TLS.
@@ -65,12 +83,19 @@ impl From<tonic::transport::Error> for ConnectError {
 pub struct Network;
 
 impl Connector for Network {
-    fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
-        let mut transport = transport(address)?;
-        if address.uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
-            transport = transport.tls_config(tls(address)?)?;
-        }
-        Ok(transport.connect_lazy())
+    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
+        let address = address.clone();
+        Box::pin(async move {
+            let within = *address.settings.connect_timeout;
+            let stream = timeout(within, dial(&address.uri)).await;
+            let stream = stream.map_err(|_| ConnectError::Late)??;
+            if address.uri.scheme() != Some(&Scheme::HTTPS) {
+                return Ok(Box::new(stream) as _);
+            }
+            let shaken = timeout(within, tls::shake(stream, &address)).await;
+            let stream = shaken.map_err(|_| ConnectError::Late)??;
+            Ok(Box::new(stream) as _)
+        })
     }
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
@@ -82,54 +107,14 @@ impl Connector for Network {
     }
 }
 
-/// Everything but TLS and the connection itself.
-pub fn transport(address: &Address) -> Result<Transport, ConnectError> {
-    let Settings {
-        keep_alive,
-        connect_timeout,
-        ..
-    } = &*address.settings;
-    let transport = Transport::from(address.uri.clone())
-        .origin(address.origin.clone())
-        .executor(Gathered)
-        .connect_timeout(**connect_timeout)
-        .http2_keep_alive_interval(*keep_alive.interval)
-        .keep_alive_timeout(*keep_alive.timeout)
-        .keep_alive_while_idle(keep_alive.while_idle)
-        .user_agent(concat!("linkgate/", env!("CARGO_PKG_VERSION")))?;
-    Ok(transport)
-}
-
-fn tls(address: &Address) -> Result<ClientTlsConfig, ConnectError> {
-    let Settings {
-        tls,
-        connect_timeout,
-        ..
-    } = &*address.settings;
-    let (ca, own, domain) = match tls {
-        Some(tls) => (
-            tls.ca.as_ref(),
-            tls.cert.as_ref().zip(tls.key.as_ref()),
-            tls.domain.as_deref(),
-        ),
-        None => (None, None, None),
+async fn dial(uri: &http::Uri) -> io::Result<TcpStream> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = match uri.port_u16() {
+        Some(port) => port,
+        None if uri.scheme() == Some(&Scheme::HTTPS) => 443,
+        None => 80,
     };
-    let mut config = ClientTlsConfig::new().timeout(**connect_timeout);
-    config = match ca {
-        Some(path) => config.ca_certificate(Certificate::from_pem(read(path)?)),
-        None => config.with_native_roots(),
-    };
-    if let Some((cert, key)) = own {
-        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
-    }
-    let host = address.origin.host().unwrap_or_default();
-    Ok(config.domain_name(domain.unwrap_or(host).trim_matches(['[', ']'])))
-}
-
-/// The files are small and read once per channel.
-fn read(path: &Path) -> Result<Vec<u8>, ConnectError> {
-    std::fs::read(path).map_err(|error| ConnectError::File {
-        path: path.to_owned(),
-        error,
-    })
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

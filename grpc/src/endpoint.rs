@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 use crate::address::Address;
 use crate::breaker::{Breaker, BreakerRules, Change, Pass, Refusal, Sign};
-use crate::connector::{ConnectError, Connector};
+use crate::channel::Channel;
+use crate::connector::Connector;
 use crate::queue::Queue;
 
 /// One address of a backend.
@@ -78,16 +78,16 @@ impl Lease {
     }
 
     /// The endpoint's channel. Connects with its first call.
-    pub fn channel(&mut self, connector: &dyn Connector) -> Result<Channel, ConnectError> {
+    pub fn channel(&mut self, connector: &Arc<dyn Connector>) -> Channel {
         let mut held = self.endpoint.channel.lock();
         if let Some((number, channel)) = &*held {
             self.channel = *number;
-            return Ok(channel.clone());
+            return channel.clone();
         }
-        let channel = connector.channel(&self.endpoint.address)?;
+        let channel = Channel::new(&self.endpoint.address, connector);
         self.channel = self.endpoint.channels.fetch_add(1, Ordering::Relaxed) as u64 + 1;
         *held = Some((self.channel, channel.clone()));
-        Ok(channel)
+        channel
     }
 
     /// The connection has failed: the next call opens a new channel. Answers whether this try is the first to say so.

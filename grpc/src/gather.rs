@@ -7,21 +7,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::rt::Executor;
-
-/// Spawns tasks that let others go first whenever they are woken.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gathered;
-
-impl<F> Executor<F> for Gathered
-where
-    F: Future<Output = ()> + Send + Unpin + 'static,
-{
-    fn execute(&self, task: F) {
-        tokio::spawn(Behind::others(task));
-    }
-}
-
 /// A future that is polled behind all tasks that are ready when it is woken; but for the first times, as a task that soon ends,
 /// such as one that waits for an answer, has nothing to gather.
 #[derive(Debug)]
@@ -81,7 +66,7 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             std::future::ready(())
         });
-        Gathered.execute(Box::pin(connection));
+        tokio::spawn(Behind::others(Box::pin(connection)));
         for number in 0..10 {
             say.send(number).await.unwrap();
             tokio::task::yield_now().await;

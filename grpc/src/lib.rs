@@ -1,7 +1,7 @@
 //! The client's side of a gRPC backend: its endpoints found, chosen, connected, and left alone while they fail.
 //!
 //! ```text
-//! Pool ── lease ──> Lease ── channel ──> tonic's Channel
+//! Pool ── lease ──> Lease ── channel ──> Channel ──> h2
 //!   │                 └─ end ──> Breaker
 //!   ├─ Queue: those who wait until an endpoint has room
 //!   ├─ Resolver: what names stand for, asked by a task of its own
@@ -16,27 +16,32 @@
 
 mod address;
 mod breaker;
-mod checked;
+mod channel;
+mod connection;
 mod connector;
+mod details;
 mod endpoint;
 mod framing;
 mod gather;
 mod pool;
 mod queue;
 mod resolver;
+mod stream;
+mod tls;
 
 use std::error::Error;
 
 pub use crate::address::{Address, Settings};
 pub use crate::breaker::{BreakerRules, Change, Sign, is_trouble};
-pub use crate::checked::Checked;
+pub use crate::channel::{Answer, Channel};
 pub use crate::connector::{
-    Brought, ConnectError, Connector, Network, connector, transport, with_connector,
+    Brought, ConnectError, Connector, Io, Network, connector, with_connector,
 };
 pub use crate::endpoint::{Directory, Endpoint, Lease};
 pub use crate::framing::whole_message;
 pub use crate::gather::Behind;
 pub use crate::pool::{Leased, NoEndpoint, Pool};
+pub use crate::stream::write;
 
 /// An error with its causes, without repeating what a cause already says.
 pub fn chain(error: &(dyn Error + 'static)) -> String {

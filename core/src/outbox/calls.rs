@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use linkgate_filter::broker::Delivery;
 use linkgate_filter::{EdgeError, EdgeFailure};
-use linkgate_grpc::{BreakerRules, Checked, Lease, NoEndpoint, Pool, Sign, chain, is_trouble};
+use linkgate_grpc::{BreakerRules, Channel, Lease, NoEndpoint, Pool, Sign, chain, is_trouble};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ pub trait Notice: Serialize + Clone + Send + Sync + 'static {
     fn key(&self) -> String;
 
     /// Tells these by a call.
-    fn call(channel: Checked, notices: Vec<Self>) -> BoxFuture<'static, Result<(), Status>>;
+    fn call(channel: Channel, notices: Vec<Self>) -> BoxFuture<'static, Result<(), Status>>;
 }
 
 /// The way to a service.
@@ -112,13 +112,8 @@ impl<N: Notice> Shared<N> {
     }
 
     async fn call_at(&self, mut lease: Lease, notices: Vec<N>) -> Told {
-        let called = match lease.channel(&*self.pool.connector) {
-            Ok(channel) => timeout(self.timeout, N::call(channel.into(), notices)).await,
-            Err(error) => {
-                let why = error.to_string();
-                return Err(EdgeError::new(EdgeFailure::Unreachable, why));
-            }
-        };
+        let channel = lease.channel(&self.pool.connector);
+        let called = timeout(self.timeout, N::call(channel, notices)).await;
         let is_well = match &called {
             Ok(Ok(())) => true,
             Ok(Err(status)) => !is_trouble(status.code()),

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use hyper_util::rt::TokioIo;
 use linkgate_filter::backend::GrpcBackend;
-use linkgate_grpc::{Address, ConnectError, Connector, Directory, Pool, transport};
+use linkgate_grpc::{Address, ConnectError, Connector, Directory, Io, Pool};
 use linkgate_proto::v1::push_report_service_server::{PushReportService, PushReportServiceServer};
 use linkgate_proto::v1::{OnReportsRequest, OnReportsResponse, PushReport};
 use parking_lot::Mutex;
@@ -18,9 +17,7 @@ use tokio::io::duplex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Writer;
@@ -56,25 +53,15 @@ impl PushReportService for Service {
 struct InMemory(mpsc::Sender<Call>);
 
 impl Connector for InMemory {
-    fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
-        let service = Service(self.0.clone());
-        let (connect, incoming) = mpsc::channel(4);
-        let incoming = ReceiverStream::new(incoming).map(Ok::<_, io::Error>);
-        tokio::spawn(
-            Server::builder()
-                .add_service(PushReportServiceServer::new(service))
-                .serve_with_incoming(incoming),
-        );
-        Ok(
-            transport(address)?.connect_with_connector_lazy(tower::service_fn(move |_| {
-                let connect = connect.clone();
-                async move {
-                    let (near, far) = duplex(64 * 1024);
-                    connect.send(far).await.map_err(io::Error::other)?;
-                    Ok::<_, io::Error>(TokioIo::new(near))
-                }
-            })),
-        )
+    fn connect(&self, _: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
+        let service = PushReportServiceServer::new(Service(self.0.clone()));
+        Box::pin(async move {
+            let (near, far) = duplex(64 * 1024);
+            let incoming = tokio_stream::once(Ok::<_, io::Error>(far));
+            let server = Server::builder().add_service(service);
+            tokio::spawn(server.serve_with_incoming(incoming));
+            Ok(Box::new(near) as _)
+        })
     }
 
     fn resolve(&self, _: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {

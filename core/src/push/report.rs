@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use linkgate_filter::Identity;
-use linkgate_grpc::Checked;
+use linkgate_grpc::Channel;
 use linkgate_proto::v1;
 use linkgate_proto::v1::push_report_service_client::PushReportServiceClient;
 use tonic::Status;
@@ -72,7 +72,7 @@ impl Notice for v1::PushReport {
         Identity::new(&self.biz_id, &self.receiver_id).to_string()
     }
 
-    fn call(channel: Checked, reports: Vec<Self>) -> BoxFuture<'static, Result<(), Status>> {
+    fn call(channel: Channel, reports: Vec<Self>) -> BoxFuture<'static, Result<(), Status>> {
         Box::pin(async {
             let mut service = PushReportServiceClient::new(channel);
             let request = v1::OnReportsRequest { reports };

@@ -25,14 +25,17 @@ pub(crate) trait Rpc: Sync {
     /// Whose messages these are, as numbers.
     fn users(&self) -> BTreeSet<u64>;
 
-    /// Makes one try. `envelope` has the metadata and the time limit.
-    fn send(
-        &self,
-        wire: Wire,
-        envelope: Request<()>,
-        attempt: u32,
-        max_answer: usize,
-    ) -> BoxFuture<'_, Result<Self::Reply, Status>>;
+    /// Makes one try.
+    fn send(&self, this: Try) -> BoxFuture<'static, Result<Self::Reply, Status>>;
+}
+
+/// What a try is made with.
+pub(crate) struct Try {
+    pub(crate) wire: Wire,
+    /// Has the metadata and the time limit.
+    pub(crate) envelope: Request<()>,
+    pub(crate) attempt: u32,
+    pub(crate) max_answer: usize,
 }
 
 /// Makes the calls of one pipeline entry.
@@ -187,23 +190,20 @@ impl Caller {
     ) -> Result<R::Reply, Failure> {
         call.tried.push(Arc::clone(lease.endpoint()));
         let trace = Trace::default();
-        let ended = match lease.channel(&*self.pool.connector) {
-            Err(error) => Ended::NotReached(error.to_string()),
-            Ok(channel) => {
-                let until = self.until(call);
-                let envelope = self.envelope(call, until);
-                let wire = Wire::new(channel, trace.clone());
-                let max_answer = self.config.max_answer.as_usize();
-                let sent = rpc.send(wire, envelope, call.attempt, max_answer);
-                match timeout_at(until, sent).await {
-                    Ok(Ok(reply)) => {
-                        self.end(&mut lease, &Sign::Well);
-                        return Ok(reply);
-                    }
-                    Ok(Err(status)) => Ended::Status(Box::new(status)),
-                    Err(_) => Ended::TimedOut,
-                }
+        let until = self.until(call);
+        let sent = rpc.send(Try {
+            wire: Wire::new(lease.channel(&self.pool.connector), trace.clone()),
+            envelope: self.envelope(call, until),
+            attempt: call.attempt,
+            max_answer: self.config.max_answer.as_usize(),
+        });
+        let ended = match timeout_at(until, sent).await {
+            Ok(Ok(reply)) => {
+                self.end(&mut lease, &Sign::Well);
+                return Ok(reply);
             }
+            Ok(Err(status)) => Ended::Status(Box::new(status)),
+            Err(_) => Ended::TimedOut,
         };
         let failure = status::judge(&trace, ended);
         let is_free = failure.refused && !call.had_free_try;

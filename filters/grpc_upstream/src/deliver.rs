@@ -8,7 +8,7 @@ use crate::answer;
 use crate::batch;
 use crate::call::Caller;
 use crate::metadata;
-use crate::rpc::{Many, One, request};
+use crate::rpc::{Many, One};
 use crate::status;
 
 impl Caller {
@@ -23,9 +23,8 @@ impl Caller {
     }
 
     async fn deliver_one(&self, m: Message, deadline: Instant, seed: u64) {
-        let request = request(&m);
-        let metadata = metadata::of(&self.config.metadata, &request);
-        let outcome = match self.call(&One(request), metadata, deadline, seed).await {
+        let metadata = metadata::of(&self.config.metadata, &m);
+        let outcome = match self.call(&One::of(&m), metadata, deadline, seed).await {
             Ok(answer) => answer::read(answer),
             Err(fault) => Outcome::from_fault(fault),
         };
@@ -76,8 +75,7 @@ impl Caller {
             return Err(batch_too_large());
         }
         let metadata = metadata::of_batch(&self.config.metadata, &self.biz_id);
-        let items = Many(parts.iter().map(request).collect());
-        self.call(&items, metadata, deadline, seed).await
+        self.call(&Many::of(parts), metadata, deadline, seed).await
     }
 
     fn settle_each(&self, parts: Vec<Message>, answer: BatchOnReceiveResponse) {

@@ -73,6 +73,7 @@ mod config;
 mod deliver;
 mod metadata;
 mod pushback;
+mod request;
 mod rpc;
 mod shared;
 mod status;

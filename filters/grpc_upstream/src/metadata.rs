@@ -1,22 +1,28 @@
 //! What a call says of itself beside the message: who sent it.
 
-use linkgate_proto::v1::OnReceiveRequest;
+use linkgate_filter::Message;
+use linkgate_filter::trace::link_id;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::config::Field;
 
 /// The metadata that all tries of a call for one message have in common.
-pub(crate) fn of(fields: &[Field], request: &OnReceiveRequest) -> MetadataMap {
+pub(crate) fn of(fields: &[Field], m: &Message) -> MetadataMap {
+    let identity = &m.link.identity;
     let mut metadata = MetadataMap::with_capacity(fields.len() + 2);
     for field in fields {
         match field {
-            Field::BizId => insert_known(&mut metadata, "linkgate-biz-id", &request.biz_id),
-            Field::UserId => insert(&mut metadata, "linkgate-user-id", &request.user_id),
-            Field::DeviceId if request.device_id.is_empty() => {}
-            Field::DeviceId => insert(&mut metadata, "linkgate-device-id", &request.device_id),
-            Field::LinkId => insert(&mut metadata, "linkgate-link-id", &request.link_id),
-            Field::Key => insert(&mut metadata, "linkgate-key", &request.key),
+            Field::BizId => insert_known(&mut metadata, "linkgate-biz-id", &identity.biz_id),
+            Field::UserId => insert(&mut metadata, "linkgate-user-id", &identity.user_id),
+            Field::DeviceId => {
+                let device = identity.device_id.as_deref().unwrap_or_default();
+                if !device.is_empty() {
+                    insert(&mut metadata, "linkgate-device-id", device);
+                }
+            }
+            Field::LinkId => insert(&mut metadata, "linkgate-link-id", &link_id(&m.link)),
+            Field::Key => insert(&mut metadata, "linkgate-key", &m.key),
         }
     }
     metadata
@@ -62,19 +68,19 @@ fn ascii(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use linkgate_filter::{Command, Identity, LinkInfo};
+
     use super::*;
 
     #[test]
     fn values_are_safe_in_a_header() {
         assert_eq!(ascii("user-1.a_b~"), "user-1.a_b~");
         assert_eq!(ascii("50% ü\r\n"), "50%25%20%C3%BC%0D%0A");
-        let request = OnReceiveRequest {
-            biz_id: "chat".to_owned(),
-            user_id: "jürgen\n".to_owned(),
-            device_id: "a b".to_owned(),
-            key: "k".repeat(600),
-            ..OnReceiveRequest::default()
-        };
+        let identity = Identity::new("chat", "jürgen\n").at_device("a b");
+        let link = Arc::new(LinkInfo::new(1, identity));
+        let request = Message::new(link, Command::UpstreamMessage, "k".repeat(600), "");
         let fields = [Field::BizId, Field::UserId, Field::DeviceId, Field::Key];
         let metadata = of(&fields, &request);
         assert_eq!(metadata.get("linkgate-user-id").unwrap(), "j%C3%BCrgen%0A");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use linkgate_filter::{Blame, Fault};
-use linkgate_grpc::{chain, is_trouble};
+use linkgate_grpc::{ConnectError, chain, is_trouble};
 use tonic::{Code, Status};
 
 use crate::pushback::{self, Pushback};
@@ -378,7 +378,7 @@ pub(crate) fn overloaded() -> Failure {
 fn is_timeout(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<tonic::TimeoutExpired>() {
+        if matches!(error.downcast_ref(), Some(ConnectError::Late)) {
             return true;
         }
         source = error.source();

@@ -9,11 +9,10 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use linkgate_grpc::whole_message;
 use tonic::Status;
-use tonic::body::Body;
 
 /// A body that gives whole messages, each of at most `largest` bytes; of a larger one its prefix, by which it is refused.
-pub(crate) struct Whole {
-    body: Body,
+pub(crate) struct Whole<B> {
+    body: B,
     largest: usize,
     /// Has come, and is not whole.
     come: BytesMut,
@@ -21,8 +20,8 @@ pub(crate) struct Whole {
     trailers: Option<HeaderMap>,
 }
 
-impl Whole {
-    pub(crate) fn new(body: Body, largest: usize) -> Self {
+impl<B> Whole<B> {
+    pub(crate) fn new(body: B, largest: usize) -> Self {
         Self {
             body,
             largest,
@@ -47,7 +46,7 @@ impl Whole {
     }
 }
 
-impl HttpBody for Whole {
+impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for Whole<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -90,6 +89,7 @@ impl HttpBody for Whole {
 mod tests {
     use futures_util::StreamExt;
     use http_body_util::{BodyExt, StreamBody};
+    use tonic::body::Body;
 
     use super::*;
 

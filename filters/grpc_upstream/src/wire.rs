@@ -13,10 +13,9 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use linkgate_grpc::Checked;
+use linkgate_grpc::Channel;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Channel;
 use tower::Service;
 
 use crate::whole::Whole;
@@ -71,7 +70,7 @@ impl Trace {
     }
 
     /// A response begins. What its headers say of the end counts if they are the end; otherwise nobody is to find it there.
-    fn look_at(&self, response: &mut Response<Body>) {
+    fn look_at<B: HttpBody>(&self, response: &mut Response<B>) {
         let status = response.status().as_u16();
         self.0.http.store(status, Ordering::SeqCst);
         if response.body().is_end_stream() {
@@ -104,7 +103,7 @@ impl Trace {
 /// A channel for one try.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    channel: Checked,
+    channel: Channel,
     trace: Trace,
     largest: usize,
 }
@@ -112,7 +111,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(channel: Channel, trace: Trace) -> Self {
         Self {
-            channel: channel.into(),
+            channel,
             trace,
             largest: 0,
         }
@@ -126,25 +125,25 @@ impl Wire {
 
 impl Service<Request<Body>> for Wire {
     type Response = Response<Body>;
-    type Error = tonic::transport::Error;
+    type Error = Status;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.channel.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let trace = self.trace.clone();
-        let sending = request.map(|body| {
-            Body::new(Sending {
-                body,
-                trace: trace.clone(),
-            })
-        });
-        let response = self.channel.call(sending);
-        let largest = self.largest;
+        let Self {
+            channel,
+            trace,
+            largest,
+        } = self.clone();
         Box::pin(async move {
-            let mut response = response.await?;
+            let sending = request.map(|body| {
+                let trace = trace.clone();
+                Body::new(Sending { body, trace })
+            });
+            let mut response = channel.call(sending).await?;
             trace.look_at(&mut response);
             Ok(response.map(|body| {
                 Body::new(Whole::new(body, largest).map_frame(move |frame| {

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_util::rt::TokioIo;
 use linkgate_filter::backend::Backends;
 use linkgate_filter::broker::Record;
-use linkgate_grpc::{Address, ConnectError, Connector, transport};
+use linkgate_grpc::{Address, ConnectError, Connector, Io};
 use linkgate_proto::v1;
 use linkgate_proto::v1::backend_service_server::{BackendService, BackendServiceServer};
 use linkgate_proto::v1::batch_backend_service_server::{
@@ -27,8 +26,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::Server;
 use tonic::transport::server::Router;
-use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 
 use super::log::Log;
@@ -106,7 +105,7 @@ impl ScriptedBackends {
         }
     }
 
-    fn connect(&self, uri: &Uri) -> io::Result<DuplexStream> {
+    fn dial(&self, uri: &Uri) -> io::Result<DuplexStream> {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let mut inner = self.0.lock();
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
@@ -146,20 +145,10 @@ fn authority(endpoint: &str) -> String {
 }
 
 impl Connector for ScriptedBackends {
-    fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
-        // What ends TLS is taken to stand before the backend.
-        let mut plain = address.clone();
-        let mut parts = plain.uri.clone().into_parts();
-        parts.scheme = Some(http::uri::Scheme::HTTP);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            plain.uri = uri;
-        }
-        let backends = self.clone();
-        let dial = tower::service_fn(move |uri: Uri| {
-            let connected = backends.connect(&uri).map(TokioIo::new);
-            async move { connected }
-        });
-        Ok(transport(&plain)?.connect_with_connector_lazy(dial))
+    /// What ends TLS is taken to stand before the backend.
+    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
+        let (backends, uri) = (self.clone(), address.uri.clone());
+        Box::pin(async move { Ok(Box::new(backends.dial(&uri)?) as _) })
     }
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use linkgate_grpc::write;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceExt;
@@ -81,7 +82,7 @@ async fn send(answer: Response<Body>, mut respond: SendResponse<Bytes>) -> Resul
         match frame {
             None => return stream.send_data(Bytes::new(), true),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => write(&mut stream, data).await?,
+                Ok(data) => write(&mut stream, data, false).await?,
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         return stream.send_trailers(trailers);
@@ -94,21 +95,4 @@ async fn send(answer: Response<Body>, mut respond: SendResponse<Bytes>) -> Resul
             }
         }
     }
-}
-
-/// Sends as the caller takes it, so that what it does not take waits where it was made.
-async fn write(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), h2::Error> {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        while stream.capacity() == 0 {
-            match poll_fn(|cx| stream.poll_capacity(cx)).await {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(Reason::CANCEL.into()),
-            }
-        }
-        let part = data.split_to(stream.capacity().min(data.len()));
-        stream.send_data(part, false)?;
-    }
-    Ok(())
 }

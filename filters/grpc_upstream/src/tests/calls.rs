@@ -164,6 +164,8 @@ async fn a_dead_backend_has_no_effect_and_a_revived_one_is_used() {
     memory.serve("a:1", &Backend::echo());
     assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));
     memory.stop("a:1");
+    // The connection hears that it is cut.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(super::memory::fault(&caller).await.effect, Effect::None);
     memory.serve("a:1", &Backend::echo());
     assert_eq!(deliver(&caller, "k").await, Outcome::accepted("hello"));

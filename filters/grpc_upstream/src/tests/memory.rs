@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper_util::rt::TokioIo;
 use linkgate_filter::backend::GrpcBackend;
 use linkgate_filter::testkit::Pushed;
 use linkgate_filter::{Effect, Every, Fault, Identity, LinkInfo, Message, Outcome};
@@ -27,11 +26,11 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::Router;
-use tonic::transport::{Channel, Server, ServerTlsConfig};
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::call::Caller;
-use linkgate_grpc::{Address, ConnectError, Connector, Directory, Pool, transport};
+use linkgate_grpc::{Address, ConnectError, Connector, Directory, Io, Pool};
 
 type Answer = Result<OnReceiveResponse, Status>;
 type Script = dyn Fn(OnReceiveRequest) -> BoxFuture<'static, Answer> + Send + Sync;
@@ -277,30 +276,31 @@ impl Memory {
 }
 
 impl Connector for Memory {
-    fn channel(&self, address: &Address) -> Result<Channel, ConnectError> {
-        let hosts = Arc::clone(&self.hosts);
+    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
+        let (hosts, uri) = (Arc::clone(&self.hosts), address.uri.clone());
         let takes = *self.connecting_takes.lock();
-        let dial = tower::service_fn(move |uri: http::Uri| {
-            let hosts = Arc::clone(&hosts);
-            async move {
-                if !takes.is_zero() {
-                    tokio::time::sleep(takes).await;
-                }
-                let at = uri.authority().unwrap().as_str();
-                let mut hosts = hosts.lock();
-                let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-                let host = hosts.get_mut(at).ok_or_else(refused)?;
-                let (own, mut near) = duplex(64 << 10);
-                let (mut far, theirs) = duplex(64 << 10);
-                let wire = tokio::spawn(async move {
-                    let _ = copy_bidirectional(&mut near, &mut far).await;
-                });
-                host.wires.push(wire.abort_handle());
-                host.accept.try_send(theirs).map_err(|_| refused())?;
-                Ok::<_, io::Error>(TokioIo::new(own))
+        let within = *address.settings.connect_timeout;
+        let dialled = async move {
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
             }
-        });
-        Ok(transport(address)?.connect_with_connector_lazy(dial))
+            let at = uri.authority().unwrap().as_str();
+            let mut hosts = hosts.lock();
+            let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+            let host = hosts.get_mut(at).ok_or_else(refused)?;
+            let (own, mut near) = duplex(64 << 10);
+            let (mut far, theirs) = duplex(64 << 10);
+            let wire = tokio::spawn(async move {
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+            host.wires.push(wire.abort_handle());
+            host.accept.try_send(theirs).map_err(|_| refused())?;
+            Ok(Box::new(own) as _)
+        };
+        Box::pin(async move {
+            let dialled = tokio::time::timeout(within, dialled).await;
+            dialled.map_err(|_| ConnectError::Late)?
+        })
     }
 
     fn resolve(&self, host: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {

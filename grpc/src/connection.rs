@@ -1,0 +1,102 @@
+//! Opening a connection, and keeping it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong};
+use linkgate_filter::backend::KeepAlive;
+use tokio::time::{sleep, timeout};
+
+use crate::address::Address;
+use crate::connector::{ConnectError, Connector};
+use crate::gather::Behind;
+
+/// What an answer may send before it is read.
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// What all answers of a connection may.
+const WINDOW: u32 = 5 * 1024 * 1024;
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// A connection. Clones are one connection; when the last is gone, it closes.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) requests: SendRequest<Bytes>,
+    /// One for each call, and one for the channel.
+    pub(crate) calls: Arc<Calls>,
+}
+
+/// What the calls of a connection have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    /// Answers that have begun.
+    answers: AtomicU64,
+}
+
+impl Calls {
+    /// An answer begins.
+    pub(crate) fn heard(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Opens a connection.
+pub(crate) fn open(
+    address: &Address,
+    connector: &Arc<dyn Connector>,
+) -> impl Future<Output = Result<Connection, ConnectError>> + Send + use<> {
+    let settings = Arc::clone(&address.settings);
+    let connecting = connector.connect(address);
+    async move {
+        let stream = connecting.await?;
+        let mut http2 = h2::client::Builder::new();
+        http2
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_header_list_size(MAX_HEADERS)
+            .enable_push(false);
+        let shaken = timeout(*settings.connect_timeout, http2.handshake(stream)).await;
+        let (requests, mut http2) = shaken.map_err(|_| ConnectError::Late)??;
+        let calls = Arc::new(Calls::default());
+        let pings = http2.ping_pong();
+        let alive = alive(pings, settings.keep_alive.clone(), Arc::downgrade(&calls));
+        tokio::spawn(Behind::others(Box::pin(async move {
+            let mut alive = pin!(alive);
+            tokio::select! {
+                biased;
+                // Calls hear themselves why it has ended.
+                _ = http2 => {}
+                () = &mut alive => tracing::debug!("a connection to a backend is dead"),
+            }
+        })));
+        Ok(Connection { requests, calls })
+    }
+}
+
+/// Ends when the far end does not answer any more.
+async fn alive(pings: Option<PingPong>, keep_alive: KeepAlive, calls: Weak<Calls>) {
+    let Some(mut pings) = pings else {
+        return std::future::pending().await;
+    };
+    let mut heard = 0;
+    loop {
+        sleep(*keep_alive.interval).await;
+        // Beside the channel itself.
+        let is_idle = calls.strong_count() <= 1;
+        let answers = calls
+            .upgrade()
+            .map_or(0, |calls| calls.answers.load(Ordering::Relaxed));
+        if std::mem::replace(&mut heard, answers) != answers || is_idle && !keep_alive.while_idle {
+            continue;
+        }
+        match timeout(*keep_alive.timeout, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection says why itself.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
