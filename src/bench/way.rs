@@ -110,7 +110,8 @@ impl Topic {
 }
 
 fn broker(bootstrap: &str) -> Result<Arc<dyn Broker>, String> {
-    let yaml = serde_json::json!({ "kafka": { "bootstrap": bootstrap } });
+    // As backends write that have much to push: not a record by itself.
+    let yaml = serde_json::json!({ "kafka": { "bootstrap": bootstrap, "linger": "10ms" } });
     let config: BrokerConfig = serde_json::from_value(yaml).map_err(|e| e.to_string())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     AsConfigured::new(&clock).broker("bench", &config)
