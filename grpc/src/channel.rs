@@ -25,8 +25,9 @@ use tower::Service;
 use crate::address::Address;
 use crate::chain;
 use crate::connection::{self, Calls, Connection};
-use crate::connector::{ConnectError, Connector};
+use crate::connector::Connector;
 use crate::details;
+use crate::error::ConnectError;
 use crate::stream::write;
 
 /// The way to one address. Clones are one way; when the last is gone, its connection closes behind its calls.

@@ -12,7 +12,8 @@ use linkgate_filter::backend::KeepAlive;
 use tokio::time::{sleep, timeout};
 
 use crate::address::Address;
-use crate::connector::{ConnectError, Connector};
+use crate::connector::Connector;
+use crate::error::ConnectError;
 use crate::gather::Behind;
 
 /// What an answer may send before it is read.

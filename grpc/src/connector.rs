@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::error::ConnectError;
 use crate::tls;
 
 /// A stream of bytes to an address.
@@ -43,39 +44,6 @@ pub fn connector(brought: Option<Arc<Brought>>) -> Arc<dyn Connector> {
         Some(brought) => Arc::clone(&brought.0),
         None => Arc::new(Network),
     }
-}
-
-/// Why there is no connection. For the log of the one who runs the gateway.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// A file of `tls` cannot be read.
-    #[error("cannot read {path}: {error}", path = path.display())]
-    File {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// What a file of `tls` says is of no use.
-    #[error("{path} is of no use: {why}", path = path.display())]
-    Content {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why not.
-        why: String,
-    },
-    /// The far end speaks TLS, but not HTTP/2.
-    #[error("the backend speaks no HTTP/2 over TLS: it has not chosen `h2` by ALPN")]
-    NoHttp2,
-    /// It took longer than `connect_timeout`.
-    #[error("no connection in time")]
-    Late,
-    /// TCP or TLS.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// HTTP/2.
-    #[error(transparent)]
-    Http(#[from] h2::Error),
 }
 
 /// TCP and TLS.

@@ -21,6 +21,7 @@ mod connection;
 mod connector;
 mod details;
 mod endpoint;
+mod error;
 mod framing;
 mod gather;
 mod pool;
@@ -34,10 +35,9 @@ use std::error::Error;
 pub use crate::address::{Address, Settings};
 pub use crate::breaker::{BreakerRules, Change, Sign, is_trouble};
 pub use crate::channel::{Answer, Channel};
-pub use crate::connector::{
-    Brought, ConnectError, Connector, Io, Network, connector, with_connector,
-};
+pub use crate::connector::{Brought, Connector, Io, Network, connector, with_connector};
 pub use crate::endpoint::{Directory, Endpoint, Lease};
+pub use crate::error::ConnectError;
 pub use crate::framing::whole_message;
 pub use crate::gather::Behind;
 pub use crate::pool::{Leased, NoEndpoint, Pool};

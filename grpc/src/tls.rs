@@ -12,7 +12,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::address::Address;
-use crate::connector::ConnectError;
+use crate::error::ConnectError;
 
 const HTTP2: &[u8] = b"h2";
 

@@ -1,72 +1,23 @@
-//! The contract between linkgate and a filter.
+//! A filter at work.
 //!
-//! A filter has three lives: a *type* per name ([`FilterType`], the implementing type), one *prepared* value per YAML
-//! entry (a value of that type, shared by all links), and one *filter* per link or trunk shard ([`Filter`]).
+//! A filter has three lives: a *type* per name ([`FilterType`](crate::FilterType), the implementing type), one *prepared* value
+//! per entry (a value of that type, shared by all links), and one *filter* per link or trunk shard ([`Filter`]).
 
-use futures_util::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::client::ClientEnd;
-use crate::context::Context;
-use crate::coverage::Coverage;
-use crate::errand::BoxErrand;
-use crate::fault::Fault;
-use crate::growth::Growth;
-use crate::link::{Form, Identity};
-use crate::message::Message;
-use crate::open::Open;
-use crate::prepare::Prepare;
-use crate::problem::Problems;
-use crate::properties::Properties;
+use futures_util::FutureExt;
+
+use crate::clock::Clock;
+use crate::close::CloseCode;
+use crate::errand::Bringing;
+use crate::link::LinkInfo;
+use crate::message::{Direction, Message};
 use crate::receipt::Outcome;
-
-/// The prepared value of one YAML entry.
-pub trait FilterType: Sized + Send + Sync + 'static {
-    /// What YAML calls it after `use:`.
-    const NAME: &'static str;
-
-    /// The entry's `config:`. Use `#[serde(deny_unknown_fields)]`; the doc comments of its fields are the user docs.
-    type Config: DeserializeOwned + JsonSchema;
-
-    /// What runs on a link or a trunk shard.
-    type Filter: Filter;
-
-    /// Checks the config and makes the prepared value. Pure: it opens nothing and starts nothing, because
-    /// `linkgate validate` calls it too. Reports all problems at once.
-    fn prepare(config: Self::Config, cx: &Prepare<'_>) -> Result<Self, Problems>;
-
-    /// Where the filter may stand.
-    fn properties(&self) -> Properties;
-
-    /// What test cases are asked to bring about of it.
-    fn coverage(&self) -> Coverage {
-        Coverage::new()
-    }
-
-    /// Opens the filter for one link or trunk shard.
-    fn filter(&self, cx: &Open<'_>) -> Self::Filter;
-
-    /// How much larger it makes messages on their way to a client of this form, at most; of whole frames, if `framed`. What
-    /// changes no bodies has nothing to say.
-    fn growth(&self, form: Form, framed: bool) -> Growth {
-        let _ = (form, framed);
-        Growth::NONE
-    }
-
-    /// The client's end of it, for the link of this identity, if it changes what clients send and get.
-    fn client(&self, identity: &Identity) -> Option<Box<dyn ClientEnd>> {
-        let _ = identity;
-        None
-    }
-
-    /// Why whoever plans to put `next` in its place, under the same id, or nothing, should think twice: one sentence
-    /// about what clients or backends would notice. `linkgate plan` says so.
-    fn risk(&self, next: Option<&Self>) -> Option<String> {
-        let _ = next;
-        None
-    }
-}
+use crate::runner::core::timers::TimerId;
+use crate::runner::core::{Core, Emission};
+use crate::runner::kept::Kept;
+use crate::verdict::{Settle, Verdict, Wait};
 
 /// A filter at work: of one link, or of one trunk shard. All calls come from one task, one at a time.
 ///
@@ -187,33 +138,145 @@ pub trait Filter: Send + Sized + 'static {
 /// For what a filter has no use for: there is no value of it.
 pub type Never = std::convert::Infallible;
 
-/// What a filter says of a message.
-pub enum Verdict {
-    /// Pass it on.
-    Next(Message),
-    /// The filter has it: it was settled, kept, or sent elsewhere.
-    Done,
-    /// Not this one. Its receipts settle as failed; one without receipts is answered with a NACK by the runner.
-    Refuse(Message, Fault),
-    /// Hold the slot until the future ends; business messages behind stand in order, others overtake. Of
-    /// [`Context::wait`].
-    Wait(Wait),
+/// While a filter is called.
+pub struct Context<'a, F: Filter> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) slot: usize,
+    pub(crate) kept: &'a mut Kept<F::Token, F::Timer>,
 }
 
-/// A message that waits for a future, which has it.
-pub struct Wait(pub(crate) BoxErrand<Message>);
+impl<F: Filter> Context<'_, F> {
+    /// Now. The same for all that one event sets off.
+    pub fn now(&self) -> Instant {
+        self.core.now
+    }
 
-/// What a filter says of an outcome.
-pub enum Settle {
-    /// The receipts below hear this.
-    Next(Outcome),
-    /// The receipts below hear what the future says, once it says it.
-    Wait(BoxFuture<'static, Outcome>),
-}
+    /// The node's clock, for futures that have to wait.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.core.host.clock
+    }
 
-impl Settle {
-    /// [`Settle::Wait`] for any future.
-    pub fn wait(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self::Wait(Box::pin(future))
+    /// A random number; seeded in tests.
+    pub fn random(&mut self) -> u64 {
+        self.core.rng.u64(..)
+    }
+
+    /// The chain's link; in a trunk a stand-in that has the business alone.
+    pub fn link(&self) -> &Arc<LinkInfo> {
+        &self.core.link
+    }
+
+    /// Sends a message on towards the backend from this filter's position.
+    pub fn upstream(&mut self, m: Message) {
+        self.core.emit(Emission {
+            direction: Direction::Upstream,
+            slot: self.slot,
+            message: m,
+        });
+    }
+
+    /// Sends a message on towards the client from this filter's position, through the filters in front of it.
+    pub fn downstream(&mut self, m: Message) {
+        self.core.emit(Emission {
+            direction: Direction::Downstream,
+            slot: self.slot,
+            message: m,
+        });
+    }
+
+    /// Puts a receipt on the message: [`Filter::settled`](crate::Filter::settled) hears `token` with the outcome, after
+    /// the filters that track it later and before those that tracked it earlier.
+    pub fn track(&mut self, m: &mut Message, token: F::Token) {
+        let token = self.kept.keep_token(token);
+        self.core.track(self.slot, m, token);
+    }
+
+    /// Whether anybody hears of the message's outcome: a filter that tracks it, or who gave it into the chain. If not,
+    /// a client that waits for an answer gets none by settling.
+    pub fn is_heard(&mut self, m: &Message) -> bool {
+        self.core.is_heard(m)
+    }
+
+    /// Ends a message with an outcome. The same as [`Message::settle`], without the way through the mailbox where the
+    /// receipt is of this chain.
+    pub fn settle(&mut self, m: Message, outcome: Outcome) {
+        self.core.settle(m, outcome);
+    }
+
+    /// Has the message wait for a future, which has it: [`Filter::resumed`] gets the message again, with what the future
+    /// comes to. Meanwhile business messages behind it stand in line.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use linkgate_filter::store::Store;
+    /// use linkgate_filter::{Bytes, Context, EdgeError, Fault, Filter, Message, Never, Verdict};
+    ///
+    /// /// Lets each key pass once a day.
+    /// struct Once {
+    ///     store: Arc<dyn Store>,
+    /// }
+    ///
+    /// impl Filter for Once {
+    ///     type Token = Never;
+    ///     type Timer = Never;
+    ///     /// What stood in the store.
+    ///     type Waited = Result<Option<Bytes>, EdgeError>;
+    ///     type Done = Never;
+    ///
+    ///     fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+    ///         let (key, day) = (format!("once-{}", m.key), Duration::from_secs(86_400));
+    ///         let asked = self.store.insert(&m.link.identity, key, "".into(), day);
+    ///         cx.wait(async move { (m, asked.await) })
+    ///     }
+    ///
+    ///     fn resumed(&mut self, m: Message, found: Self::Waited, _: &mut Context<'_, Self>) -> Verdict {
+    ///         match found {
+    ///             Ok(None) => Verdict::Next(m),
+    ///             Ok(Some(_)) => Verdict::Refuse(m, Fault::client("once.again")),
+    ///             Err(error) => Verdict::Refuse(m, error.fault("once.store")),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn wait<Fut>(&self, future: Fut) -> Verdict
+    where
+        Fut: Future<Output = (Message, F::Waited)> + Send + 'static,
+    {
+        Verdict::Wait(Wait(Bringing::boxed(future)))
+    }
+
+    /// Runs work that must not hold the slot, such as a call to a backend; [`Filter::done`] hears what it has come to. The
+    /// future owns the message it works on and settles it; so the chain's bound on unsettled messages bounds the futures
+    /// too.
+    pub fn spawn<Fut>(&mut self, future: Fut)
+    where
+        Fut: Future<Output = F::Done> + Send + 'static,
+    {
+        let future = future.map(|done| ((), done));
+        self.core.spawn(self.slot, Bringing::boxed(future));
+    }
+
+    /// Calls [`Filter::wake`] with `timer` at `at`. Timers that are due at once go off in the order in which they were set.
+    pub fn wake_at(&mut self, at: Instant, timer: F::Timer) -> TimerId {
+        let number = self.kept.keep_timer(timer);
+        self.core.timers.set(at, self.slot, number)
+    }
+
+    /// Calls [`Filter::wake`] with `timer` after `wait`.
+    pub fn wake_after(&mut self, wait: Duration, timer: F::Timer) -> TimerId {
+        self.wake_at(self.core.now + wait, timer)
+    }
+
+    /// Takes a timer back. Gives what was to come with it; `None` if it has gone off.
+    pub fn cancel(&mut self, timer: TimerId) -> Option<F::Timer> {
+        let number = self.core.timers.cancel(timer, self.slot)?;
+        self.kept.take_timer(number)
+    }
+
+    /// Closes the link after what is on its way to the client has been written.
+    pub fn close(&mut self, code: CloseCode) {
+        self.core.close_link(code);
     }
 }

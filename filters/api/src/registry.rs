@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::client::ClientEnd;
 use crate::coverage::Coverage;
-use crate::filter::FilterType;
+use crate::filter_type::FilterType;
 use crate::growth::Growth;
 use crate::link::{Form, Identity};
 use crate::open::Open;

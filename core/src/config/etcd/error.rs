@@ -1,6 +1,7 @@
 //! What can go wrong with a push, for the one who can mend it. No error holds the text of a document.
 
-use super::snapshot::{Head, LARGEST, MOST_BYTES, MOST_DOCUMENTS};
+use super::keys::{MOST_BYTES, MOST_DOCUMENTS};
+use super::snapshot::{Head, LARGEST};
 use crate::edges::etcd::EtcdError;
 
 /// Why a push or a roll-back did not succeed.

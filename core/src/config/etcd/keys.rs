@@ -1,8 +1,10 @@
 //! The names of keys below a prefix.
 
-use super::snapshot::{MOST_BYTES, MOST_DOCUMENTS};
 use crate::edges::etcd::{Bound, Range};
 
+/// The most documents below a prefix, and what they may weigh together.
+pub(super) const MOST_DOCUMENTS: usize = 5_000;
+pub(super) const MOST_BYTES: usize = 256 << 20;
 /// The longest name of a document, in bytes.
 pub(super) const LONGEST_NAME: usize = 255;
 

@@ -9,8 +9,9 @@ use super::client::Etcd;
 use super::commit::{Guards, changed_meanwhile};
 use super::error::PushError;
 use super::keys::check_name;
+use super::keys::{MOST_BYTES, MOST_DOCUMENTS};
 use super::plan::{Past, Plan, hashes, transactions};
-use super::snapshot::{Head, LARGEST, MOST_BYTES, MOST_DOCUMENTS, Snapshot};
+use super::snapshot::{Head, LARGEST, Snapshot};
 use crate::clock::SystemClock;
 use crate::edges::etcd::{EtcdError, Of, Refusal, Step};
 

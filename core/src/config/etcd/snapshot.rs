@@ -12,9 +12,6 @@ use crate::edges::etcd::Mirror;
 
 /// The largest document, in bytes, as for a file.
 pub(super) const LARGEST: usize = 1 << 20;
-/// The most documents below a prefix, and what they may weigh together.
-pub(super) const MOST_DOCUMENTS: usize = 5_000;
-pub(super) const MOST_BYTES: usize = 256 << 20;
 
 /// What stood below a prefix at one revision.
 #[derive(Debug, Clone, Default, PartialEq)]

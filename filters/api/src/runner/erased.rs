@@ -3,14 +3,12 @@
 
 use std::any::Any;
 
-use slab::Slab;
-
-use crate::context::Context;
-use crate::dropped::discard;
-use crate::filter::{Filter, Settle, Verdict};
+use crate::filter::{Context, Filter};
 use crate::message::Message;
 use crate::receipt::Outcome;
 use crate::runner::core::Core;
+use crate::runner::kept::Kept;
+use crate::verdict::{Settle, Verdict};
 
 /// A [`Filter`] in its slot. The slot is the one whose turn it is.
 pub(crate) trait ErasedFilter: Send {
@@ -42,47 +40,12 @@ pub(crate) trait ErasedFilter: Send {
 /// A filter, and what it has left with the runner.
 pub(crate) struct Held<F: Filter> {
     filter: F,
-    kept: Kept<F>,
-}
-
-/// What a filter is to be called with: nothing as long as its link is idle.
-pub(crate) struct Kept<F: Filter>(Option<Box<Typed<F>>>);
-
-struct Typed<F: Filter> {
-    tokens: Slab<F::Token>,
-    timers: Slab<F::Timer>,
-}
-
-impl<F: Filter> Kept<F> {
-    fn typed(&mut self) -> &mut Typed<F> {
-        self.0.get_or_insert_with(|| {
-            Box::new(Typed {
-                tokens: Slab::new(),
-                timers: Slab::new(),
-            })
-        })
-    }
-
-    pub(crate) fn keep_token(&mut self, token: F::Token) -> u32 {
-        self.typed().tokens.insert(token) as u32
-    }
-
-    pub(crate) fn keep_timer(&mut self, timer: F::Timer) -> u32 {
-        self.typed().timers.insert(timer) as u32
-    }
-
-    fn take_token(&mut self, number: u32) -> Option<F::Token> {
-        self.0.as_mut()?.tokens.try_remove(number as usize)
-    }
-
-    pub(crate) fn take_timer(&mut self, number: u32) -> Option<F::Timer> {
-        self.0.as_mut()?.timers.try_remove(number as usize)
-    }
+    kept: Kept<F::Token, F::Timer>,
 }
 
 impl<F: Filter> Held<F> {
     pub(crate) fn new(filter: F) -> Self {
-        let kept = Kept(None);
+        let kept = Kept::default();
         Self { filter, kept }
     }
 
@@ -142,14 +105,11 @@ impl<F: Filter> ErasedFilter for Held<F> {
     }
 
     fn drop_timers(&mut self) {
-        if let Some(typed) = &mut self.kept.0 {
-            discard(std::mem::take(&mut typed.timers));
-        }
+        self.kept.drop_timers();
     }
 
     fn rest(&mut self) {
-        let kept = &mut self.kept.0;
-        kept.take_if(|typed| typed.tokens.is_empty() && typed.timers.is_empty());
+        self.kept.rest();
     }
 }
 

@@ -7,7 +7,8 @@ use std::task::{self, Poll};
 use crate::link::{Identity, LinkInfo};
 use crate::runner::chain::Chain;
 use crate::runner::host::Host;
-use crate::runner::pipeline::{Limits, Pipeline, Plan};
+use crate::runner::pipeline::{Limits, Pipeline};
+use crate::runner::plan::Plan;
 use crate::runner::timer::Timer;
 use crate::runner::trunk::{Entrance, Stage};
 

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::client::ClientEnd;
 use crate::coverage::Coverage;
 use crate::fault::Fault;
-use crate::filter::{Settle, Verdict};
 use crate::growth::Growth;
 use crate::link::{Form, Identity, LinkInfo};
 use crate::message::{Command, Direction, Message};
@@ -22,6 +21,7 @@ use crate::receipt::Outcome;
 use crate::registry::{ErasedType, Prepared, Registry};
 use crate::runner::core::Core;
 use crate::runner::erased::ErasedFilter;
+use crate::verdict::{Settle, Verdict};
 
 /// Sees what filters say.
 pub trait Watch: Send + Sync {

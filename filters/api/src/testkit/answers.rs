@@ -1,13 +1,15 @@
 //! Stands where an `ack_retry` would.
 
-use crate::context::Context;
-use crate::filter::{Filter, FilterType, Never, Settle, Verdict};
+use crate::filter::Context;
+use crate::filter::{Filter, Never};
+use crate::filter_type::FilterType;
 use crate::message::{Command, Message};
 use crate::open::Open;
 use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::{Fact, Properties};
 use crate::receipt::Outcome;
+use crate::verdict::{Settle, Verdict};
 
 use super::end::Config;
 

@@ -1,6 +1,7 @@
 //! Stands where a codec would.
 
-use crate::filter::{Filter, FilterType, Never};
+use crate::filter::{Filter, Never};
+use crate::filter_type::FilterType;
 use crate::open::Open;
 use crate::prepare::Prepare;
 use crate::problem::Problems;

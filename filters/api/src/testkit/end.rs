@@ -7,8 +7,9 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::context::Context;
-use crate::filter::{Filter, FilterType, Never, Verdict};
+use crate::filter::Context;
+use crate::filter::{Filter, Never};
+use crate::filter_type::FilterType;
 use crate::message::Message;
 use crate::open::Open;
 use crate::prepare::Prepare;
@@ -16,6 +17,7 @@ use crate::problem::Problems;
 use crate::properties::Properties;
 use crate::runner::Host;
 use crate::state::SharedScope;
+use crate::verdict::Verdict;
 
 /// `use: test_end`: ends a pipeline; see [`Testkit::taken`](super::Testkit::taken).
 pub struct End;

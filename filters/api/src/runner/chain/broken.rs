@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 use super::walk::closing;
 use super::{Chain, Place};
 use crate::close::CloseCode;
-use crate::context::Context;
 use crate::dropped::{self, by_panic, discard};
 use crate::fault::Fault;
-use crate::filter::{Filter, Never, Verdict};
+use crate::filter::Context;
+use crate::filter::{Filter, Never};
 use crate::link::LinkInfo;
 use crate::message::{Command, Direction, Message};
 use crate::receipt::Outcome;
 use crate::runner::core::work::Work;
 use crate::runner::erased::{ErasedFilter, Held};
 use crate::runner::panics::{Panicked, Payload};
-use crate::runner::pipeline::{Pipeline, Slot};
+use crate::runner::pipeline::Pipeline;
+use crate::runner::plan::Slot;
+use crate::verdict::Verdict;
 
 /// What there is of broken filters, if there are any.
 #[derive(Default)]
@@ -45,7 +47,8 @@ pub(super) fn open(
     (pipeline, link): (&Pipeline, &Arc<LinkInfo>),
     (place, decodes_at): (Place, Option<usize>),
 ) -> Result<Box<dyn ErasedFilter>, (Box<dyn ErasedFilter>, Payload)> {
-    catch_unwind(AssertUnwindSafe(|| slot.open(pipeline, link)))
+    let open = || slot.open(pipeline.host(), link, pipeline.room(link));
+    catch_unwind(AssertUnwindSafe(open))
         .map_err(|payload| (StandIn::boxed(place, decodes_at), payload))
 }
 

@@ -5,12 +5,12 @@ use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
 use crate::dropped;
 use crate::fault::Fault;
-use crate::filter::Settle;
 use crate::message::Direction;
 use crate::receipt::{Outcome, Receipt};
 use crate::runner::core::entries::Entry;
 use crate::runner::core::tasks::Task;
 use crate::runner::core::work::{Step, Work};
+use crate::verdict::Settle;
 
 impl Chain {
     /// Tells the filters that track the message, as far as they answer at once.

@@ -3,13 +3,13 @@
 use super::{Chain, Exit, Place};
 use crate::close::CloseCode;
 use crate::fault::Fault;
-use crate::filter::{Verdict, Wait};
 use crate::message::{Command, Direction, Message};
 use crate::receipt::Outcome;
 use crate::runner::core::Core;
 use crate::runner::core::tasks::{Ended, Task};
 use crate::runner::core::work::{Step, Work};
 use crate::runner::erased::ErasedFilter;
+use crate::verdict::{Verdict, Wait};
 
 impl Chain {
     /// Takes the message from slot to slot until it leaves the chain or stays somewhere.
