@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "../filters/api/tests/common/plain.rs"]
+#[path = "../contract/tests/common/plain.rs"]
 mod plain;
 
 use std::hint::black_box;

@@ -77,7 +77,7 @@ fn generate(folder: &Path) {
     let fill = |text: &str| {
         let crates = [
             ("linkgate-filters = ", "/filters/all"),
-            ("linkgate-filter = ", "/filters/api"),
+            ("linkgate-filter = ", "/contract"),
             ("linkgate = ", ""),
         ];
         let from_git = "git = \"https://github.com/linkgate/linkgate\"";
