@@ -46,9 +46,9 @@ fn dropping<R>(why: Why, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Drops what may panic at that once more.
+/// Drops what is a filter's, and may panic at that.
 pub(crate) fn discard<T>(value: T) {
-    // Whoever asks has said already that there was a panic.
+    // The filter has done so already, or is not asked any more.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }
 

@@ -74,7 +74,8 @@ pub trait Filter: Send + Sized + 'static {
     /// What goes with a receipt: [`Context::track`] takes it, [`Filter::settled`] brings it back.
     type Token: Send + 'static;
 
-    /// What goes with a timer: [`Context::wake_at`] takes it, [`Filter::wake`] brings it back.
+    /// What goes with a timer: [`Context::wake_at`] takes it, [`Filter::wake`] brings it back. It is dropped where the timer
+    /// is not to go off any more: see [`Filter::close`].
     type Timer: Send + 'static;
 
     /// What the future of a [`Context::wait`] comes to, for [`Filter::resumed`].
@@ -129,7 +130,8 @@ pub trait Filter: Send + Sized + 'static {
 
     /// The chain gets no new messages: the link's socket is gone, a successor has taken over, or the trunk retires. Send
     /// what you gather, let go of what you keep. Messages that stand in line before other slots may still come: gather
-    /// those no more. Timers have been cancelled; what is armed from here on keeps the chain alive until it has run out.
+    /// those no more. Timers that were set before go off no more: take back with [`Context::cancel`] what comes with one
+    /// and is still needed, such as a message. What is set from here on keeps the chain alive until it has gone off.
     fn close(&mut self, cx: &mut Context<'_, Self>) {
         let _ = cx;
     }

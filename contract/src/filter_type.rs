@@ -13,7 +13,66 @@ use crate::prepare::Prepare;
 use crate::problem::Problems;
 use crate::properties::Properties;
 
-/// The prepared value of one YAML entry.
+/// The prepared value of one entry.
+///
+/// ```
+/// use linkgate_filter::problem::Problems;
+/// use linkgate_filter::{
+///     Context, Deserialize, Fact, Filter, FilterType, JsonSchema, Message, Never, Open, Prepare, Properties, Registry,
+///     Verdict,
+/// };
+///
+/// /// The config of `use: stamp`.
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Config {
+///     /// What is put before each body. At least one character.
+///     stamp: String,
+/// }
+///
+/// /// One entry.
+/// struct Stamp(String);
+///
+/// impl FilterType for Stamp {
+///     const NAME: &'static str = "stamp";
+///     type Config = Config;
+///     type Filter = Stamping;
+///
+///     fn prepare(config: Config, _: &Prepare<'_>) -> Result<Self, Problems> {
+///         let mut problems = Problems::new();
+///         if config.stamp.is_empty() {
+///             problems.at("stamp", "there is nothing to put before bodies").hint("remove the filter");
+///         }
+///         problems.into_result(Self(config.stamp))
+///     }
+///
+///     fn properties(&self) -> Properties {
+///         Properties::new().needs(Fact::DECODED)
+///     }
+///
+///     fn filter(&self, _: &Open<'_>) -> Stamping {
+///         Stamping(self.0.clone())
+///     }
+/// }
+///
+/// /// On one link.
+/// struct Stamping(String);
+///
+/// impl Filter for Stamping {
+///     type Token = Never;
+///     type Timer = Never;
+///     type Waited = Never;
+///     type Done = Never;
+///
+///     fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
+///         m.body = [self.0.as_bytes(), &m.body].concat().into();
+///         Verdict::Next(m)
+///     }
+/// }
+///
+/// let registry = Registry::new().with::<Stamp>();
+/// assert_eq!(registry.names().collect::<Vec<_>>(), ["stamp"]);
+/// ```
 pub trait FilterType: Sized + Send + Sync + 'static {
     /// What YAML calls it after `use:`.
     const NAME: &'static str;

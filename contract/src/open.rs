@@ -89,7 +89,7 @@ impl Open<'_> {
     ///
     ///     fn upstream(&mut self, mut m: Message, _: &mut Context<'_, Self>) -> Verdict {
     ///         let number = self.0.fetch_add(1, Ordering::Relaxed);
-    ///         m.key = format!("{number}-{}", m.key);
+    ///         m.body = [format!("{number} ").as_bytes(), &m.body].concat().into();
     ///         Verdict::Next(m)
     ///     }
     /// }
@@ -134,8 +134,10 @@ impl Open<'_> {
     ///     fn downstream(&mut self, m: Message, _: &mut Context<'_, Self>) -> Verdict {
     ///         // A later link may have taken the state over: then nobody keeps the key.
     ///         self.0.with(|last| {
+    ///             if last.len() == 10 {
+    ///                 last.pop_front();
+    ///             }
     ///             last.push_back(m.key.clone());
-    ///             last.truncate(10);
     ///         });
     ///         Verdict::Next(m)
     ///     }

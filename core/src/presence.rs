@@ -206,12 +206,13 @@ impl Desk {
     async fn gather(mut self, reader: Reader, stop: &CancellationToken) {
         loop {
             self.wait_for_room().await;
-            let changes = reader.changes(self.queue.capacity());
+            let most = self.queue.capacity().min(Presence::BATCH);
+            let changes = reader.changes(most);
             let changes = match stop.run_until_cancelled(changes).await {
                 Some(changes) => changes,
                 None => {
                     reader.close();
-                    reader.changes(self.queue.capacity()).await
+                    reader.changes(most).await
                 }
             };
             let Some(changes) = changes else {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,13 +19,15 @@ use http::{Request, Response, Version};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
 
 use crate::address::Address;
 use crate::chain;
-use crate::connection::{self, Calls, Connection};
+use crate::connection::{self, Connection, UnderWay};
 use crate::connector::Connector;
 use crate::details;
 use crate::error::ConnectError;
@@ -51,12 +54,16 @@ struct State {
 enum Way {
     #[default]
     None,
-    Opening(Opening),
+    Opening {
+        opening: Opening,
+        /// It comes to its end whoever waits for it, and ends with the channel.
+        _task: AbortOnDropHandle<()>,
+    },
     Open(Connection),
 }
 
 /// All calls that come meanwhile wait for the same attempt.
-type Opening = Shared<BoxFuture<'static, Result<Connection, Arc<ConnectError>>>>;
+type Opening = Shared<oneshot::Receiver<Result<Connection, Arc<ConnectError>>>>;
 
 const AGENT: &str = concat!("linkgate/", env!("CARGO_PKG_VERSION"));
 
@@ -83,14 +90,14 @@ impl Channel {
 
 impl Inner {
     /// A connection that takes a call now. One that was lost since the last call is opened anew.
-    async fn ready(&self) -> Result<Connection, Status> {
+    async fn ready(self: &Arc<Self>) -> Result<Connection, Status> {
         loop {
             let (number, way) = self.way();
             let (Connection { requests, calls }, is_new) = match way {
                 Ok(connection) => (connection, false),
                 Err(opening) => {
-                    let opened = opening.await;
-                    self.opened(number, &opened);
+                    let stopped = |_| Err(Arc::new(io::Error::other("the node stops").into()));
+                    let opened = opening.await.unwrap_or_else(stopped);
                     (opened.map_err(unreachable)?, true)
                 }
             };
@@ -107,32 +114,44 @@ impl Inner {
     }
 
     /// The connection, or the attempt to open one; with its number.
-    fn way(&self) -> (u64, Result<Connection, Opening>) {
+    fn way(self: &Arc<Self>) -> (u64, Result<Connection, Opening>) {
         let mut state = self.state.lock();
         let way = match &state.way {
             Way::Open(connection) => Ok(connection.clone()),
-            Way::Opening(opening) => Err(opening.clone()),
+            Way::Opening { opening, .. } => Err(opening.clone()),
             Way::None => {
-                let opening = connection::open(&self.address, &self.connector);
-                let opening = opening.map(|opened| opened.map_err(Arc::new));
-                let opening = opening.boxed().shared();
                 state.opened += 1;
-                state.way = Way::Opening(opening.clone());
+                let (opening, _task) = self.open(state.opened);
+                state.way = Way::Opening {
+                    opening: opening.clone(),
+                    _task,
+                };
                 Err(opening)
             }
         };
         (state.opened, way)
     }
 
-    /// The attempt has come to this.
-    fn opened(&self, number: u64, opened: &Result<Connection, Arc<ConnectError>>) {
-        let mut state = self.state.lock();
-        if state.opened == number && matches!(state.way, Way::Opening(_)) {
-            state.way = match opened {
-                Ok(connection) => Way::Open(connection.clone()),
-                Err(_) => Way::None,
+    fn open(self: &Arc<Self>, number: u64) -> (Opening, AbortOnDropHandle<()>) {
+        let opening = connection::open(&self.address, &self.connector);
+        let (channel, (tell, told)) = (Arc::downgrade(self), oneshot::channel());
+        let task = tokio::spawn(async move {
+            let opened = opening.await.map_err(Arc::new);
+            let Some(channel) = channel.upgrade() else {
+                return;
             };
-        }
+            let mut state = channel.state.lock();
+            if state.opened == number {
+                state.way = match &opened {
+                    Ok(connection) => Way::Open(connection.clone()),
+                    Err(_) => Way::None,
+                };
+            }
+            drop(state);
+            // Nobody may wait for it any more.
+            let _ = tell.send(opened);
+        });
+        (told.shared(), AbortOnDropHandle::new(task))
     }
 
     fn forget(&self, number: u64) {
@@ -172,18 +191,24 @@ async fn send(
         calls,
     } = connection;
     let mut body = pin!(body);
-    let (response, stream) = requests.send_request(head, false).map_err(lost)?;
-    // The far end may have as many calls as it wants: then this one waits for another to end.
-    poll_fn(|cx| requests.poll_ready(cx)).await.map_err(lost)?;
+    let (this, calls) = calls.begin();
+    let (response, mut stream) = requests.send_request(head, false).map_err(lost)?;
+    if calls > requests.current_max_send_streams() {
+        // The far end may have as many calls as it wants: then this one waits for another to end. A stream has no room
+        // before it is open.
+        stream.reserve_capacity(1);
+        let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
+        room.transpose().map_err(lost)?;
+    }
     let first = body.frame().await.transpose()?;
-    // For others.
+    // When the last of them is gone, the connection closes behind its calls.
     drop(requests);
     let response = answer(response, write_all(stream, first, body)).await?;
-    calls.heard();
+    this.heard();
     let (mut head, stream) = response.into_parts();
-    details::check(&mut head.headers);
-    let _calls = calls;
-    Ok(Response::from_parts(head, Answer { stream, _calls }))
+    details::clean(&mut head.headers);
+    let _call = this;
+    Ok(Response::from_parts(head, Answer { stream, _call }))
 }
 
 /// What is answered, which may be before all is written.
@@ -209,13 +234,10 @@ async fn write_all(
         // Mostly nothing comes behind it.
         let next = body.frame().now_or_never();
         let is_last = matches!(next, Some(None));
-        if let Ok(data) = this.into_data()
-            && write(&mut stream, data, is_last).await.is_err()
-        {
+        // A request has no trailers.
+        let data = this.into_data().unwrap_or_default();
+        if write(&mut stream, data, is_last).await.is_err() || is_last {
             // Whoever takes no more has answered, or is gone.
-            return Ok(());
-        }
-        if is_last {
             return Ok(());
         }
         frame = match next {
@@ -232,7 +254,7 @@ async fn write_all(
 pub struct Answer {
     stream: RecvStream,
     /// The call is not over.
-    _calls: Arc<Calls>,
+    _call: UnderWay,
 }
 
 impl HttpBody for Answer {
@@ -253,7 +275,7 @@ impl HttpBody for Answer {
         let trailers = ready!(self.stream.poll_trailers(cx)).map_err(lost);
         Poll::Ready(trailers.transpose().map(|trailers| {
             trailers.map(|mut trailers| {
-                details::check(&mut trailers);
+                details::clean(&mut trailers);
                 Frame::trailers(trailers)
             })
         }))

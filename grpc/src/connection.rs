@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -26,21 +26,39 @@ const MAX_HEADERS: u32 = 16 * 1024;
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) requests: SendRequest<Bytes>,
-    /// One for each call, and one for the channel.
     pub(crate) calls: Arc<Calls>,
 }
 
-/// What the calls of a connection have in common.
+/// The calls of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
+    under_way: AtomicUsize,
     /// Answers that have begun.
     answers: AtomicU64,
 }
 
 impl Calls {
-    /// An answer begins.
+    /// A call is under way, until what is given is dropped; and how many are, with this one.
+    pub(crate) fn begin(self: &Arc<Self>) -> (UnderWay, usize) {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        (UnderWay(Arc::clone(self)), before + 1)
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Calls>);
+
+impl UnderWay {
+    /// Its answer begins.
     pub(crate) fn heard(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -63,7 +81,7 @@ pub(crate) fn open(
         let (requests, mut http2) = shaken.map_err(|_| ConnectError::Late)??;
         let calls = Arc::new(Calls::default());
         let pings = http2.ping_pong();
-        let alive = alive(pings, settings.keep_alive.clone(), Arc::downgrade(&calls));
+        let alive = alive(pings, settings.keep_alive.clone(), Arc::clone(&calls));
         tokio::spawn(Behind::others(Box::pin(async move {
             let mut alive = pin!(alive);
             tokio::select! {
@@ -78,18 +96,15 @@ pub(crate) fn open(
 }
 
 /// Ends when the far end does not answer any more.
-async fn alive(pings: Option<PingPong>, keep_alive: KeepAlive, calls: Weak<Calls>) {
+async fn alive(pings: Option<PingPong>, keep_alive: KeepAlive, calls: Arc<Calls>) {
     let Some(mut pings) = pings else {
         return std::future::pending().await;
     };
     let mut heard = 0;
     loop {
         sleep(*keep_alive.interval).await;
-        // Beside the channel itself.
-        let is_idle = calls.strong_count() <= 1;
-        let answers = calls
-            .upgrade()
-            .map_or(0, |calls| calls.answers.load(Ordering::Relaxed));
+        let is_idle = calls.under_way.load(Ordering::Relaxed) == 0;
+        let answers = calls.answers.load(Ordering::Relaxed);
         if std::mem::replace(&mut heard, answers) != answers || is_idle && !keep_alive.while_idle {
             continue;
         }

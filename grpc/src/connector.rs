@@ -3,13 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use http::uri::Scheme;
 use linkgate_filter::runner::Edges;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::address::Address;
 use crate::error::ConnectError;
@@ -75,6 +78,7 @@ impl Connector for Network {
     }
 }
 
+/// Dials the addresses of the host, those of both families in turn: the next when one fails, or lets wait.
 async fn dial(uri: &http::Uri) -> io::Result<TcpStream> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = match uri.port_u16() {
@@ -82,7 +86,89 @@ async fn dial(uri: &http::Uri) -> io::Result<TcpStream> {
         None if uri.scheme() == Some(&Scheme::HTTPS) => 443,
         None => 80,
     };
-    let stream = TcpStream::connect((host, port)).await?;
+    let found = tokio::net::lookup_host((host, port)).await?;
+    let stream = first(in_turn(found.collect()), TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// How long an address is waited for before the next one is dialled as well.
+const NEXT: Duration = Duration::from_millis(250);
+
+/// The first that connects.
+async fn first<T, F: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
+    let mut left = addresses.into_iter();
+    let mut dialled = FuturesUnordered::new();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    loop {
+        let next = left.next();
+        let is_last = next.is_none();
+        dialled.extend(next.map(&connect));
+        if dialled.is_empty() {
+            return Err(failed);
+        }
+        loop {
+            tokio::select! {
+                Some(connected) = dialled.next() => match connected {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => {
+                        failed = error;
+                        break;
+                    }
+                },
+                () = sleep(NEXT), if !is_last => break,
+            }
+        }
+    }
+}
+
+/// Of one family and of the other in turn, as the system has ordered them.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_first = |address: &SocketAddr| address.is_ipv6() == addresses[0].is_ipv6();
+    let (of_one, of_other): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first);
+    let (mut of_one, mut of_other) = (of_one.into_iter(), of_other.into_iter());
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while ordered.len() < addresses.len() {
+        ordered.extend(of_one.next());
+        ordered.extend(of_other.next());
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        let expected = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+        assert_eq!(in_turn(found), expected);
+        assert_eq!(in_turn(Vec::new()), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_silent_or_refuses_holds_nobody_up() {
+        let begun = tokio::time::Instant::now();
+        let found = addresses(&["[::1]:1", "[::2]:2", "[::3]:3", "[::4]:4"]);
+        let connect = |address: SocketAddr| async move {
+            match address.port() {
+                1 => std::future::pending().await,
+                2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                port => Ok(port),
+            }
+        };
+        assert_eq!(first(found.clone(), connect).await.unwrap(), 3);
+        assert_eq!(begun.elapsed(), NEXT);
+        let refused = first(found[1..2].to_vec(), connect).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first(Vec::new(), connect).await.is_err());
+    }
 }

@@ -14,7 +14,7 @@ const READER: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Takes details out that nobody can read. What the status says beside them stands.
-pub(crate) fn check(headers: &mut HeaderMap) {
+pub(crate) fn clean(headers: &mut HeaderMap) {
     let is_unreadable = |details: &http::HeaderValue| READER.decode(details.as_bytes()).is_err();
     if headers.get(DETAILS).is_some_and(is_unreadable) {
         headers.remove(DETAILS);
@@ -42,7 +42,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-status", http::HeaderValue::from_static("5"));
             headers.insert(DETAILS, value);
-            check(&mut headers);
+            clean(&mut headers);
             assert_eq!(headers.contains_key(DETAILS), stays, "{details}");
             let status = tonic::Status::from_header_map(&headers).unwrap();
             assert_eq!(status.code(), tonic::Code::NotFound);

@@ -21,6 +21,11 @@ pub enum ConnectError {
         /// Why not.
         why: String,
     },
+    /// No certificate authority is trusted.
+    #[error(
+        "the system trusts no certificate authority: install its certificates (`ca-certificates`), or give `tls.ca`"
+    )]
+    NoRoots,
     /// The far end speaks TLS, but not HTTP/2.
     #[error("the backend speaks no HTTP/2 over TLS: it has not chosen `h2` by ALPN")]
     NoHttp2,

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use linkgate_filter::backend::BackendTls;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -26,7 +28,11 @@ pub(crate) async fn shake(
     let name = domain.unwrap_or(address.origin.host().unwrap_or_default());
     let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned());
     let name = name.map_err(std::io::Error::other)?;
-    let connector = TlsConnector::from(Arc::new(config(address)?));
+    // It reads files, and there are many roots to parse.
+    let settings = Arc::clone(&address.settings);
+    let config = spawn_blocking(move || config(settings.tls.as_ref())).await;
+    let config = config.map_err(std::io::Error::other)??;
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await?;
     let (_, session) = stream.get_ref();
     if session.alpn_protocol() != Some(HTTP2) {
@@ -36,8 +42,7 @@ pub(crate) async fn shake(
 }
 
 /// Files are small, and read for each connection, so that changed ones count.
-fn config(address: &Address) -> Result<ClientConfig, ConnectError> {
-    let tls = address.settings.tls.as_ref();
+fn config(tls: Option<&BackendTls>) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
     match tls.and_then(|tls| tls.ca.as_deref()) {
         Some(path) => {
@@ -48,7 +53,10 @@ fn config(address: &Address) -> Result<ClientConfig, ConnectError> {
         }
         None => {
             let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
+            let (added, _) = roots.add_parsable_certificates(found.certs);
+            if added == 0 {
+                return Err(ConnectError::NoRoots);
+            }
         }
     }
     let provider = Arc::new(aws_lc_rs::default_provider());

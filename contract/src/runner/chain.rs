@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use self::broken::Broken;
 use crate::close::CloseCode;
+use crate::dropped::by_runner;
 use crate::link::LinkInfo;
 use crate::message::{Direction, Message};
 use crate::runner::core::Core;
@@ -193,15 +194,19 @@ impl Chain {
 
     /// The chain gets no new messages: the socket is gone, a successor has taken over, or the trunk retires.
     pub(crate) fn close(&mut self) {
-        self.drop_timers();
+        let latest = self.core.timers.latest();
         self.call_each(|filter, core| filter.close(core));
+        for Timer { slot, number } in self.core.timers.take_until(latest) {
+            self.slots[slot].drop_timer(number);
+        }
     }
+
+    /// Nobody waits any longer for what is to come with them.
 
     fn drop_timers(&mut self) {
         self.core.timers.clear();
-        for filter in &mut self.slots {
-            filter.drop_timers();
-        }
+        let filters = self.slots.iter_mut();
+        by_runner(|| filters.for_each(|filter| filter.drop_timers()));
     }
 
     /// A successor has taken over what the chain kept beyond its messages: it lives for these alone. Their timers go on.

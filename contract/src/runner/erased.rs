@@ -30,6 +30,9 @@ pub(crate) trait ErasedFilter: Send {
 
     fn close(&mut self, core: &mut Core);
 
+    /// The chain has this timer of the filter no more.
+    fn drop_timer(&mut self, timer: u32);
+
     /// The chain has no timer of the filter any more.
     fn drop_timers(&mut self);
 
@@ -102,6 +105,10 @@ impl<F: Filter> ErasedFilter for Held<F> {
 
     fn close(&mut self, core: &mut Core) {
         self.visit(core, |filter, cx| filter.close(cx));
+    }
+
+    fn drop_timer(&mut self, timer: u32) {
+        self.kept.drop_timer(timer);
     }
 
     fn drop_timers(&mut self) {

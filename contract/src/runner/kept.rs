@@ -38,6 +38,11 @@ impl<Token, Timer> Kept<Token, Timer> {
         self.0.as_mut()?.timers.try_remove(number as usize)
     }
 
+    /// The chain has this timer of the filter no more.
+    pub(crate) fn drop_timer(&mut self, number: u32) {
+        discard(self.take_timer(number));
+    }
+
     /// The chain has no timer of the filter any more.
     pub(crate) fn drop_timers(&mut self) {
         if let Some(typed) = &mut self.0 {
@@ -47,8 +52,16 @@ impl<Token, Timer> Kept<Token, Timer> {
 
     /// Gives back the room of a burst.
     pub(crate) fn rest(&mut self) {
-        let kept = &mut self.0;
-        kept.take_if(|typed| typed.tokens.is_empty() && typed.timers.is_empty());
+        let Some(typed) = &mut self.0 else { return };
+        if typed.tokens.is_empty() {
+            typed.tokens = Slab::new();
+        }
+        if typed.timers.is_empty() {
+            typed.timers = Slab::new();
+        }
+        if typed.tokens.is_empty() && typed.timers.is_empty() {
+            self.0 = None;
+        }
     }
 }
 

@@ -229,6 +229,10 @@ impl ErasedFilter for Watched {
         self.inner.close(core);
     }
 
+    fn drop_timer(&mut self, timer: u32) {
+        self.inner.drop_timer(timer);
+    }
+
     fn drop_timers(&mut self) {
         self.inner.drop_timers();
     }

@@ -13,7 +13,7 @@ use linkgate_filter::{
 
 use self::ends::{Arrive, Census};
 use self::gated::{Call, Track, Wait};
-use self::keeping::{Hold, Join, Keep, Linger};
+use self::keeping::{Again, Delay, Hold, Join, Keep, Linger};
 pub use self::slow::Seen;
 use self::slow::Slow;
 use self::trip::Trip;
@@ -31,6 +31,8 @@ pub fn registry() -> Registry {
         .with::<Call>()
         .with::<Keep>()
         .with::<Linger>()
+        .with::<Delay>()
+        .with::<Again>()
         .with::<Slow>()
         .with::<Arrive>()
         .with::<Census>()

@@ -78,7 +78,7 @@ async fn tags_go_with_their_message_through_waits_and_into_the_trunk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chain_that_closes_takes_its_timers_back_and_keeps_what_goes_with_receipts() {
+async fn a_chain_that_closes_lets_no_timer_go_off_and_keeps_what_goes_with_receipts() {
     let desk = Desk::fresh();
     let kit = kit(SLOW);
     let mut link = kit.link("alice");
@@ -90,4 +90,33 @@ async fn a_chain_that_closes_takes_its_timers_back_and_keeps_what_goes_with_rece
     first.settle(ok("yes"));
     link.run().await;
     assert_eq!(desk.log(), ["k1 too late ok yes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_wait_for_timers_are_taken_back_when_the_chain_closes() {
+    const DELAYED: &str = "[{ use: codec }, { use: delay }, { use: test_end }]";
+    let _desk = Desk::fresh();
+    let kit = kit(DELAYED);
+    let mut link = kit.link("alice");
+    send(&mut link, &["k1", "k2"]).await;
+    assert!(kit.taken().is_empty());
+    link.change(&kit.pipeline(DELAYED), PATIENCE);
+    link.run().await;
+    let taken = kit.taken();
+    let keys: Vec<_> = taken.iter().map(|m| m.key.as_str()).collect();
+    assert_eq!(keys, ["k1", "k2"]);
+    taken.into_iter().for_each(|m| m.settle(ok("yes")));
+    link.run().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_id_of_a_timer_is_of_no_use_to_a_later_chain() {
+    const AGAIN: &str = "[{ use: codec }, { use: again }, { use: test_end }]";
+    let desk = Desk::fresh();
+    let kit = kit(AGAIN);
+    let mut link = kit.link("alice");
+    link.advance(Duration::from_millis(300)).await;
+    link.change(&kit.pipeline(AGAIN), PATIENCE);
+    link.advance(Duration::from_secs(5)).await;
+    assert_eq!(desk.log(), ["went off"]);
 }

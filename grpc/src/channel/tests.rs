@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,14 +21,22 @@ use crate::connector::Io;
 struct Dialled {
     count: AtomicUsize,
     takes: Duration,
+    /// The first attempt comes to nothing.
+    first_hangs: AtomicBool,
     far: mpsc::Sender<DuplexStream>,
 }
 
 impl Connector for Dialled {
-    fn connect(&self, _: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
+    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let (far, takes) = (self.far.clone(), self.takes);
+        let hangs = self.first_hangs.swap(false, Ordering::Relaxed);
+        let within = *address.settings.connect_timeout;
         Box::pin(async move {
+            if hangs {
+                sleep(within).await;
+                return Err(ConnectError::Late);
+            }
             sleep(takes).await;
             let (near, this) = duplex(64 * 1024);
             let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
@@ -47,6 +55,7 @@ fn channel(takes: Duration) -> (Channel, Arc<Dialled>, mpsc::Receiver<DuplexStre
     let connector = Arc::new(Dialled {
         count: AtomicUsize::new(0),
         takes,
+        first_hangs: AtomicBool::new(false),
         far,
     });
     let backend = GrpcBackend::at("backend:1");
@@ -116,6 +125,28 @@ async fn whoever_gives_up_on_an_attempt_takes_it_from_nobody() {
     assert!(early.await.is_err());
     assert_eq!(length(&channel, vec![0; 3]).await.unwrap(), 3);
     assert_eq!(dialled.count.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_nobody_waits_for_fails_no_later_call() {
+    let (channel, dialled, mut far) = channel(Duration::ZERO);
+    dialled.first_hangs.store(true, Ordering::Relaxed);
+    tokio::spawn(async move { serve(far.recv().await.unwrap()).await });
+    let early = timeout(Duration::from_secs(1), length(&channel, vec![]));
+    assert!(early.await.is_err());
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(length(&channel, vec![0; 3]).await.unwrap(), 3);
+    assert_eq!(dialled.count.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_dropped_ends_its_attempt() {
+    let (channel, _dialled, mut far) = channel(Duration::from_secs(2));
+    let early = timeout(Duration::from_secs(1), length(&channel, vec![]));
+    assert!(early.await.is_err());
+    drop(channel);
+    sleep(Duration::from_secs(60)).await;
+    assert!(far.try_recv().is_err(), "nothing was dialled after all");
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,4 +266,63 @@ async fn a_call_that_has_no_stream_is_not_asked_for_its_body() {
     let asked = [&first, &second].map(|asked| asked.load(Ordering::Relaxed));
     assert_eq!((asked[0] > 0, asked[1]), (true, 0));
     assert!(holding.await.unwrap(), "nobody answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_burst_those_without_a_stream_are_not_asked_for_their_bodies() {
+    let (channel, _dialled, mut far) = channel(Duration::ZERO);
+    tokio::spawn(async move {
+        let mut http2 = h2::server::Builder::new();
+        let http2 = http2.max_concurrent_streams(2);
+        let far = far.recv().await.unwrap();
+        let mut connection = http2.handshake::<_, Bytes>(far).await.unwrap();
+        let mut held = Vec::new();
+        while let Some(Ok(call)) = connection.accept().await {
+            held.push(call);
+        }
+    });
+    let asked: Vec<Arc<AtomicUsize>> = (0..9).map(|_| Arc::default()).collect();
+    let call = |asked: &Arc<AtomicUsize>| {
+        let request = request(vec![]).map(|_| Body::new(Watched(Arc::clone(asked))));
+        let channel = channel.clone();
+        async move {
+            timeout(Duration::from_secs(1), channel.call(request))
+                .await
+                .is_err()
+        }
+    };
+    assert!(
+        call(&asked[0]).await,
+        "it hears how many calls there may be"
+    );
+    join_all(asked[1..].iter().map(call)).await;
+    let asked = asked[1..]
+        .iter()
+        .filter(|asked| asked.load(Ordering::Relaxed) > 0);
+    assert_eq!(asked.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_left_on_a_connection_that_says_goodbye_is_pinged_for() {
+    let (channel, _dialled, mut far) = channel(Duration::ZERO);
+    let silent = tokio::spawn(async move {
+        let far = far.recv().await.unwrap();
+        let mut connection = h2::server::handshake(far).await.unwrap();
+        let call = connection.accept().await.unwrap().unwrap();
+        connection.graceful_shutdown();
+        let _ = timeout(Duration::from_secs(1), connection.accept()).await;
+        // From here on nobody reads.
+        std::future::pending::<()>().await;
+        drop((call, connection));
+    });
+    let call = tokio::spawn({
+        let channel = channel.clone();
+        async move { length(&channel, vec![]).await }
+    });
+    sleep(Duration::from_secs(2)).await;
+    // It takes no more calls, so this one has the channel forget it.
+    let later = timeout(Duration::from_millis(1), length(&channel, vec![]));
+    assert!(later.await.is_err());
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    silent.abort();
 }

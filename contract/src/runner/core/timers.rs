@@ -1,21 +1,34 @@
 //! The timers of a chain.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// A timer that a filter has set, to take it back: [`Context::cancel`](crate::Context::cancel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerId {
     at: Instant,
-    /// Equal times go off in the order of setting.
+    /// Equal times go off in the order of setting. No two chains have one number: state that outlives a chain may keep ids of
+    /// an earlier one.
     order: u64,
 }
 
 /// What goes off, in order.
-#[derive(Default)]
 pub(crate) struct Timers {
     set: BTreeMap<TimerId, Timer>,
+    /// The latest number.
     ever: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        static CHAINS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            set: BTreeMap::new(),
+            // Room for as many timers as a chain ever sets.
+            ever: CHAINS.fetch_add(1, Ordering::Relaxed) << 32,
+        }
+    }
 }
 
 /// Whose timer it is, and the number of what goes with it there.
@@ -61,6 +74,22 @@ impl Timers {
 
     pub(crate) fn clear(&mut self) {
         self.set.clear();
+    }
+
+    /// The number of the latest one that was set.
+    pub(crate) fn latest(&self) -> u64 {
+        self.ever
+    }
+
+    /// Takes out those that were set up to this number.
+    pub(crate) fn take_until(&mut self, latest: u64) -> impl Iterator<Item = Timer> + use<> {
+        let later = |id: &TimerId| id.order > latest;
+        let set = std::mem::take(&mut self.set);
+        let (later, first) = set
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(id, _)| later(id));
+        self.set = later;
+        first.into_values()
     }
 
     /// The filter of this slot is no more.

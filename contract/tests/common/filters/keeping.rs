@@ -1,10 +1,10 @@
 //! Filters that keep messages for a while: timers, joins, the session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linkgate_filter::{
     Command, Context, Deserialize, Fault, Filter, JsonSchema, Message, Never, Open, Outcome, Owned,
-    OwnedScope, Properties, Verdict,
+    OwnedScope, Properties, TimerId, Verdict,
 };
 
 use super::filter_type;
@@ -270,5 +270,82 @@ impl Filter for Lingering {
 
     fn wake(&mut self, timer: u64, _: &mut Context<'_, Self>) {
         Desk::note(format!("lingered {timer}"));
+    }
+}
+
+/// Lets each business message pass a second later; when the chain closes, all at once.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delay {}
+
+#[derive(Default)]
+pub struct Delaying(Vec<TimerId>);
+filter_type!(Delay, "delay", Delaying, Properties::new());
+
+impl Delaying {
+    fn open(_: &Delay, _: &Open<'_>) -> Self {
+        Self::default()
+    }
+}
+
+impl Filter for Delaying {
+    type Token = Never;
+    type Timer = Message;
+    type Waited = Never;
+    type Done = Never;
+
+    fn upstream(&mut self, m: Message, cx: &mut Context<'_, Self>) -> Verdict {
+        if m.command != Some(Command::UpstreamMessage) {
+            return Verdict::Next(m);
+        }
+        self.0.push(cx.wake_after(Duration::from_secs(1), m));
+        Verdict::Done
+    }
+
+    fn wake(&mut self, m: Message, cx: &mut Context<'_, Self>) {
+        cx.upstream(m);
+    }
+
+    fn close(&mut self, cx: &mut Context<'_, Self>) {
+        for timer in self.0.drain(..) {
+            if let Some(m) = cx.cancel(timer) {
+                cx.upstream(m);
+            }
+        }
+    }
+}
+
+/// Sets a timer, and tries to take back the one that the chain before it has set for the same time.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Again {}
+
+pub struct Anew(Owned<Option<(Instant, TimerId)>>);
+filter_type!(Again, "again", Anew, Properties::new());
+
+impl Anew {
+    fn open(_: &Again, cx: &Open<'_>) -> Self {
+        Self(cx.owned(OwnedScope::Link, || None))
+    }
+}
+
+impl Filter for Anew {
+    type Token = Never;
+    type Timer = ();
+    type Waited = Never;
+    type Done = Never;
+
+    fn opened(&mut self, cx: &mut Context<'_, Self>) {
+        let earlier = self.0.with(|kept| *kept).flatten();
+        let at = earlier.map_or(cx.now() + Duration::from_secs(1), |(at, _)| at);
+        let timer = cx.wake_at(at, ());
+        if let Some((_, earlier)) = earlier {
+            assert_eq!(cx.cancel(earlier), None, "it was another chain's");
+        }
+        self.0.with(|kept| *kept = Some((at, timer)));
+    }
+
+    fn wake(&mut self, (): (), _: &mut Context<'_, Self>) {
+        Desk::note("went off");
     }
 }
