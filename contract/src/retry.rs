@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 ///
 /// let terms = RetryTerms {
 ///     ratio: 0.25,
+///     fades: None,
 ///     per_second: 10.0,
 ///     ahead: Duration::from_secs(1),
 ///     most: 100.0,
@@ -30,8 +31,10 @@ pub struct RetryAccount(Mutex<Spent>);
 /// How many retries are in order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryTerms {
-    /// What a first try pays in, in retries. It fades: ten seconds later a third of it is left.
+    /// What a first try pays in, in retries.
     pub ratio: f64,
+    /// After so long a third is left of what first tries have saved up; `None`: it stays.
+    pub fades: Option<Duration>,
     /// What time pays in, in retries a second.
     pub per_second: f64,
     /// How much of that may lie ready, unused. An account begins with it.
@@ -76,9 +79,6 @@ impl RetryTerms {
 }
 
 impl Spent {
-    /// After so long some third is left of what first tries have saved up.
-    const FADES: Duration = Duration::from_secs(10);
-
     /// Time passes. A moment before the last one counts as that one: tasks may see times that are a little apart.
     fn pass(&mut self, now: Instant, terms: &RetryTerms) {
         let at = *self.at.get_or_insert(now);
@@ -86,8 +86,8 @@ impl Spent {
         self.at = Some(now.max(at));
         if self.retries > 0.0 {
             self.retries = (self.retries - passed * terms.per_second).max(0.0);
-        } else {
-            self.retries *= (-passed / Self::FADES.as_secs_f64()).exp();
+        } else if let Some(fades) = terms.fades {
+            self.retries *= (-passed / fades.as_secs_f64()).exp();
         }
     }
 }
@@ -98,6 +98,7 @@ mod tests {
 
     const TERMS: RetryTerms = RetryTerms {
         ratio: 0.25,
+        fades: Some(Duration::from_secs(10)),
         per_second: 10.0,
         ahead: Duration::from_secs(1),
         most: 100.0,
@@ -157,6 +158,24 @@ mod tests {
         (0..100).for_each(|_| account.first(later, &OF_FIRST_TRIES));
         let later = later + Duration::from_secs(120);
         assert_eq!(granted(&account, later, &OF_FIRST_TRIES), 0);
+    }
+
+    #[test]
+    fn what_does_not_fade_is_saved_up_however_seldom_something_is_tried() {
+        let terms = RetryTerms {
+            ratio: 0.25,
+            fades: None,
+            ..OF_FIRST_TRIES
+        };
+        let (account, now) = (RetryAccount::default(), start());
+        let minutes = (1..=12).map(|minute| now + Duration::from_secs(60 * minute));
+        let granted: usize = minutes
+            .map(|at| {
+                account.first(at, &terms);
+                granted(&account, at, &terms)
+            })
+            .sum();
+        assert_eq!(granted, 3);
     }
 
     #[test]

@@ -23,6 +23,6 @@ pub struct Settings {
     pub tls: Option<BackendTls>,
     /// Pings that find out a dead connection.
     pub keep_alive: KeepAlive,
-    /// For TCP, and again for TLS.
+    /// For all of it: TCP, TLS and HTTP/2.
     pub connect_timeout: HumanDuration,
 }

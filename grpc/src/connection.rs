@@ -12,7 +12,7 @@ use linkgate_filter::backend::KeepAlive;
 use tokio::time::{sleep, timeout};
 
 use crate::address::Address;
-use crate::connector::Connector;
+use crate::connector::{Connector, Io};
 use crate::error::ConnectError;
 use crate::gather::Behind;
 
@@ -62,7 +62,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Opens a connection.
+/// Opens a connection, in time.
 pub(crate) fn open(
     address: &Address,
     connector: &Arc<dyn Connector>,
@@ -70,15 +70,8 @@ pub(crate) fn open(
     let settings = Arc::clone(&address.settings);
     let connecting = connector.connect(address);
     async move {
-        let stream = connecting.await?;
-        let mut http2 = h2::client::Builder::new();
-        http2
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(WINDOW)
-            .max_header_list_size(MAX_HEADERS)
-            .enable_push(false);
-        let shaken = timeout(*settings.connect_timeout, http2.handshake(stream)).await;
-        let (requests, mut http2) = shaken.map_err(|_| ConnectError::Late)??;
+        let opened = timeout(*settings.connect_timeout, shake(connecting)).await;
+        let (requests, mut http2) = opened.map_err(|_| ConnectError::Late)??;
         let calls = Arc::new(Calls::default());
         let pings = http2.ping_pong();
         let alive = alive(pings, settings.keep_alive.clone(), Arc::clone(&calls));
@@ -93,6 +86,21 @@ pub(crate) fn open(
         })));
         Ok(Connection { requests, calls })
     }
+}
+
+type Http2 = (SendRequest<Bytes>, h2::client::Connection<Box<dyn Io>>);
+
+async fn shake(
+    connecting: impl Future<Output = Result<Box<dyn Io>, ConnectError>>,
+) -> Result<Http2, ConnectError> {
+    let stream = connecting.await?;
+    let mut http2 = h2::client::Builder::new();
+    http2
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_header_list_size(MAX_HEADERS)
+        .enable_push(false);
+    Ok(http2.handshake(stream).await?)
 }
 
 /// Ends when the far end does not answer any more.

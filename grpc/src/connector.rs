@@ -12,7 +12,7 @@ use http::uri::Scheme;
 use linkgate_filter::runner::Edges;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::address::Address;
 use crate::error::ConnectError;
@@ -57,15 +57,11 @@ impl Connector for Network {
     fn connect(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
         let address = address.clone();
         Box::pin(async move {
-            let within = *address.settings.connect_timeout;
-            let stream = timeout(within, dial(&address.uri)).await;
-            let stream = stream.map_err(|_| ConnectError::Late)??;
+            let stream = dial(&address.uri).await?;
             if address.uri.scheme() != Some(&Scheme::HTTPS) {
                 return Ok(Box::new(stream) as _);
             }
-            let shaken = timeout(within, tls::shake(stream, &address)).await;
-            let stream = shaken.map_err(|_| ConnectError::Late)??;
-            Ok(Box::new(stream) as _)
+            Ok(Box::new(tls::shake(stream, &address).await?) as _)
         })
     }
 
@@ -87,7 +83,7 @@ async fn dial(uri: &http::Uri) -> io::Result<TcpStream> {
         None => 80,
     };
     let found = tokio::net::lookup_host((host, port)).await?;
-    let stream = first(in_turn(found.collect()), TcpStream::connect).await?;
+    let stream = first(in_turn(&found.collect::<Vec<_>>()), TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -110,23 +106,18 @@ async fn first<T, F: Future<Output = io::Result<T>>>(
         if dialled.is_empty() {
             return Err(failed);
         }
-        loop {
-            tokio::select! {
-                Some(connected) = dialled.next() => match connected {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => {
-                        failed = error;
-                        break;
-                    }
-                },
-                () = sleep(NEXT), if !is_last => break,
-            }
+        tokio::select! {
+            Some(connected) = dialled.next() => match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            },
+            () = sleep(NEXT), if !is_last => {}
         }
     }
 }
 
 /// Of one family and of the other in turn, as the system has ordered them.
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_first = |address: &SocketAddr| address.is_ipv6() == addresses[0].is_ipv6();
     let (of_one, of_other): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_first);
     let (mut of_one, mut of_other) = (of_one.into_iter(), of_other.into_iter());
@@ -150,8 +141,8 @@ mod tests {
     fn families_take_turns() {
         let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         let expected = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
-        assert_eq!(in_turn(found), expected);
-        assert_eq!(in_turn(Vec::new()), []);
+        assert_eq!(in_turn(&found), expected);
+        assert_eq!(in_turn(&[]), []);
     }
 
     #[tokio::test(start_paused = true)]

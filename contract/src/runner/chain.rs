@@ -202,7 +202,6 @@ impl Chain {
     }
 
     /// Nobody waits any longer for what is to come with them.
-
     fn drop_timers(&mut self) {
         self.core.timers.clear();
         let filters = self.slots.iter_mut();

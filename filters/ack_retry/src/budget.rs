@@ -40,6 +40,7 @@ pub(crate) struct Member {
 pub(crate) fn terms(ratio: f64, per_second: u32) -> RetryTerms {
     RetryTerms {
         ratio,
+        fades: Some(AHEAD),
         per_second: per_second.into(),
         ahead: AHEAD,
         most: f64::INFINITY,

@@ -212,6 +212,7 @@ impl RetryBudget {
     pub(crate) fn terms(&self) -> RetryTerms {
         RetryTerms {
             ratio: self.ratio,
+            fades: None,
             per_second: self.min_per_second.into(),
             ahead: Duration::from_secs(1),
             // Ten seconds' worth of what time pays in, or a small burst.

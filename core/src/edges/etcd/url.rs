@@ -1,5 +1,9 @@
 //! `etcd://host:2379,host2:2379/linkgate/prod`: how a command line names an etcd.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
 use super::source::{EtcdSource, EtcdTls, check_prefix, is_endpoint};
 use crate::secret::Secret;
 
@@ -113,18 +117,15 @@ fn tls(variable: &dyn Fn(&str) -> Option<String>) -> Result<EtcdTls, UrlError> {
 
 /// The text without `%` escapes; `None` if one is broken.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-        decoded.push(u8::try_from(high * 16 + low).ok()?);
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(decoded).ok()
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
