@@ -68,9 +68,11 @@ fn read(max: usize, bytes: &[u8], sizes: &[usize]) -> (Vec<Message>, Error) {
         let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut messages = Vec::new();
         loop {
-            match socket.next().await.unwrap() {
-                Ok(message) => messages.push(message),
-                Err(error) => return (messages, error),
+            match socket.next().await {
+                Some(Ok(message)) => messages.push(message),
+                Some(Err(error)) => return (messages, error),
+                // Random bytes have said goodbye.
+                None => return (messages, Error::ConnectionClosed),
             }
         }
     })
