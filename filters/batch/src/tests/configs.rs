@@ -3,9 +3,8 @@
 use linkgate_filter::Registry;
 use linkgate_filter::problem::deserialize;
 use linkgate_filter::runner::{Declared, Plan};
-use linkgate_filter::testkit::{Testkit, parse};
+use linkgate_filter::testkit::{Answers, Decoded, Testkit, parse};
 
-use super::rig::Answers;
 use crate::{Batches, Config};
 
 #[test]
@@ -36,10 +35,10 @@ fn it_stands_behind_the_codec_and_once() {
         let problems = plan.err().expect("problems");
         problems[0].problem.message.clone()
     };
-    let said = refused("[{ use: batch }, { use: answers }]");
+    let said = refused("[{ use: batch }, { use: test_answers }]");
     assert!(said.contains("`batch` needs decoded messages"), "{said}");
-    let registry = registry().with::<linkgate_filter::testkit::Decoded>();
-    let twice = "[{ use: test_decoded }, { id: one, use: batch }, { id: two, use: batch }, { use: answers }]";
+    let registry = registry().with::<Decoded>();
+    let twice = "[{ use: test_decoded }, { id: one, use: batch }, { id: two, use: batch }, { use: test_answers }]";
     let plan = Plan::prepare(
         &registry,
         Testkit::BIZ_ID,

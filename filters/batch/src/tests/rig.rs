@@ -2,74 +2,20 @@
 
 use std::time::Duration;
 
+use crate::Batches;
 use linkgate_filter::runner::Limits;
 use linkgate_filter::testkit::{TestLink, Testkit};
-use linkgate_filter::{
-    Command, Context, Fault, Filter, FilterType, JsonSchema, Message, Never, Open, Outcome,
-    Prepare, Properties, Registry, Settle, Verdict, problem::Problems,
-};
-use serde::Deserialize;
-
-use crate::Batches;
-
-/// Answers the client with each outcome, as `ack_retry` does.
-pub(super) struct Answers;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
-impl FilterType for Answers {
-    const NAME: &'static str = "answers";
-    type Config = Nothing;
-    type Filter = Self;
-
-    fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self)
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::new()
-    }
-
-    fn filter(&self, _: &Open<'_>) -> Self {
-        Self
-    }
-}
-
-impl Filter for Answers {
-    type Token = String;
-    type Timer = Never;
-    type Waited = Never;
-    type Done = Never;
-
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
-        if m.command == Some(Command::UpstreamMessage) {
-            let key = m.key.clone();
-            cx.track(&mut m, key);
-        }
-        Verdict::Next(m)
-    }
-
-    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
-        let link = cx.link().clone();
-        cx.downstream(match outcome.fault() {
-            None => Message::new(link, Command::UpstreamAck, key, ""),
-            Some(fault) => Message::nack(link, key, fault.clone()),
-        });
-        Settle::Next(outcome)
-    }
-}
+use linkgate_filter::{Fault, Message, Outcome, Registry};
 
 /// The pipeline around a `batch` of this config.
 pub(super) fn entries(config: &str) -> String {
     format!(
-        "[{{ use: test_decoded }}, {{ use: answers }}, {{ use: batch, config: {config} }}, {{ use: test_end }}]"
+        "[{{ use: test_decoded }}, {{ use: test_answers }}, {{ use: batch, config: {config} }}, {{ use: test_end }}]"
     )
 }
 
 pub(super) fn kit_with(limits: Limits, config: &str) -> Testkit {
-    let registry = Registry::new().with::<Answers>().with::<Batches>();
+    let registry = Registry::new().with::<Batches>();
     Testkit::with(registry, Default::default(), limits, &entries(config))
 }
 

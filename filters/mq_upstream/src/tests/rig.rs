@@ -9,8 +9,8 @@ use linkgate_filter::problem::Problems;
 use linkgate_filter::runner::{Edges, Limits};
 use linkgate_filter::testkit::{TestLink, Testkit};
 use linkgate_filter::{
-    Command, Context, Deserialize, Effect, Fact, Filter, FilterType, JsonSchema, Message, Never,
-    Open, Outcome, Prepare, Properties, Registry, Settle, Verdict, schemars,
+    Context, Deserialize, Effect, Fact, Filter, FilterType, JsonSchema, Message, Never, Open,
+    Prepare, Properties, Registry, Verdict, schemars,
 };
 
 use crate::MqUpstream;
@@ -20,54 +20,6 @@ pub(super) const PLAIN: &str = "{ use: test_decoded }";
 
 /// Messages of all links joined.
 pub(super) const JOINED: &str = "{ use: joins }";
-
-/// Answers the client with each outcome, as `ack_retry` does.
-struct Answers;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(crate = "schemars")]
-struct Nothing {}
-
-impl FilterType for Answers {
-    const NAME: &'static str = "answers";
-    type Config = Nothing;
-    type Filter = Self;
-
-    fn prepare(_: Nothing, _: &Prepare<'_>) -> Result<Self, Problems> {
-        Ok(Self)
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::new().gives(Fact::ANSWERED)
-    }
-
-    fn filter(&self, _: &Open<'_>) -> Self {
-        Self
-    }
-}
-
-impl Filter for Answers {
-    type Token = String;
-    type Timer = Never;
-    type Waited = Never;
-    type Done = Never;
-
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
-        let key = m.key.clone();
-        cx.track(&mut m, key);
-        Verdict::Next(m)
-    }
-
-    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
-        let link = Arc::clone(cx.link());
-        cx.downstream(match outcome.fault() {
-            None => Message::new(link, Command::UpstreamAck, key, ""),
-            Some(fault) => Message::nack(link, key, fault.clone()),
-        });
-        Settle::Next(outcome)
-    }
-}
 
 /// Joins so many messages, of any links, into one.
 struct Joins {
@@ -128,10 +80,7 @@ pub(super) fn kit_of(
     count: usize,
     config: &str,
 ) -> Testkit {
-    let registry = Registry::new()
-        .with::<Answers>()
-        .with::<Joins>()
-        .with::<MqUpstream>();
+    let registry = Registry::new().with::<Joins>().with::<MqUpstream>();
     let edges = Edges::new().with_broker("main", Arc::clone(broker) as Arc<dyn Broker>);
     let limits = Limits {
         trunk_shards: 1,
@@ -142,7 +91,7 @@ pub(super) fn kit_of(
         other => other.to_owned(),
     };
     let entries = format!(
-        "[{{ use: answers }}, {before}, {{ id: out, use: mq_upstream, config: {{ broker: main, {config} }} }}]"
+        "[{{ use: test_answers }}, {before}, {{ id: out, use: mq_upstream, config: {{ broker: main, {config} }} }}]"
     );
     Testkit::with_edges(registry, Backends::new(), limits, edges, &entries)
 }
