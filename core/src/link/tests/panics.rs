@@ -1,11 +1,11 @@
 //! Links in which a filter panics.
 
-use linkgate_filter::{Fact, Message, Settle};
+use linkgate_filter::{Fact, Message};
 
 use super::*;
 
 pub(super) fn with(registry: Registry) -> Registry {
-    registry.with::<Lines>().with::<Answers>().with::<End>()
+    registry.with::<Lines>().with::<End>()
 }
 
 /// A frame is a key; on its way to the client the command and the key.
@@ -49,51 +49,6 @@ impl Filter for Lines {
     }
 }
 
-/// Answers each message when it has settled.
-struct Answers;
-
-impl FilterType for Answers {
-    const NAME: &'static str = "answers";
-    type Config = NoConfig;
-    type Filter = Self;
-
-    fn prepare(_: NoConfig, _: &Prepare<'_>) -> Result<Self, linkgate_filter::problem::Problems> {
-        Ok(Self)
-    }
-
-    fn properties(&self) -> Properties {
-        Properties::new()
-    }
-
-    fn filter(&self, _: &Open<'_>) -> Self {
-        Self
-    }
-}
-
-impl Filter for Answers {
-    type Token = String;
-    type Timer = Never;
-    type Waited = Never;
-    type Done = Never;
-
-    fn upstream(&mut self, mut m: Message, cx: &mut Context<'_, Self>) -> Verdict {
-        let key = m.key.clone();
-        cx.track(&mut m, key);
-        Verdict::Next(m)
-    }
-
-    fn settled(&mut self, key: String, outcome: Outcome, cx: &mut Context<'_, Self>) -> Settle {
-        let link = Arc::clone(cx.link());
-        cx.downstream(match &outcome {
-            Outcome::Accepted(_) => Message::new(link, Command::UpstreamAck, key, ""),
-            Outcome::Failed(fault) | Outcome::Unknown(fault) => {
-                Message::nack(link, key, fault.clone())
-            }
-        });
-        Settle::Next(outcome)
-    }
-}
-
 /// The end: panics at `trip`, has `slow` settle after a second and `never` not at all.
 struct End;
 
@@ -134,7 +89,7 @@ impl Filter for End {
     }
 }
 
-const PIPELINE: &str = "[{ use: lines }, { use: answers }, { use: end }]";
+const PIPELINE: &str = "[{ use: lines }, { use: test_answers }, { use: end }]";
 
 #[tokio::test(start_paused = true)]
 async fn the_client_is_told_and_the_link_closed_once_the_rest_is_answered() {
