@@ -4,6 +4,7 @@
 //! What may not enter: what a filter or a push source does with them, and what is kept in etcd.
 
 pub mod config;
+pub mod directory;
 pub(crate) mod etcd;
 #[cfg(feature = "kafka")]
 mod kafka;
