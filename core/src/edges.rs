@@ -27,6 +27,8 @@ use linkgate_filter::store::{MemoryStore, Store};
 use linkgate_grpc::{Connector, Network, with_connector};
 
 use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};
+use self::directory::Directory;
+use self::directory::memory::MemoryDirectory;
 
 /// Why an edge cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,12 @@ pub trait Opener: Send + Sync {
     /// # Errors
     /// A library refuses what the configuration says; in its words.
     fn broker(&self, name: &str, config: &BrokerConfig) -> Result<Arc<dyn Broker>, String>;
+
+    /// The directory of a cluster in a store; it shares nothing with the store.
+    ///
+    /// # Errors
+    /// A library refuses what the configuration says; in its words.
+    fn directory(&self, name: &str, config: &StoreConfig) -> Result<Arc<dyn Directory>, String>;
 
     /// The way to gRPC backends.
     fn connector(&self) -> Arc<dyn Connector>;
@@ -81,7 +89,7 @@ impl Opener for AsConfigured {
             #[cfg(feature = "redis")]
             StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisStore::new(name, redis)?)),
             #[cfg(not(feature = "redis"))]
-            StoreKind::Redis(_) => Err("this program was built without Redis".to_owned()),
+            StoreKind::Redis(_) => Err(NO_REDIS.to_owned()),
         }
     }
 
@@ -92,6 +100,21 @@ impl Opener for AsConfigured {
                 Ok(Arc::new(MemoryBroker::new(clock, memory.into())))
             }
             BrokerKind::Kafka(kafka) => open_kafka(name, kafka),
+        }
+    }
+
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables))]
+    fn directory(&self, name: &str, config: &StoreConfig) -> Result<Arc<dyn Directory>, String> {
+        match config.kind()? {
+            StoreKind::Memory(memory) => {
+                let clock = Arc::clone(&self.clock);
+                let users = memory.max_keys as usize;
+                Ok(Arc::new(MemoryDirectory::new(clock, users)))
+            }
+            #[cfg(feature = "redis")]
+            StoreKind::Redis(redis) => Ok(Arc::new(redis::RedisDirectory::new(name, redis)?)),
+            #[cfg(not(feature = "redis"))]
+            StoreKind::Redis(_) => Err(NO_REDIS.to_owned()),
         }
     }
 
@@ -217,6 +240,9 @@ fn open_kafka(name: &str, config: &KafkaConfig) -> Result<Arc<dyn Broker>, Strin
 fn open_kafka(_: &str, _: &KafkaConfig) -> Result<Arc<dyn Broker>, String> {
     Err(NO_KAFKA.to_owned())
 }
+
+#[cfg(not(feature = "redis"))]
+const NO_REDIS: &str = "this program was built without Redis";
 
 #[cfg(not(feature = "kafka"))]
 const NO_KAFKA: &str = "this build of linkgate has no Kafka";

@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod directory;
 mod etcd_documents;
 mod etcd_nodes;
 mod kafka_edge;

@@ -3,12 +3,15 @@
 //! It is a hint and a fence, never the truth: that is the table of the node that holds the link. An entry is a
 //! [`Claim`]. What may not enter: who reads it and what is made of it, and what a node is.
 
+mod entries;
+pub mod memory;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use linkgate_filter::EdgeError;
+use linkgate_filter::{EdgeError, EdgeFailure};
 use tokio::sync::watch;
 
 /// A business and a user of it.
@@ -121,6 +124,16 @@ pub struct ClaimOf {
     pub keep: Duration,
 }
 
+/// As many claims of a user stand; beyond it the ones that are least in order are displaced.
+pub const MOST_CLAIMS: usize = 1024;
+
+/// As many claims of a user that were displaced are kept; beyond it the ones that are least in order are forgotten, and
+/// their holders hear of it only when they claim again.
+pub const MOST_DISPLACED: usize = 64;
+
+/// Epochs, links and revisions are less than this, by which scripts of Redis still count exactly.
+pub const END_OF_NUMBERS: u64 = 1 << 53;
+
 /// Why a shard was not asked, or did not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DirectoryError {
@@ -132,6 +145,56 @@ pub enum DirectoryError {
     Store(EdgeError),
 }
 
+impl Claim {
+    /// The place among the user's claims: the newest are the highest.
+    pub fn order(&self) -> (u64, ClaimId) {
+        (self.epoch, self.id)
+    }
+}
+
+impl Record {
+    pub(super) fn sort(&mut self) {
+        self.claims.sort_unstable_by_key(Claim::order);
+        self.displaced.sort_unstable_by_key(Claim::order);
+    }
+}
+
+impl Operation {
+    /// Whose links it is about.
+    pub fn user(&self) -> &User {
+        match self {
+            Self::Claim(claim) => &claim.user,
+            Self::Release(user, _)
+            | Self::Park(user, _)
+            | Self::Find(user)
+            | Self::Confirm(user, _) => user,
+        }
+    }
+
+    /// Whether its numbers can be counted. If not, it is a fault of this program, and nothing is taken anywhere.
+    pub(super) fn check(&self) -> Result<(), DirectoryError> {
+        let Self::Claim(claim) = self else {
+            return Ok(());
+        };
+        let id = claim.id;
+        let numbers = [
+            ("epoch", claim.epoch.unwrap_or(0)),
+            ("raise of the epoch", claim.raise),
+            ("link id", id.link),
+            ("revision of the registry", id.incarnation.revision),
+        ];
+        let over = numbers.iter().find(|(_, number)| *number >= END_OF_NUMBERS);
+        over.map_or(Ok(()), |(what, number)| {
+            let what = format!("the {what} {number} is not less than {END_OF_NUMBERS}");
+            let refused = EdgeError::new(EdgeFailure::Refused, what);
+            Err(DirectoryError::Store(refused))
+        })
+    }
+}
+
+/// What an operation has come to. Only `Claim` and `Find` answer what stands; the others with an empty record.
+pub type Answer = Result<Record, DirectoryError>;
+
 /// The directory.
 pub trait Directory: Send + Sync {
     /// How users are spread; `None` until that is known.
@@ -141,15 +204,16 @@ pub trait Directory: Send + Sync {
     fn life(&self, shard: Shard) -> BoxFuture<'static, Result<Life, DirectoryError>>;
 
     /// Takes operations to a shard in one round trip, in their order, if whoever answers for it was last seen in this
-    /// `life`: none is taken to another one. An answer for each: what stands after it.
+    /// `life`: none is taken to another one. An answer for each: what stands after it, or why that one failed, which the
+    /// others do not.
     ///
-    /// A failure may leave some of them done. They may be taken there twice.
+    /// They may be taken there twice. If all fail as one, some may have been done.
     fn run(
         &self,
         shard: Shard,
         life: Life,
         operations: Vec<Operation>,
-    ) -> BoxFuture<'static, Result<Vec<Record>, DirectoryError>>;
+    ) -> BoxFuture<'static, Result<Vec<Answer>, DirectoryError>>;
 }
 
 impl fmt::Display for Incarnation {

@@ -1,11 +1,13 @@
-//! A store on Redis. Operations of all links share one connection, where they are pipelined.
+//! A store, and a directory, on Redis. Operations of all links share one connection, where they are pipelined.
 
 mod connection;
+mod directory;
 mod failure;
+mod script;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,6 +18,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::connection::Connections;
+pub(super) use self::directory::RedisDirectory;
+use self::script::{By, Script, is_unknown};
 use super::config::RedisConfig;
 use super::words::{Hint, Words};
 
@@ -90,49 +94,31 @@ struct Call {
     args: Vec<Bytes>,
 }
 
-struct Script {
-    text: &'static str,
-    hash: LazyLock<String>,
-}
-
 /// Writes unless something is there, which is the answer then.
-static INSERT: Script = Script {
-    text: "local found = redis.call('GET', KEYS[1])
+static INSERT: Script = Script::new(
+    "local found = redis.call('GET', KEYS[1])
 if found then return found end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false",
-    hash: LazyLock::new(|| hash(INSERT.text)),
-};
+);
 
-static REPLACE: Script = Script {
-    text: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+static REPLACE: Script = Script::new(
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1",
-    hash: LazyLock::new(|| hash(REPLACE.text)),
-};
+);
 
-static REMOVE: Script = Script {
-    text: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+static REMOVE: Script = Script::new(
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])",
-    hash: LazyLock::new(|| hash(REMOVE.text)),
-};
-
-fn hash(text: &str) -> String {
-    redis::Script::new(text).get_hash().to_owned()
-}
+);
 
 impl Call {
     async fn run<T: FromRedisValue>(&self, connections: &Arc<Connections>) -> RedisResult<T> {
         let (mut connection, number) = connections.get().await?;
-        let mut answer = connection
-            .call(&self.command("EVALSHA", &self.script.hash))
-            .await;
-        if matches!(&answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
-        {
-            // A server that has just started does not know the script; this tells it.
-            answer = connection
-                .call(&self.command("EVAL", self.script.text))
-                .await;
+        let mut answer = connection.call(&self.command(By::Hash)).await;
+        if matches!(&answer, Err(error) if is_unknown(error)) {
+            answer = connection.call(&self.command(By::Text)).await;
         }
         if matches!(&answer, Err(error) if is_broken(error)) {
             connections.drop_broken(number);
@@ -141,9 +127,8 @@ impl Call {
         Ok(T::from_redis_value(answer)?)
     }
 
-    fn command(&self, name: &str, script: &str) -> redis::Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(1).arg(&self.key);
+    fn command(&self, by: By) -> redis::Cmd {
+        let mut command = self.script.command(by, &self.key);
         for arg in &self.args {
             command.arg(&**arg);
         }

@@ -107,14 +107,19 @@ impl Redis {
 
     /// The first line of the answer to an inline command.
     pub(crate) async fn call(&self, command: &str) -> Option<String> {
+        let answer = self.answer(command).await?;
+        answer.lines().next().map(str::to_owned)
+    }
+
+    /// The answer to an inline command, or the first part of a long one.
+    pub(crate) async fn answer(&self, command: &str) -> Option<String> {
         let mut socket = TcpStream::connect(self.address).await.ok()?;
         let command = format!("{command}\r\n");
         socket.write_all(command.as_bytes()).await.ok()?;
-        let mut answer = vec![0; 1024];
+        let mut answer = vec![0; 4096];
         let length = within("an answer of Redis", socket.read(&mut answer))
             .await
             .ok()?;
-        let text = String::from_utf8_lossy(&answer[..length]).into_owned();
-        text.lines().next().map(str::to_owned)
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use linkgate_core::edges::Opener;
 use linkgate_core::edges::config::{BrokerConfig, StoreConfig};
+use linkgate_core::edges::directory::Directory;
+use linkgate_core::edges::directory::memory::MemoryDirectory;
 use linkgate_filter::broker::{
     Broker, Consumer, Delivery, Full, MemoryBroker, MemoryBrokerLimits, Record, Subscription,
 };
@@ -139,6 +141,15 @@ impl Opener for ScriptedEdges {
             inner,
             state: self.state(Name::Broker(name.to_owned())),
         }))
+    }
+
+    fn directory(&self, _: &str, config: &StoreConfig) -> Result<Arc<dyn Directory>, String> {
+        let users = config
+            .memory
+            .as_ref()
+            .map_or(100_000, |memory| memory.max_keys);
+        let clock = Arc::clone(&self.clock);
+        Ok(Arc::new(MemoryDirectory::new(clock, users as usize)))
     }
 
     fn connector(&self) -> Arc<dyn Connector> {

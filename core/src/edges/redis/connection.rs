@@ -12,7 +12,7 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode, Value,
 };
 use tokio::net::TcpStream;
@@ -43,6 +43,17 @@ impl Connection {
             Self::Cluster(connection) => connection.req_packed_command(command).await?,
         };
         answer.extract_error()
+    }
+
+    /// Sends commands in one piece. An answer for each, which may be an error.
+    pub(super) async fn run(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        let count = commands.len();
+        match self {
+            Self::Server(connection) | Self::Tcp(connection, _) => {
+                connection.req_packed_commands(commands, 0, count).await
+            }
+            Self::Cluster(connection) => connection.req_packed_commands(commands, 0, count).await,
+        }
     }
 }
 
@@ -81,18 +92,28 @@ impl Connections {
     const PATIENCE: Duration = Duration::from_secs(15);
 
     pub(super) fn new(config: &RedisConfig) -> Result<Self, String> {
-        let opener = Opener::new(config).map_err(|error| {
-            // Of what is wrong with a URL nothing is repeated: it may hold a password.
-            format!(
-                "the configuration of Redis cannot be used ({:?})",
-                error.kind()
-            )
-        })?;
-        Ok(Self {
+        let opener = Opener::new(config).map_err(|error| unusable(&error))?;
+        Ok(Self::by(opener, *config.timeout))
+    }
+
+    /// To one server.
+    pub(super) fn to(server: Client, timeout: Duration) -> Self {
+        Self::by(Opener::Server(server), timeout)
+    }
+
+    fn by(opener: Opener, timeout: Duration) -> Self {
+        Self {
             opener,
-            timeout: *config.timeout,
+            timeout,
             slot: Mutex::default(),
-        })
+        }
+    }
+
+    /// The connection and its number, if it is open.
+    pub(super) fn opened(&self) -> Option<(Connection, u64)> {
+        let slot = self.slot.lock();
+        let open = slot.open.clone()?;
+        Some((open, slot.number))
     }
 
     /// The connection and its number.
@@ -141,16 +162,28 @@ impl Connections {
     }
 }
 
+/// Of what is wrong with a URL nothing is repeated: it may hold a password.
+pub(super) fn unusable(error: &RedisError) -> String {
+    let kind = error.kind();
+    format!("the configuration of Redis cannot be used ({kind:?})")
+}
+
+/// Authorities to trust in place of the system's.
+pub(super) fn authorities(config: &RedisConfig) -> Option<TlsCertificates> {
+    let authorities = |ca: &String| TlsCertificates {
+        client_tls: None,
+        root_cert: Some(ca.clone().into_bytes()),
+    };
+    config.ca.as_ref().map(authorities)
+}
+
 fn failed(what: &'static str) -> RedisError {
     RedisError::from((ErrorKind::Io, what))
 }
 
 impl Opener {
     fn new(config: &RedisConfig) -> RedisResult<Self> {
-        let tls = config.ca.as_ref().map(|ca| TlsCertificates {
-            client_tls: None,
-            root_cert: Some(ca.clone().into_bytes()),
-        });
+        let tls = authorities(config);
         if let Some(sentinel) = &config.sentinel {
             return Ok(Self::Sentinel(tokio::sync::Mutex::new(sentinels(
                 sentinel, tls,
