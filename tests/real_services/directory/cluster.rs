@@ -22,7 +22,7 @@ impl Node {
         Some(Self { redis, bus })
     }
 
-    async fn do_(&self, command: &str) {
+    async fn accepts(&self, command: &str) {
         let done = self.redis.call(command).await;
         assert_eq!(done.as_deref(), Some("+OK"), "{command}");
     }
@@ -30,7 +30,7 @@ impl Node {
     async fn meet(&self, other: &Self) {
         let port = other.redis.address().port();
         let bus = other.bus;
-        self.do_(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"))
+        self.accepts(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"))
             .await;
     }
 
@@ -48,8 +48,8 @@ impl Node {
 /// Two primaries with half the slots each.
 async fn two() -> Option<[Node; 2]> {
     let (one, other) = (Node::start().await?, Node::start().await?);
-    one.do_("CLUSTER ADDSLOTSRANGE 0 8191").await;
-    other.do_("CLUSTER ADDSLOTSRANGE 8192 16383").await;
+    one.accepts("CLUSTER ADDSLOTSRANGE 0 8191").await;
+    other.accepts("CLUSTER ADDSLOTSRANGE 8192 16383").await;
     one.meet(&other).await;
     for node in [&one, &other] {
         until("the nodes know each other", async || {
@@ -132,7 +132,8 @@ async fn slots_that_move_change_the_map_and_both_lives() {
     let to = other.id().await;
     // No key lies in the last slot of the first half.
     for node in [&other, &one] {
-        node.do_(&format!("CLUSTER SETSLOT 8191 NODE {to}")).await;
+        node.accepts(&format!("CLUSTER SETSLOT 8191 NODE {to}"))
+            .await;
     }
     until("the lives have changed", async || {
         let _ = (
@@ -162,7 +163,9 @@ async fn a_replica_that_takes_over_is_in_another_life() {
         replica.says("CLUSTER NODES", &primary).await
     })
     .await;
-    replica.do_(&format!("CLUSTER REPLICATE {primary}")).await;
+    replica
+        .accepts(&format!("CLUSTER REPLICATE {primary}"))
+        .await;
     let directory = open(&other);
     let map = topology(&directory).await;
     let (mine, theirs) = (user_of(&map, Shard(0)), user_of(&map, Shard(1)));

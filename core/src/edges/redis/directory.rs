@@ -38,7 +38,7 @@ pub(crate) struct RedisDirectory {
 
 enum Shards {
     One(Arc<Primary>, Spreading),
-    /// With the task that keeps its map, from when somebody wants to know it.
+    /// With the task that keeps its map, from when somebody asks.
     Cluster(Arc<Cluster>, OnceLock<AbortOnDropHandle<()>>),
 }
 
@@ -63,6 +63,14 @@ impl RedisDirectory {
 }
 
 impl Shards {
+    /// Keeps the map from now on.
+    fn begin(&self) {
+        if let Self::Cluster(cluster, follower) = self {
+            let follow = || AbortOnDropHandle::new(tokio::spawn(Arc::clone(cluster).follow()));
+            follower.get_or_init(follow);
+        }
+    }
+
     /// Whoever answers for a shard.
     fn primary(&self, shard: Shard) -> Result<Arc<Primary>, DirectoryError> {
         match self {
@@ -86,20 +94,15 @@ fn unreachable(what: &str) -> DirectoryError {
 
 impl Directory for RedisDirectory {
     fn topology(&self) -> watch::Receiver<Option<Arc<dyn Topology>>> {
+        self.shards.begin();
         match &self.shards {
             Shards::One(_, topology) => topology.subscribe(),
-            Shards::Cluster(cluster, follower) => {
-                let follow = || {
-                    let follower = tokio::spawn(Arc::clone(cluster).follow());
-                    AbortOnDropHandle::new(follower)
-                };
-                follower.get_or_init(follow);
-                cluster.topology().subscribe()
-            }
+            Shards::Cluster(cluster, _) => cluster.topology().subscribe(),
         }
     }
 
     fn life(&self, shard: Shard) -> BoxFuture<'static, Result<Life, DirectoryError>> {
+        self.shards.begin();
         let primary = self.shards.primary(shard);
         Box::pin(async move { primary?.life().await })
     }
@@ -114,3 +117,6 @@ impl Directory for RedisDirectory {
         Box::pin(async move { primary?.run(life, &operations).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

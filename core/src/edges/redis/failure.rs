@@ -20,7 +20,8 @@ const KNOWN: &[(&str, EdgeFailure, &str)] = &[
     (
         "NOPERM",
         EdgeFailure::Unreachable,
-        "grant the user `+eval +evalsha +get +set +del` on these keys",
+        "grant the user `+eval +evalsha +get +set +del` on these keys, and for a directory also `+hgetall +hget +hset \
+         +hsetnx +hdel +pexpire +info +cluster`",
     ),
     (
         "NOREPLICAS",
@@ -67,7 +68,7 @@ const KNOWN: &[(&str, EdgeFailure, &str)] = &[
     (
         "OOM",
         EdgeFailure::Full,
-        "raise its `maxmemory`, or have it evict keys that end (`maxmemory-policy: volatile-ttl`)",
+        "raise its `maxmemory`, or, if it has no directory, have it evict keys that end (`maxmemory-policy: volatile-ttl`)",
     ),
 ];
 

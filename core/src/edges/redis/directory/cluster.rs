@@ -18,6 +18,7 @@ use super::primary::{Common, Primary};
 use super::slots::{Address, Map};
 use crate::edges::config::RedisConfig;
 use crate::edges::redis::connection::{Connections, authorities};
+use crate::edges::redis::is_broken;
 
 /// A Cluster.
 pub(super) struct Cluster {
@@ -38,6 +39,8 @@ impl Cluster {
     const EVERY: Duration = Duration::from_secs(10);
     /// It is not read again sooner.
     const PAUSE: Duration = Duration::from_millis(100);
+    /// Between attempts while nobody has a map.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
     pub(super) fn new(common: &Arc<Common>, config: &RedisConfig) -> RedisResult<Self> {
         let mut seeds = Vec::new();
@@ -75,15 +78,18 @@ impl Cluster {
 
     /// Keeps the map.
     pub(super) async fn follow(self: Arc<Self>) {
+        let mut pause = Self::PAUSE;
         loop {
             let read = self.read().await;
-            sleep(Self::PAUSE).await;
+            sleep(pause).await;
             match read {
                 Ok(()) => {
+                    pause = Self::PAUSE;
                     let asked = self.common.has_moved.notified();
                     let _ = timeout(Self::EVERY, asked).await;
                 }
                 Err(error) => {
+                    pause = Self::LONGEST_PAUSE.min(pause * 2);
                     self.common.failed(&error);
                 }
             }
@@ -97,11 +103,9 @@ impl Cluster {
         fastrand::shuffle(&mut nodes);
         let mut failed = RedisError::from((ErrorKind::Io, "no node of the cluster is known"));
         for node in nodes.iter().chain(&self.seeds) {
-            let read = timeout(self.common.timeout, self.ask(node)).await;
-            match read {
-                Ok(Ok(map)) => return self.publish(map),
-                Ok(Err(error)) => failed = error,
-                Err(_) => failed = RedisError::from((ErrorKind::Io, "a node does not answer")),
+            match self.ask(node).await {
+                Ok(map) => return self.publish(map),
+                Err(error) => failed = error,
             }
         }
         Err(failed)
@@ -109,19 +113,21 @@ impl Cluster {
 
     async fn ask(&self, node: &Address) -> RedisResult<Map> {
         let connections = self.node(node)?;
-        let (mut connection, number) = connections.get().await?;
+        let late = |_| down("a node does not answer in time");
+        let opened = timeout(self.common.timeout, connections.get()).await;
+        let (mut connection, number) = opened.map_err(late)??;
         let mut question = redis::pipe();
         question.cmd("CLUSTER").arg("INFO");
         question.cmd("CLUSTER").arg("SLOTS");
-        let read = async {
-            let answers = connection.run(&question).await?;
-            let answers: RedisResult<Vec<_>> =
-                answers.into_iter().map(Value::extract_error).collect();
-            answers
-        };
-        let answers = read
-            .await
-            .inspect_err(|_| connections.drop_broken(number))?;
+        let answers = timeout(self.common.timeout, connection.run(&question)).await;
+        let answers = answers.map_err(late).and_then(|answers| answers);
+        let answers = answers.inspect_err(|error| {
+            if is_broken(error) {
+                connections.drop_broken(number);
+            }
+        })?;
+        let answers = answers.into_iter().map(Value::extract_error);
+        let answers = answers.collect::<RedisResult<Vec<_>>>()?;
         let [info, slots] = &answers[..] else {
             return Err(down("a node did not answer every command"));
         };
