@@ -19,6 +19,7 @@ mod kafka_edge;
 mod mq_upstream;
 mod pushes;
 mod redis_store;
+mod registry;
 mod retries;
 mod samples;
 mod services;

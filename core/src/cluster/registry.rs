@@ -4,7 +4,12 @@
 //! as long as the key has it. `nodes/{node}` says what others need to know, under a lease. What may not enter: what is
 //! made of either.
 
+#[cfg(feature = "etcd")]
+mod etcd;
+mod memory;
 mod record;
+#[cfg(test)]
+mod suite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,16 +18,35 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
+#[cfg(feature = "etcd")]
+pub use self::etcd::EtcdRegistry;
+pub use self::memory::{Kept, MemoryRegistry, RegistryHandle, Way};
 pub use self::record::{Load, NodeRecord, NodeState};
 pub use crate::edges::directory::Incarnation;
 
-/// What stands in the registry, at a revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct View {
+/// How far the registry was written, or is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mark {
     /// The registry's own id: a restored one has another.
     pub registry: u64,
-    /// All that was written up to this revision is in it.
-    pub revision: u64,
+    /// All of `boots/` up to this revision.
+    pub boots: u64,
+    /// All of `nodes/` up to this revision.
+    pub nodes: u64,
+}
+
+impl Mark {
+    /// Whether nothing up to `other` is missing here.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.boots >= other.boots && self.nodes >= other.nodes
+    }
+}
+
+/// What stands in the registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct View {
+    /// All that was written up to here is in it. It may be less than that of the view before, after a restore.
+    pub mark: Mark,
     /// The lives that have begun and not ended.
     pub boots: BTreeMap<Incarnation, Boot>,
     /// What nodes say of themselves, by their ids. May be of a life that has ended.
@@ -52,9 +76,9 @@ pub enum Told {
 /// What a node's registration has come to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Registered {
-    /// This stands there, under a lease that lasts for so long from when it was asked for.
+    /// This stands there, under a lease.
     Stands(Arc<NodeRecord>),
-    /// The lease was kept alive: it was asked for at this instant.
+    /// The lease was granted or kept alive, and lasts for so long from when that was asked for: at this instant.
     KeptAlive(tokio::time::Instant),
     /// It may stand there or not: the registry does not answer. It is tried again.
     Unknown(String),
@@ -71,6 +95,12 @@ pub enum BootError {
     Registry(RegistryError),
 }
 
+impl From<RegistryError> for BootError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
 /// The registry does not answer or refuses; what to do, for the one who runs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -78,11 +108,12 @@ pub struct RegistryError(pub String);
 
 /// The registry.
 pub trait Registry: Send + Sync {
-    /// Follows it until the receiver is dropped. Views are complete: all that one transaction wrote is in one of them, or
-    /// none of it.
+    /// Follows it until the receiver is dropped. What one transaction wrote to boots is in one view or not at all, and so is
+    /// what it wrote to nodes; between the two the [`Mark`] says what is still on its way.
     fn follow(&self) -> mpsc::Receiver<Told>;
 
-    /// Begins a life of a node. `over`: in place of this one, which the caller has found dead.
+    /// Begins a life of a node. `over`: in place of this one, which the caller has found dead. Asked again after no answer,
+    /// with the same instance, it gives the life that the first attempt began.
     fn boot(
         &self,
         node: &str,
@@ -105,16 +136,16 @@ pub trait Registry: Send + Sync {
         incarnation: Incarnation,
     ) -> BoxFuture<'static, Result<(), RegistryError>>;
 
-    /// The revision of the latest write that still stands, asked of a majority: whoever has a view of this revision or a
-    /// later one had missed nothing when it asked.
-    fn newest(&self) -> BoxFuture<'static, Result<u64, RegistryError>>;
+    /// The latest writes that still stand, asked of a majority: whoever has a view that covers this had missed nothing but
+    /// removals when it asked.
+    fn newest(&self) -> BoxFuture<'static, Result<Mark, RegistryError>>;
 
     /// What stands there, asked of a majority.
     fn read(&self) -> BoxFuture<'static, Result<Arc<View>, RegistryError>>;
 
     /// Keeps a node registered with what `record` holds, under a lease that is granted anew when it is lost, as long as the
-    /// life stands and the receiver is held. Writes of one node never overtake one another: a write that may have been taken is
-    /// confirmed before the next.
+    /// life stands and the receiver is held; then the lease runs out. Writes of one node never overtake one another: one that
+    /// may have been taken can not be taken later than the next.
     fn register(
         &self,
         incarnation: Incarnation,

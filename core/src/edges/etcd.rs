@@ -2,8 +2,11 @@
 //!
 //! A [`Connection`] asks one member after the other until one answers. [`Connection::list`] reads a range at one revision,
 //! [`Connection::follow`] tells what is in it and then every change, and begins anew where etcd does not keep what came
-//! between. [`Connection::commit`] writes several keys at once, or none. A [`Lease`] is kept alive by a task of its own. What may not enter: what any key means.
+//! between. [`Connection::ranges`] reads several at one revision. [`Connection::commit`] writes several keys at once, or none. A
+//! [`Lease`] is kept alive by a task of its own. What may not enter: what any key means.
 
+#[cfg(feature = "etcd")]
+mod at_once;
 #[cfg(feature = "etcd")]
 mod connection;
 #[cfg(feature = "etcd")]

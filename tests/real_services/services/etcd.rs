@@ -19,6 +19,8 @@ pub(crate) struct Etcd {
     peer: SocketAddr,
     /// All members, as etcd is told of them.
     cluster: String,
+    /// What the id of the cluster is made of, besides its members.
+    token: u32,
     folder: TempDir,
     /// A second address for clients who know each other by certificates.
     secure: Option<Secure>,
@@ -50,6 +52,7 @@ impl Etcd {
                 address: free_address(),
                 peer: free_address(),
                 cluster: String::new(),
+                token: 1,
                 folder: tempfile::tempdir().unwrap(),
                 secure: None,
                 guard: None,
@@ -127,6 +130,27 @@ impl Etcd {
         copy(backup.path(), &data);
     }
 
+    /// Puts nothing in place of its data, for a cluster of another id. It has to be stopped.
+    pub(crate) fn renew(&mut self) {
+        assert!(self.guard.is_none(), "stop it first");
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        self.token += 1;
+    }
+
+    /// It stands still until it [goes on](Self::go_on), and its connections stay open.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// The end of [`freeze`](Self::freeze).
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        self.guard.as_ref().expect("it runs").signal(name);
+    }
+
     /// Whether it leads its cluster.
     pub(crate) async fn leads(&self) -> bool {
         let said = self.post("/v3/maintenance/status", "{}").await;
@@ -140,6 +164,7 @@ impl Etcd {
 
     fn launch(&mut self, address: SocketAddr) {
         let (mut own, peer) = (format!("http://{address}"), format!("http://{}", self.peer));
+        let token = format!("token{}", self.token);
         let mut certificates = Vec::new();
         if let Some(secure) = &self.secure {
             own = format!("{own},https://{}", secure.address);
@@ -158,6 +183,7 @@ impl Etcd {
             ("--listen-peer-urls", &peer),
             ("--initial-advertise-peer-urls", &peer),
             ("--initial-cluster", &self.cluster),
+            ("--initial-cluster-token", &token),
         ];
         let args: Vec<_> = args
             .into_iter()

@@ -1,5 +1,7 @@
 //! What a node says of itself.
 
+mod json;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,8 +29,8 @@ pub struct NodeRecord {
     pub capacity: u64,
     /// What it carries.
     pub load: Load,
-    /// Its life.
-    pub incarnation: Incarnation,
+    /// Its life; none of a node of an older gateway, which tells none of what follows either.
+    pub incarnation: Option<Incarnation>,
     /// Where other nodes reach it, as `host:port`.
     pub peer: String,
     /// Where clients reach it, such as `wss://gw1.example.com/ws`; empty if none is told.
@@ -63,7 +65,7 @@ pub enum NodeState {
     Starting,
     /// It serves.
     Serving,
-    /// It lets its links go.
+    /// It lets its links go. What a newer version calls by a name of its own counts as this.
     Draining,
     /// It ends.
     Stopping,

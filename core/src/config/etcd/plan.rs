@@ -50,7 +50,9 @@ impl Step {
     pub(super) fn weight(&self) -> usize {
         OVERHEAD
             + match self {
-                Self::Put { key, value } => key.len() + value.len(),
+                Self::Put { key, value } | Self::PutUnder { key, value, .. } => {
+                    key.len() + value.len()
+                }
                 Self::Delete { key } => key.len(),
             }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper, PutOptions};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Connection, Line, kv};
@@ -18,6 +19,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Lease {
     connection: Arc<Connection>,
     id: i64,
+    /// When the latest answer for it was asked for.
+    asked: watch::Receiver<Instant>,
     keeping: AbortOnDropHandle<String>,
 }
 
@@ -35,11 +38,14 @@ impl Lease {
         let grant = |client: etcd_client::Client| async move {
             client.lease_client().grant(ttl, None).await
         };
+        let (kept, asked) = watch::channel(Instant::now());
         let id = connection.call(grant).await?.id();
-        let keeping = keep(Arc::clone(connection), id, Duration::from_secs(seconds) / 3);
+        let every = Duration::from_secs(seconds) / 3;
+        let keeping = keep(Arc::clone(connection), id, every, kept);
         Ok(Self {
             connection: Arc::clone(connection),
             id,
+            asked,
             keeping: AbortOnDropHandle::new(tokio::spawn(keeping)),
         })
     }
@@ -57,6 +63,25 @@ impl Lease {
         self.connection.call(put).await.map(|_| ())
     }
 
+    /// Its id, for [`Step::PutUnder`](super::Step::PutUnder).
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// It lasts from this instant on: when etcd was asked for what it has answered last.
+    pub(crate) fn asked(&self) -> Instant {
+        *self.asked.borrow()
+    }
+
+    /// Waits until it is kept alive once more, and says when that was asked for; or why it is lost. Nothing is lost when this
+    /// is dropped before; do not ask again after an error.
+    pub(crate) async fn kept_alive(&mut self) -> Result<Instant, String> {
+        match self.asked.changed().await {
+            Ok(()) => Ok(*self.asked.borrow_and_update()),
+            Err(_) => Err(self.lost().await),
+        }
+    }
+
     /// Ends when it cannot be kept alive any more, and says why. Nothing is lost when this is dropped before; do not ask again
     /// after.
     pub(crate) async fn lost(&mut self) -> String {
@@ -66,27 +91,42 @@ impl Lease {
 
     /// Ends it now, and with it what was written under it; `false` if etcd does not say so in time.
     pub(crate) async fn revoke(self) -> bool {
-        let id = self.id;
+        self.connection.revoke(self.id).await
+    }
+}
+
+impl Connection {
+    /// Ends a lease now, and with it what was written under it; `false` if etcd does not say so in time.
+    pub(crate) async fn revoke(&self, lease: i64) -> bool {
         let revoke =
-            |client: etcd_client::Client| async move { client.lease_client().revoke(id).await };
-        let revoked = timeout(FAREWELL, self.connection.call(revoke)).await;
+            |client: etcd_client::Client| async move { client.lease_client().revoke(lease).await };
+        let revoked = timeout(FAREWELL, self.call(revoke)).await;
         matches!(revoked, Ok(Ok(_)))
     }
 }
 
-/// Keeps a lease alive; ends when that fails, and says why.
-async fn keep(connection: Arc<Connection>, id: i64, every: Duration) -> String {
+/// Keeps a lease alive, and tells when it was asked for; ends when that fails, and says why.
+async fn keep(
+    connection: Arc<Connection>,
+    id: i64,
+    every: Duration,
+    kept: watch::Sender<Instant>,
+) -> String {
     let Line { client, number } = match connection.line().await {
         Ok(line) => line,
         Err(failure) => return connection.explain(failure).to_string(),
     };
     let mut client = client.lease_client();
+    let asked = Instant::now();
     let opened = timeout(connection.patience(), client.keep_alive(id)).await;
     let why = match opened {
-        Ok(Ok((keeper, answers))) => match prolong_each(every, keeper, answers).await {
-            Err(why) => why,
-            Ok(never) => match never {},
-        },
+        Ok(Ok((keeper, answers))) => {
+            kept.send_replace(asked);
+            match prolong_each(every, keeper, answers, &kept).await {
+                Err(why) => why,
+                Ok(never) => match never {},
+            }
+        }
         Ok(Err(error)) => text(&error),
         Err(_) => connection.timed_out().to_string(),
     };
@@ -98,10 +138,13 @@ async fn prolong_each(
     every: Duration,
     mut keeper: LeaseKeeper,
     mut answers: LeaseKeepAliveStream,
+    kept: &watch::Sender<Instant>,
 ) -> Result<Infallible, String> {
     loop {
         sleep(every).await;
+        let asked = Instant::now();
         prolong(&mut keeper, &mut answers, every).await?;
+        kept.send_replace(asked);
     }
 }
 

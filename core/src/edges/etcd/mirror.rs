@@ -59,7 +59,7 @@ impl<V: PartialEq> Mirror<V> {
     }
 
     /// Which state of which cluster that was.
-    pub(super) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         self.origin
     }
 

@@ -83,7 +83,7 @@ fn ten_generations_and_their_texts_are_kept() {
         .iter()
         .map(|step| match step {
             Step::Delete { key } => key.clone(),
-            Step::Put { key, .. } => panic!("{key} is written"),
+            Step::Put { key, .. } | Step::PutUnder { key, .. } => panic!("{key} is written"),
         })
         .collect();
     // Generation 13 comes; 4 to 12 stay with it, and what 13 uses again stays too.
