@@ -15,6 +15,8 @@ use linkgate_core::cluster::registry::{
 use linkgate_core::config::etcd::{EtcdSource, Timing};
 
 use self::suite::{Follower, Node, boot, boot_of, record};
+use crate::common::metrics::Metrics;
+use crate::common::wait::until;
 use crate::services::{Etcd, Quiet};
 
 /// Impatient, so that a test need not wait.
@@ -246,6 +248,33 @@ async fn a_boot_whose_answer_is_lost_is_known_again() {
     let expected = Registered::Stands(record("a", life, 7));
     node.hears("the write", |told| *told == expected).await;
     assert_eq!(other.read().await.unwrap().nodes["a"].load.links, 7);
+}
+
+#[tokio::test]
+async fn a_write_that_comes_late_is_not_taken() {
+    let Some(server) = Etcd::start().await else {
+        return;
+    };
+    let way = Quiet::before(server.address()).await;
+    let (registry, other) = (open(way.address()), open(server.address()));
+    let life = boot(&registry, "a").await;
+    let mut node = Node::register(&registry, "a", life);
+    node.stands().await;
+    way.hold(r#""load":7"#);
+    node.record.send_replace(record("a", life, 7));
+    node.hears("doubt", is_unknown).await;
+    node.record.send_replace(record("a", life, 8));
+    let expected = Registered::Stands(record("a", life, 8));
+    node.hears("the write after", |told| *told == expected)
+        .await;
+    let handled = async || {
+        let metrics = Metrics::of(server.address()).await;
+        metrics.sum("grpc_server_handled_total", &[("grpc_method", "Txn")])
+    };
+    let before = handled().await;
+    way.release();
+    until("etcd has handled it", async || handled().await > before).await;
+    assert_eq!(other.read().await.unwrap().nodes["a"].load.links, 8);
 }
 
 #[tokio::test]
