@@ -26,6 +26,7 @@ mod timing;
 mod txn;
 mod url;
 
+pub(crate) use self::source::check_prefix;
 pub use self::source::{EtcdSource, EtcdTls};
 pub use self::url::UrlError;
 #[cfg(feature = "etcd")]

@@ -39,9 +39,14 @@ impl EtcdRegistry {
 
     /// The same with another timing.
     pub fn with_timing(source: EtcdSource, nodes: Option<&str>, timing: Timing) -> Self {
+        let keys = Keys::new(&source.prefix, nodes);
+        let mut connection = Connection::new(source);
+        if let Some(nodes) = nodes {
+            connection = connection.with_keys_below(nodes);
+        }
         let etcd = Etcd {
-            keys: Keys::new(&source.prefix, nodes),
-            connection: Arc::new(Connection::new(source)),
+            keys,
+            connection: Arc::new(connection),
             timing,
         };
         Self {

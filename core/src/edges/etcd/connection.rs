@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The way to one etcd. It opens with the first call, and again after each failure.
 pub(crate) struct Connection {
     source: EtcdSource,
+    /// Where keys may stand besides the prefix of the source.
+    elsewhere: Option<String>,
     slot: Mutex<Slot>,
 }
 
@@ -54,8 +56,17 @@ pub(super) enum Failure {
 
 impl Connection {
     pub(crate) fn new(source: EtcdSource) -> Self {
-        let slot = Mutex::default();
-        Self { source, slot }
+        Self {
+            source,
+            elsewhere: None,
+            slot: Mutex::default(),
+        }
+    }
+
+    /// Some keys stand here, not below the prefix of the source.
+    pub(crate) fn with_keys_below(mut self, place: &str) -> Self {
+        self.elsewhere = Some(place.trim_end_matches('/').to_owned());
+        self
     }
 
     pub(crate) fn source(&self) -> &EtcdSource {
@@ -187,7 +198,11 @@ impl Connection {
             Meaning::Retry => EtcdError::Unreachable { endpoints, why },
             Meaning::Refused => {
                 let user = self.source.user.as_ref();
-                let prefix = self.source.prefix.trim_end_matches('/').to_owned();
+                let prefix = self.source.prefix.trim_end_matches('/');
+                let prefix = match &self.elsewhere {
+                    Some(elsewhere) => format!("{prefix}/ or {elsewhere}"),
+                    None => prefix.to_owned(),
+                };
                 let who = user.map_or("who names no `user`".to_owned(), |user| format!("`{user}`"));
                 EtcdError::Refused { who, why, prefix }
             }
@@ -252,4 +267,28 @@ async fn read(path: &Path, until: Instant) -> Result<Vec<u8>, EtcdError> {
         path: path.to_owned(),
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_each_place_whose_keys_are_needed() {
+        let source = EtcdSource::parse_url("etcd://127.0.0.1:2379/linkgate/").unwrap();
+        let refusal = |connection: &Connection| {
+            let error = Error::GRpcStatus(Status::permission_denied("no"));
+            connection.explain(Failure::Said(error)).to_string()
+        };
+        let connection = Connection::new(source);
+        let said = refusal(&connection);
+        assert!(said.ends_with("begin with /linkgate/"), "{said}");
+        let said = refusal(&connection.with_keys_below("/services/node/"));
+        assert!(
+            said.ends_with("begin with /linkgate/ or /services/node/"),
+            "{said}"
+        );
+    }
 }

@@ -40,7 +40,7 @@ pub enum EtcdError {
         who: String,
         /// As etcd says it.
         why: String,
-        /// Where.
+        /// Where; the last slash is left out.
         prefix: String,
     },
     /// A file of `tls`.

@@ -11,15 +11,16 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// An etcd, version 3.4 or later, and the place in it where the documents are kept.
+/// An etcd, version 3.4 or later, and the place in it that is linkgate's.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EtcdSource {
     /// The members of the cluster, each as `host:port`. One after the other is tried until one answers.
     #[schemars(length(min = 1))]
     pub endpoints: Vec<String>,
-    /// What all keys begin with, such as `/linkgate/prod`; a slash at its end makes no difference. The documents are the
-    /// keys under `documents/` below it.
+    /// What all keys begin with, such as `/linkgate/prod`; a slash at its end makes no difference. Documents are the keys
+    /// under `documents/` below it. Default: `/linkgate`.
+    #[serde(default = "EtcdSource::prefix")]
     pub prefix: String,
     /// TLS towards etcd; `{}` trusts the system's authorities. Default: none.
     #[serde(default)]
@@ -69,6 +70,10 @@ impl EtcdSource {
             }
         }
         self
+    }
+
+    fn prefix() -> String {
+        "/linkgate".to_owned()
     }
 
     pub(super) fn timeout() -> HumanDuration {
@@ -153,7 +158,7 @@ pub(super) fn is_endpoint(text: &str) -> bool {
     is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-pub(super) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     if !prefix.starts_with('/') {
         return Err("this does not begin with a slash");
     }
