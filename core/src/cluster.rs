@@ -4,4 +4,5 @@
 //! until it is settled. What may not enter: what pushes and links are made of, and when a node starts and stops.
 
 pub mod config;
+pub mod machine;
 pub mod registry;

@@ -89,7 +89,7 @@ pub trait Topology: Send + Sync {
 }
 
 /// What is asked of a shard. Each operation is atomic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Enters a link, or confirms it; the answer is what stands then.
     Claim(ClaimOf),
@@ -104,7 +104,7 @@ pub enum Operation {
 }
 
 /// A link that is to be entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimOf {
     /// Whose link.
     pub user: User,
