@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const PROTOS: [&str; 5] = ["message", "backend", "push", "report", "presence"];
+const PROTOS: [&str; 6] = ["message", "backend", "push", "report", "presence", "peer"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=linkgate");

@@ -1,5 +1,5 @@
 //! The wire formats of linkgate as Rust types, generated from `linkgate/v1/*.proto`: the client
-//! protocol, the backend and the push service. The comments in the protos are the documentation.
+//! protocol, the services of backends, and what nodes say to each other. The comments in the protos are the documentation.
 //!
 //! Only formats live here, and the contract's [`Fault`](linkgate_filter::Fault) as a [`v1::Fault`] and back. What a message
 //! means to a filter is the contract's business.

@@ -221,7 +221,8 @@ fn descriptors_name_every_service() {
             "BatchBackendService",
             "PushService",
             "PushReportService",
-            "PresenceService"
+            "PresenceService",
+            "PeerService"
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! What the configuration says of the cluster, and what of it makes sense.
 
+mod peers;
+
 use std::time::Duration;
 
 use linkgate_filter::problem::{Path, Problems};
@@ -7,6 +9,7 @@ use linkgate_filter::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::peers::{PeersConfig, PeersQueue, PeersTls};
 use crate::edges::etcd::{EtcdSource, check_prefix};
 
 /// Where nodes find each other. Either `etcd` or `memory` says of which kind it is.
