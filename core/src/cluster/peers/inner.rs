@@ -1,6 +1,6 @@
 //! The streams that there are, and who is there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -32,19 +32,20 @@ pub(super) struct Inner {
     pub(super) hears: Arc<dyn Hears>,
     pub(super) state: Mutex<State>,
     /// Open streams with each node. Whoever changes that tells it with the lock, so that it is told in order.
-    pub(super) streams: Mutex<HashMap<Incarnation, usize>>,
+    pub(super) streams: Mutex<BTreeMap<Incarnation, usize>>,
     /// Deliveries so far.
     pub(super) deliveries: AtomicU64,
     pub(super) lines: Every,
 }
 
+/// In the order of lives, so that the same is done in the same order.
 #[derive(Default)]
 pub(super) struct State {
     /// The life of this node, and what ends its streams.
     pub(super) own: Option<(Incarnation, CancellationToken)>,
-    pub(super) known: HashMap<Incarnation, String>,
-    pub(super) opened: HashMap<Incarnation, Arc<Opened>>,
-    pub(super) served: HashMap<Incarnation, Arc<Serving>>,
+    pub(super) known: BTreeMap<Incarnation, String>,
+    pub(super) opened: BTreeMap<Incarnation, Arc<Opened>>,
+    pub(super) served: BTreeMap<Incarnation, Arc<Serving>>,
     /// Lives that have ended: the latest.
     pub(super) ended: VecDeque<Incarnation>,
 }

@@ -27,6 +27,7 @@ use super::sending::{Left, Sending, outcome};
 use super::wire::{self, Breach, LARGEST_BESIDE};
 use crate::cluster::machine::FromPeer;
 use crate::edges::directory::Incarnation;
+use crate::telemetry::limit::Every;
 
 /// The way to one node.
 pub(super) struct Opened {
@@ -38,6 +39,7 @@ pub(super) struct Opened {
     /// Where it is; `None`: nobody knows any more.
     pub(super) address: watch::Sender<Option<String>>,
     clock: Arc<dyn Clock>,
+    lines: Every,
 }
 
 /// Why there is no stream.
@@ -81,6 +83,8 @@ impl From<Breach> for Failed {
 const PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often it is said of one node that there is no stream.
+const LINES: Duration = Duration::from_secs(30);
 /// A node that is not known any more is let go after this.
 const LINGER: Duration = Duration::from_secs(30);
 /// What answers may send before they are read.
@@ -95,6 +99,7 @@ impl Opened {
             dial: Notify::new(),
             address: watch::Sender::new(Some(address)),
             clock: Arc::clone(&inner.around.clock),
+            lines: Every::new(LINES),
         })
     }
 
@@ -120,15 +125,18 @@ impl Opened {
                 biased;
                 () = &mut over => true,
                 failed = self.talk(&inner, own) => {
-                    self.log(&failed, &inner);
+                    self.log(&failed);
                     false
                 }
             };
             let was_open = self.sending.lock().is_open();
+            if is_over {
+                inner.forget(&self);
+            }
             self.end(&inner, is_over);
             inner.lost(self.to, was_open);
             if is_over {
-                return inner.forget(&self);
+                return;
             }
             if was_open && begun.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
@@ -140,8 +148,8 @@ impl Opened {
             tokio::select! {
                 biased;
                 () = &mut over => {
-                    self.end(&inner, true);
-                    return inner.forget(&self);
+                    inner.forget(&self);
+                    return self.end(&inner, true);
                 }
                 () = self.dial.notified() => sleep(FIRST_PAUSE.saturating_sub(begun.elapsed())).await,
                 () = sleep(jittered) => {}
@@ -336,8 +344,8 @@ impl Opened {
         Ok(())
     }
 
-    fn log(&self, failed: &Failed, inner: &Inner) {
-        if let Some(held_back) = inner.lines.pass() {
+    fn log(&self, failed: &Failed) {
+        if let Some(held_back) = self.lines.pass() {
             let address = self.address.borrow().clone().unwrap_or_default();
             tracing::warn!(life = %self.to, address, error = %failed, held_back, "there is no stream to another node: it is dialled again");
         }

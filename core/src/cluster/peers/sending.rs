@@ -161,10 +161,9 @@ impl Sending {
     }
 
     pub(super) fn ended(&mut self, lives: &[Incarnation]) {
-        if self.is_open() {
-            for lives in lives.chunks(MOST_ENDED) {
-                self.say(Saying::Ended(lives.to_vec()));
-            }
+        // Also while the stream opens: what is said first may have been written before.
+        for lives in lives.chunks(MOST_ENDED) {
+            self.say(Saying::Ended(lives.to_vec()));
         }
     }
 

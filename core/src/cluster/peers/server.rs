@@ -25,7 +25,7 @@ use super::serving::{Heard, Serving};
 use super::wire::{self, Breach, LARGEST_BESIDE};
 use crate::network::{self, Socket};
 use crate::reception::credentials::{Shown, bearer};
-use crate::reception::{Reception, Seat};
+use crate::reception::{Reason as Why, Reception, Seat};
 
 /// For the first word of a node that has opened a stream.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -107,9 +107,11 @@ async fn talk(
                 status
             }
         };
-        let peer = seat.guest().peer();
-        if let Some(held_back) = inner.lines.pass() {
-            let why = refused.message();
+        let (guest, why) = (seat.guest(), refused.message());
+        if refused.code() == Code::Unauthenticated {
+            guest.refused(Why::Unknown, &why);
+        } else if let Some(held_back) = inner.lines.pass() {
+            let peer = guest.peer();
             tracing::warn!(%peer, why, held_back, "the stream of another node has ended");
         }
         sleep(FAREWELL).await;

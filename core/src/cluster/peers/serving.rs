@@ -174,7 +174,7 @@ impl Serving {
     }
 
     pub(super) fn tell(&self, number: u64, claims: &[Claim]) {
-        let claims = Some(wire::to_told(claims));
+        let claims = wire::to_told(claims);
         let told = Said::Told(v1::Told { number, claims });
         self.say(&mut self.state.lock(), told);
     }

@@ -1,6 +1,7 @@
 //! What peers say, as it is written and as it is read. Whatever is read is bounded here.
 
 use linkgate_proto::v1;
+use prost::Message;
 
 use crate::edges::directory::{Claim, ClaimId, ClaimState, Incarnation, MOST_CLAIMS, User};
 
@@ -87,17 +88,19 @@ pub(super) fn user(wire: Option<v1::PeerUser>) -> Result<User, Breach> {
     Ok((name(&wire.biz_id)?.into(), name(&wire.user_id)?.into()))
 }
 
-pub(super) fn to_told(claims: &[Claim]) -> v1::ToldClaims {
-    let claims = claims.iter().take(MOST_CLAIMS);
+/// `None`: they are too many to be told, and a part of them would be taken for all.
+pub(super) fn to_told(claims: &[Claim]) -> Option<v1::ToldClaims> {
     let claim = |claim: &Claim| v1::ToldClaim {
         id: Some(to_claim_id(claim.id)),
         device_id: claim.device.as_deref().map(str::to_owned),
         epoch: claim.epoch,
         resumable: claim.state == ClaimState::Resumable,
     };
-    v1::ToldClaims {
-        claims: claims.map(claim).collect(),
-    }
+    let told = v1::ToldClaims {
+        claims: claims.iter().map(claim).collect(),
+    };
+    let fits = claims.len() <= MOST_CLAIMS && told.encoded_len() < LARGEST_BESIDE / 2;
+    fits.then_some(told)
 }
 
 pub(super) fn told(wire: v1::ToldClaims) -> Result<Vec<Claim>, Breach> {
