@@ -11,7 +11,7 @@ mod words;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -41,9 +41,11 @@ const TOKEN: &str = "0123456789abcdef";
 struct Net {
     memory: MemoryNetwork,
     frozen: Arc<AtomicBool>,
+    /// How often whoever dials has written.
+    written: Arc<AtomicUsize>,
 }
 
-struct Freezable(DuplexStream, Arc<AtomicBool>);
+struct Freezable(DuplexStream, Net);
 
 impl AsyncRead for Freezable {
     fn poll_read(
@@ -51,7 +53,7 @@ impl AsyncRead for Freezable {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.1.load(Ordering::Relaxed) {
+        match self.1.frozen.load(Ordering::Relaxed) {
             true => Poll::Pending,
             false => Pin::new(&mut self.0).poll_read(cx, buf),
         }
@@ -64,9 +66,12 @@ impl AsyncWrite for Freezable {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.1.load(Ordering::Relaxed) {
+        match self.1.frozen.load(Ordering::Relaxed) {
             true => Poll::Pending,
-            false => Pin::new(&mut self.0).poll_write(cx, buf),
+            false => {
+                self.1.written.fetch_add(1, Ordering::Relaxed);
+                Pin::new(&mut self.0).poll_write(cx, buf)
+            }
         }
     }
 
@@ -84,7 +89,7 @@ impl Net {
         let to = to.parse().map_err(io::Error::other)?;
         let from = "10.0.0.1:1".parse().map_err(io::Error::other)?;
         let stream = self.memory.dial(to, from)?;
-        Ok(Freezable(stream, Arc::clone(&self.frozen)))
+        Ok(Freezable(stream, self.clone()))
     }
 }
 

@@ -147,3 +147,34 @@ async fn parking_is_told_whenever_it_happens() {
     two.hears_nothing().await;
     assert!(parked.try_recv().is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_push_waits_for_nothing() {
+    let (mut one, mut two) = pair(&Net::default(), &config()).await;
+    let begun = tokio::time::Instant::now();
+    for number in 1..=20 {
+        one.deliver(two.life, &push("k", 5), "alice", number);
+        two.delivered().await.1.settle(delivered());
+        assert_eq!(one.settled().await.0, number);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_at_once_is_written_at_once() {
+    let net = Net::default();
+    let (mut one, mut two) = pair(&net, &config()).await;
+    one.deliver(two.life, &push("warm", 5), "alice", 0);
+    two.delivered().await.1.settle(delivered());
+    one.settled().await;
+    let before = net.written.load(Ordering::Relaxed);
+    let push = push("k", 5);
+    for number in 1..=100 {
+        one.deliver(two.life, &push, "alice", number);
+    }
+    for _ in 1..=100 {
+        two.delivered().await.1.settle(delivered());
+    }
+    let writes = net.written.load(Ordering::Relaxed) - before;
+    assert!(writes < 10, "{writes} writes for 100 deliveries");
+}
