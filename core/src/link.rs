@@ -24,7 +24,7 @@ mod tests;
 pub use self::handle::LinkHandle;
 #[cfg(test)]
 pub(crate) use self::journal::Before;
-pub use self::journal::{Backlog, Change, Journal, Reader, User, Watcher};
+pub use self::journal::{Awaited, Backlog, Change, Journal, Reader, User, Watcher};
 pub use self::mailbox::PushBudget;
 pub use self::manager::{LinkManager, Taken};
 pub use self::metrics::LinkMetrics;

@@ -4,7 +4,7 @@
 //! it was told before: for each user the links that came and those that went, in the order in which they did so. A link
 //! that came and went before the reader looked falls out of it. So what a reader has not read is bounded by the links that
 //! are here and those that it was told of, however late it looks, and nothing is ever dropped. A [`Watcher`] waits for
-//! users by name. What may not enter: what readers do with it.
+//! users by name, wherever they come. What may not enter: what readers do with it.
 
 mod named;
 mod unread;
@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use self::named::Named;
-pub use self::named::Watcher;
+pub use self::named::{Awaited, Watcher};
 pub use self::unread::Backlog;
 use self::unread::{Found, Unread};
 

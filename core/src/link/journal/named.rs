@@ -1,4 +1,10 @@
 //! Users who are not here and are waited for: who waits for one is told when they come.
+//!
+//! They may come to another node. So whoever looks there is told who is waited for ([`Awaited`]), and says who has come
+//! ([`Journal::comes`]). One who came there between somebody's look and [`Watcher::wait_for`] is told of as well: whoever
+//! looks there looks once more when it is told that the user is waited for.
+
+mod awaited;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,14 +14,23 @@ use linkgate_filter::Identity;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub use self::awaited::Awaited;
+use self::awaited::Told;
 use super::{Journal, User, user};
 
 /// Who is waited for, and by whom. Has no more users in it than [`Watcher`]s wait for.
 #[derive(Default)]
 pub(super) struct Named {
-    waited: Mutex<HashMap<User, Vec<Arc<Bell>>>>,
+    waited: Mutex<Waited>,
     /// Users in the table. Mostly nobody is waited for, and a login looks no further.
     count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waited {
+    users: HashMap<User, Vec<Arc<Bell>>>,
+    /// Whoever looks elsewhere has been told of these.
+    told: Option<Told>,
 }
 
 /// What rings when a user comes.
@@ -29,26 +44,56 @@ struct Bell {
 impl Named {
     /// A link of this user has come.
     pub(super) fn came(&self, identity: &Identity) {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return;
+        if self.count.load(Ordering::Acquire) > 0 {
+            self.comes(&user(identity));
         }
-        let user = user(identity);
-        let bells = {
-            let mut waited = self.waited.lock();
-            let bells = waited.remove(&user);
-            self.count.store(waited.len(), Ordering::Release);
+    }
+
+    /// This user has come, here or elsewhere.
+    fn comes(&self, user: &User) {
+        let bells = self.change(|waited| {
+            let bells = waited.users.remove(user);
+            waited.changed(user);
             bells
-        };
+        });
         for bell in bells.into_iter().flatten() {
             bell.come.lock().insert(user.clone());
             bell.rung.notify_one();
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut HashMap<User, Vec<Arc<Bell>>>)) {
+    fn change<T>(&self, change: impl FnOnce(&mut Waited) -> T) -> T {
         let mut waited = self.waited.lock();
-        change(&mut waited);
-        self.count.store(waited.len(), Ordering::Release);
+        let changed = change(&mut waited);
+        self.count.store(waited.users.len(), Ordering::Release);
+        changed
+    }
+}
+
+impl Waited {
+    /// Somebody waits for this user for the first time, or nobody does any more.
+    fn changed(&mut self, user: &User) {
+        if let Some(told) = &mut self.told {
+            told.note(user, self.users.contains_key(user));
+        }
+    }
+
+    /// This one waits for the user no more.
+    fn forget(&mut self, user: &User, bell: &Arc<Bell>) {
+        if let Some(bells) = self.users.get_mut(user) {
+            bells.retain(|other| !Arc::ptr_eq(other, bell));
+            if bells.is_empty() {
+                self.users.remove(user);
+                self.changed(user);
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// A user has come to another node: who waits for them is told.
+    pub fn comes(&self, user: &User) {
+        self.named.comes(user);
     }
 }
 
@@ -67,26 +112,24 @@ impl Watcher {
         }
     }
 
-    /// Waits for a user. One who has come just before is not told of: look for links after this.
+    /// Waits for a user. One who has come here just before is not told of: look for links after this.
     pub fn wait_for(&self, user: &User) {
         self.journal.named.change(|waited| {
-            let bells = waited.entry(user.clone()).or_default();
-            if !bells.iter().any(|bell| Arc::ptr_eq(bell, &self.bell)) {
-                bells.push(Arc::clone(&self.bell));
+            let bells = waited.users.entry(user.clone()).or_default();
+            if bells.iter().any(|bell| Arc::ptr_eq(bell, &self.bell)) {
+                return;
+            }
+            bells.push(Arc::clone(&self.bell));
+            if bells.len() == 1 {
+                waited.changed(user);
             }
         });
     }
 
     /// Waits for them no more.
     pub fn forget(&self, user: &User) {
-        self.journal.named.change(|waited| {
-            if let Some(bells) = waited.get_mut(user) {
-                bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-                if bells.is_empty() {
-                    waited.remove(user);
-                }
-            }
-        });
+        let change = |waited: &mut Waited| waited.forget(user, &self.bell);
+        self.journal.named.change(change);
     }
 
     /// Ends when users have come, and says who. Nothing is lost when it is dropped.
@@ -104,10 +147,13 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.journal.named.change(|waited| {
-            waited.retain(|_, bells| {
-                bells.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-                !bells.is_empty()
-            });
+            let is_own = |bell: &Arc<Bell>| Arc::ptr_eq(bell, &self.bell);
+            let own = waited.users.iter();
+            let own = own.filter(|(_, bells)| bells.iter().any(is_own));
+            let users: Vec<_> = own.map(|(user, _)| user.clone()).collect();
+            for user in users {
+                waited.forget(&user, &self.bell);
+            }
         });
     }
 }
@@ -152,7 +198,7 @@ mod tests {
         assert!(one.come().now_or_never().is_none());
         two.wait_for(&user("ann"));
         drop(two);
-        assert!(journal.named.waited.lock().is_empty());
+        assert!(journal.named.waited.lock().users.is_empty());
         assert_eq!(journal.named.count.load(Ordering::Relaxed), 0);
     }
 }
