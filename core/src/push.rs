@@ -35,12 +35,13 @@ pub use self::config::{
     Routing, TopicSource,
 };
 pub use self::ear::{Ear, Hear};
+pub use self::flights::{Reach, Weighed};
 pub use self::grpc::{GrpcControl, GrpcPush, GrpcPushError};
 pub use self::http::{HttpPush, HttpSlot};
 pub use self::message::Push;
 pub use self::metrics::PushMetrics;
 pub use self::outcome::{ReceiverOutcome, Status};
-pub use self::receivers::{Receivers, Way, Ways};
+pub use self::receivers::{Need, Receivers, Search, Seek, Seeker, Verdict, Way, WayId, Ways};
 pub use self::report::Reporter;
 pub use self::router::{Businesses, Router};
 pub use self::topic::TopicPush;

@@ -30,6 +30,7 @@ pub(super) struct Pushes {
 
 struct Calls {
     config: GrpcSource,
+    routing: Routing,
     control: GrpcControl,
     address: SocketAddr,
     stop: CancellationToken,
@@ -93,7 +94,7 @@ pub(super) struct Next {
 enum NextCalls {
     /// It stays, for these callers.
     Stays(usize, GrpcSource),
-    Opens(GrpcSource, GrpcControl, Box<GrpcPush>),
+    Opens((GrpcSource, Routing), GrpcControl, Box<GrpcPush>),
 }
 
 struct NextTopic {
@@ -131,16 +132,19 @@ impl Pushes {
             topics: Vec::new(),
         };
         for source in &config.sources {
+            let routing = source.routing.unwrap_or_default();
+            let router = || around.router.clone().reaching(routing.reach());
             if let Some(grpc) = &source.grpc {
-                next.calls.push(self.next_calls(grpc, around)?);
+                next.calls
+                    .push(self.next_calls((grpc, routing), router(), around)?);
             }
             if let Some(http) = &source.http {
-                next.http = Some(Arc::new(HttpPush::new(http, around.router.clone())));
+                next.http = Some(Arc::new(HttpPush::new(http, router())));
             }
             if let Some(kafka) = &source.kafka {
                 let topic = TopicOf {
                     config: kafka.clone(),
-                    routing: source.routing.unwrap_or_default(),
+                    routing,
                     reports: config.reports.clone(),
                     edges: edges_of(kafka, config.reports.as_ref(), around),
                 };
@@ -155,12 +159,12 @@ impl Pushes {
 
     fn next_calls(
         &self,
-        config: &GrpcSource,
+        (config, routing): (&GrpcSource, Routing),
+        router: Router,
         around: &Around<'_>,
     ) -> Result<NextCalls, StartError> {
         let mut open = self.calls.iter();
         let same_address = open.position(|calls| calls.config.address == config.address);
-        let router = around.router.clone();
         let source = match same_address {
             Some(index) => {
                 let open = &self.calls[index];
@@ -169,7 +173,7 @@ impl Pushes {
                     auth,
                     ..open.config.clone()
                 };
-                if for_others == *config {
+                if for_others == *config && open.routing == routing {
                     return Ok(NextCalls::Stays(index, for_others));
                 }
                 GrpcPush::on(open.control.socket(), config, router, around.reception)?
@@ -177,7 +181,11 @@ impl Pushes {
             None => GrpcPush::bind(config, router, (around.network, around.reception))?,
         };
         let control = source.control();
-        Ok(NextCalls::Opens(config.clone(), control, Box::new(source)))
+        Ok(NextCalls::Opens(
+            (config.clone(), routing),
+            control,
+            Box::new(source),
+        ))
     }
 
     fn next_topic(&self, topic: TopicOf, around: &Around<'_>) -> Result<TopicWay, StartError> {
@@ -216,11 +224,12 @@ impl Pushes {
                         self.calls.push(Calls { config, ..open });
                     }
                 }
-                NextCalls::Opens(config, control, source) => {
+                NextCalls::Opens((config, routing), control, source) => {
                     let stop = stop.child_token();
                     self.calls.push(Calls {
                         address: source.address().unwrap_or(config.address),
                         config,
+                        routing,
                         control,
                         stop: stop.clone(),
                     });

@@ -42,8 +42,8 @@ pub struct PushSource {
     pub kafka: Option<TopicSource>,
     /// `POST /v1/push` on the admin address, for scripts and curl.
     pub http: Option<HttpSource>,
-    /// How a push finds the node of its user; says something of `kafka` only. Default: local; where documents come from
-    /// etcd, which several nodes may follow, it has to be written.
+    /// How a push finds the node of its user; `broadcast` is for `kafka` only. Default: local; where documents come from
+    /// etcd, which several nodes may follow, it has to be written for `kafka`.
     pub routing: Option<Routing>,
     /// Whether the node is ready (`/readyz`) while the topic cannot be read, or another member of the group reads part of
     /// what this node is to read alone; says something of `kafka` only. Default: ignored for the first, required for the
@@ -74,10 +74,9 @@ impl PushSource {
             }
             _ => {}
         }
-        if self.routing.is_some() && self.kafka.is_none() {
+        if self.routing == Some(Routing::Broadcast) && self.kafka.is_none() {
             problems
-                .at("routing", "only pushes from a topic are routed")
-                .on_key()
+                .at("routing", "only a topic can be read by all nodes")
                 .hint("remove it");
         }
         if self.routing == Some(Routing::Directory) {
@@ -134,6 +133,9 @@ pub struct PushLimits {
     pub remembered: u32,
     /// How long they are remembered at the most. Default: 10m.
     pub remember_for: HumanDuration,
+    /// Pushes from other nodes that this node's links have had in the last minute, each remembered by some 150 bytes, so that
+    /// one that comes again is not sent again; the oldest are forgotten first. Default: 1000000.
+    pub remembered_forwarded: u32,
 }
 
 impl Default for PushLimits {
@@ -146,11 +148,14 @@ impl Default for PushLimits {
             max_wait: Duration::from_secs(900).into(),
             remembered: 100_000,
             remember_for: Duration::from_secs(600).into(),
+            remembered_forwarded: 1_000_000,
         }
     }
 }
 
 impl PushLimits {
+    /// How long pushes from other nodes are remembered: longer than a node goes on asking.
+    pub(super) const REMEMBER_FORWARDED_FOR: Duration = Duration::from_secs(60);
     const LEAST_BYTES: ByteSize = ByteSize::kib(64);
     const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 

@@ -1,5 +1,7 @@
 //! What became of a push for one receiver, made up of what its links say.
 
+use std::time::Duration;
+
 use linkgate_filter::{Effect, Fault, Outcome};
 
 /// What became of a push for one receiver.
@@ -42,6 +44,15 @@ impl Status {
 /// The code of a push whose `expires_at` has passed.
 pub(super) const EXPIRED: &str = "push.expired";
 
+/// The code of a push whose user has no link.
+const OFFLINE: &str = "push.offline";
+
+/// The code of a push of whose user it cannot be known now where the links are.
+const WHEREABOUTS_UNKNOWN: &str = "push.whereabouts_unknown";
+
+/// The code of a push of which nothing is known yet.
+const UNSETTLED: &str = "push.unsettled";
+
 /// The code of what a link's former pipeline gave up at a change; its present one can be tried.
 const RETIRED: &str = "link.retired";
 
@@ -55,7 +66,7 @@ impl ReceiverOutcome {
 
     /// The user has no link here.
     pub(super) fn offline() -> Self {
-        let fault = Fault::client("push.offline").retryable();
+        let fault = Fault::client(OFFLINE).retryable();
         Self::of(
             Status::Offline,
             Some(fault.detail("the user is not connected")),
@@ -95,11 +106,45 @@ impl ReceiverOutcome {
 
     /// Nothing is known yet, and nobody waits any longer.
     pub(super) fn unsettled() -> Self {
-        let fault = Fault::gateway("push.unsettled")
-            .effect_unknown()
-            .retryable();
+        let fault = Fault::gateway(UNSETTLED).effect_unknown().retryable();
         let detail = "not acknowledged so far; ask again with the same key";
         Self::of(Status::Expired, Some(fault.detail(detail)))
+    }
+
+    /// It cannot be known now whether the user has other links, for this reason.
+    pub(super) fn whereabouts_unknown(why: &Fault) -> Self {
+        let fault = Fault::gateway(WHEREABOUTS_UNKNOWN).retry_after(WHEREABOUTS_PAUSE);
+        let why = match why.detail.is_empty() {
+            true => &why.code,
+            false => &why.detail,
+        };
+        let detail = format!("it cannot be known now where the user is connected: {why}");
+        Self::rejected(fault.detail(detail))
+    }
+
+    /// As links of this node have ended it before.
+    pub(super) fn had(status: Status) -> Self {
+        Self::of(status, None)
+    }
+
+    /// Whether the user has it.
+    pub(super) fn is_had(&self) -> bool {
+        matches!(self.status, Status::Delivered | Status::Sent)
+    }
+
+    /// Whether it could not be known where the user is.
+    pub(super) fn is_whereabouts_unknown(&self) -> bool {
+        self.has_code(WHEREABOUTS_UNKNOWN)
+    }
+
+    /// Whether the user was not there at all, so that it was not sent.
+    pub(super) fn was_absent(&self) -> bool {
+        self.has_code(OFFLINE) && !self.may_have_arrived()
+    }
+
+    fn has_code(&self, code: &str) -> bool {
+        let reason = self.reason.as_ref();
+        reason.is_some_and(|reason| reason.code == code)
     }
 
     /// Nobody waits any longer, and it was never sent, as it was `refused` again and again.
@@ -119,21 +164,38 @@ impl ReceiverOutcome {
 
     fn failed(fault: &Fault) -> Self {
         let status = match &*fault.code {
-            EXPIRED | "push.unacknowledged" => Status::Expired,
-            "push.offline" | "link.gone" => Status::Offline,
+            EXPIRED | UNSETTLED | "push.unacknowledged" => Status::Expired,
+            OFFLINE | "link.gone" => Status::Offline,
             _ => Status::Rejected,
         };
         Self::of(status, Some(fault.clone()))
     }
 }
 
+/// How soon to ask again where a user is.
+const WHEREABOUTS_PAUSE: Duration = Duration::from_secs(1);
+
 /// Whether a link says that it is gone, so that another of the user may be tried. A push that may have arrived is
 /// sent again only where the client tells copies apart by their key, which is where it acknowledges.
 pub(super) fn has_left(outcome: &Outcome, ack: bool) -> bool {
     match outcome {
         Outcome::Accepted(_) => false,
-        Outcome::Failed(fault) => LEFT.contains(&&*fault.code),
-        Outcome::Unknown(fault) => ack && LEFT.contains(&&*fault.code),
+        Outcome::Failed(fault) => is_gone(fault),
+        Outcome::Unknown(fault) => ack && is_gone(fault),
+    }
+}
+
+/// Whether a fault says that the link is gone.
+pub(super) fn is_gone(fault: &Fault) -> bool {
+    LEFT.contains(&&*fault.code)
+}
+
+/// Whether a way says that its user is not there, so that others may be looked for: as [`has_left`].
+pub(super) fn is_offline(outcome: &Outcome, ack: bool) -> bool {
+    match outcome {
+        Outcome::Accepted(_) => false,
+        Outcome::Failed(fault) => fault.code == OFFLINE,
+        Outcome::Unknown(fault) => ack && fault.code == OFFLINE,
     }
 }
 

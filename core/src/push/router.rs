@@ -9,12 +9,12 @@ use linkgate_filter::{Clock, Fault};
 
 use super::config::PushLimits;
 use super::ear::Ear;
-use super::flights::{Bounds, Flight, Known, Limits, Load, Table, Weighed};
+use super::flights::{Bounds, Flight, Known, Limits, Listener, Load, Reach, Table, Weighed};
 use super::message::Push;
 use super::metrics::PushMetrics;
 use super::outcome::ReceiverOutcome;
 use super::receivers::Receivers;
-use super::settled::{Memory, Print, Prints};
+use super::settled::{Memories, Memory, Print, Prints};
 use crate::link::{Journal, User};
 use crate::pipeline::Standing;
 
@@ -33,6 +33,7 @@ pub struct Router {
     known: Arc<Known>,
     businesses: Businesses,
     prints: Prints,
+    reach: Reach,
     limits: Arc<Limits>,
     max_wait: Arc<ArcSwap<Duration>>,
 }
@@ -51,10 +52,16 @@ fn bounds(limits: &PushLimits, own: HashMap<Arc<str>, usize>) -> Bounds {
     }
 }
 
-fn memory(limits: &PushLimits) -> Memory {
-    Memory {
-        most: limits.remembered as usize,
-        keep: *limits.remember_for,
+fn memories(limits: &PushLimits) -> Memories {
+    Memories {
+        settled: Memory {
+            most: limits.remembered as usize,
+            keep: *limits.remember_for,
+        },
+        had: Memory {
+            most: limits.remembered_forwarded as usize,
+            keep: PushLimits::REMEMBER_FORWARDED_FOR,
+        },
     }
 }
 
@@ -71,13 +78,14 @@ impl Router {
     ) -> Self {
         let known = Known {
             receivers,
-            table: Table::new(clock, memory(limits)),
+            table: Table::new(clock, memories(limits)),
             metrics,
         };
         Self {
             known: Arc::new(known),
             businesses: Arc::new(|_| Standing::Served),
             prints: Prints::default(),
+            reach: Reach::Here,
             limits: Arc::new(Limits::new(bounds(limits, HashMap::new()))),
             max_wait: Arc::new(ArcSwap::from_pointee(*limits.max_wait)),
         }
@@ -89,10 +97,16 @@ impl Router {
         Self { businesses, ..self }
     }
 
+    /// Sends as far as this.
+    #[must_use]
+    pub fn reaching(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
     /// Bounds what comes from now on; `own` has the businesses whose number of unsettled pushes is bounded otherwise.
     pub fn set_limits(&self, limits: &PushLimits, own: HashMap<Arc<str>, usize>) {
         self.limits.set_bounds(bounds(limits, own));
-        self.known.table.remember(memory(limits));
+        self.known.table.remember(memories(limits));
         self.max_wait.store(Arc::new(*limits.max_wait));
     }
 
@@ -114,7 +128,8 @@ impl Router {
         self.known.receivers.journal()
     }
 
-    /// Whether there is a way by which the push would be sent.
+    /// Whether a link of this node is a way by which the push would be sent. A user who has come to another node just before
+    /// somebody waits for them is told of all the same: who waits is looked for once more by whoever looks elsewhere.
     pub(super) fn has_way(&self, push: &Push, user: &User) -> bool {
         let ways = self.known.receivers.find(user, push.device_id.as_deref());
         !ways.is_empty()
@@ -142,32 +157,70 @@ impl Router {
     ///
     /// # Errors
     /// Nothing was sent: see [`Router::check`]; or the pushes under way have too many bytes (`push.overloaded`).
-    pub(super) fn admit(&self, push: Push) -> Result<Arc<Weighed>, Fault> {
+    pub fn admit(&self, push: Push) -> Result<Arc<Weighed>, Fault> {
         self.check(&push.biz_id)?;
         let print = self.prints.of(&push.body);
         Weighed::new(push, print, &self.limits).map(Arc::new)
     }
 
-    /// Sends a push to one receiver. When this returns it stands in the queues of the user's links, so pushes sent one after
-    /// another arrive in that order. What is known at once is given, and counts for no metric; otherwise `ear` hears of it, even
-    /// if the caller asks no more. Call it within a runtime.
+    /// Sends a push to one receiver. When this returns it stands in the queues of the user's links here, so pushes sent one
+    /// after another arrive in that order; links elsewhere are looked for. What is known at once is given, and counts for no
+    /// metric; otherwise `ear` hears of it, even if the caller asks no more. Call it within a runtime.
     pub(super) fn send(
         &self,
         push: &Arc<Weighed>,
         user: &User,
         ear: Ear,
     ) -> Option<ReceiverOutcome> {
-        let now = self.clock().now();
         let expires_at = match push.expires_at {
             None => None,
             Some(at) => match at.duration_since(self.clock().wall()) {
-                Ok(left) if !left.is_zero() => now.checked_add(left),
+                Ok(left) if !left.is_zero() => self.clock().now().checked_add(left),
                 _ => return Some(ReceiverOutcome::expired(false)),
             },
         };
-        let times: (Option<Instant>, Instant) = (expires_at, now + **self.max_wait.load());
+        let listener = Listener {
+            ear,
+            reach: self.reach,
+            may_repeat: false,
+        };
+        self.begin(push, user, expires_at, listener)
+    }
+
+    /// Sends what another node has taken in to the user's links here, as [`Router::send`] does; whatever their outcome is, it
+    /// is theirs alone. `expires_at` is by this node's clock. One that comes again joins the first, or is told once more what
+    /// became of it. What is given counts for metrics already.
+    pub fn forwarded(
+        &self,
+        push: &Arc<Weighed>,
+        user: &User,
+        expires_at: Option<Instant>,
+        ear: Ear,
+    ) -> Option<ReceiverOutcome> {
+        let listener = Listener {
+            ear,
+            reach: Reach::Here,
+            may_repeat: true,
+        };
+        let is_late = expires_at.is_some_and(|at| at <= self.clock().now());
+        let known = match is_late {
+            true => Some(ReceiverOutcome::expired(false)),
+            false => self.begin(push, user, expires_at, listener),
+        };
+        known.inspect(|known| self.metrics().ended(known.status))
+    }
+
+    fn begin(
+        &self,
+        push: &Arc<Weighed>,
+        user: &User,
+        expires_at: Option<Instant>,
+        listener: Listener,
+    ) -> Option<ReceiverOutcome> {
+        let give_up_at = self.clock().now() + **self.max_wait.load();
         let name = self.name(push, &user.1);
-        Flight::begin(&self.known, (name, push, user), times, ear)
+        let times = (expires_at, give_up_at);
+        Flight::begin(&self.known, (name, push, user), times, listener)
     }
 
     fn name(&self, push: &Push, user_id: &str) -> Print {
@@ -181,7 +234,7 @@ impl Router {
     }
 
     /// Whoever sent this push to this user will ask again later: it goes on, and counts for no limit meanwhile.
-    pub(super) fn park(&self, push: &Push, user_id: &str) {
+    pub fn park(&self, push: &Push, user_id: &str) {
         if let Some(flight) = self.known.table.get(self.name(push, user_id)) {
             flight.park();
         }

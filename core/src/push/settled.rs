@@ -27,6 +27,15 @@ impl Prints {
     }
 }
 
+/// What is remembered of pushes that have settled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memories {
+    /// Which bodies may have reached their receivers under which names.
+    pub(super) settled: Memory,
+    /// What this node's links have had, for whoever may ask again.
+    pub(super) had: Memory,
+}
+
 /// How many are remembered, and for how long.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Memory {
@@ -34,40 +43,46 @@ pub(super) struct Memory {
     pub(super) keep: Duration,
 }
 
-/// The latest that have settled.
-#[derive(Default)]
-pub(super) struct Settled {
-    bodies: HashMap<Print, Print>,
+/// What is known of the latest that have settled, by name.
+pub(super) struct Recent<V> {
+    known: HashMap<Print, (Instant, V)>,
     order: VecDeque<(Instant, Print)>,
 }
 
-impl Settled {
-    /// Notes that a push may have reached its receiver.
-    pub(super) fn note(&mut self, name: Print, body: Print, now: Instant, memory: Memory) {
-        if let Entry::Vacant(vacant) = self.bodies.entry(name) {
-            vacant.insert(body);
+impl<V> Default for Recent<V> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<V> Recent<V> {
+    /// Notes something, in place of what was known.
+    pub(super) fn note(&mut self, name: Print, value: V, now: Instant, memory: Memory) {
+        let before = self.known.insert(name, (now, value));
+        if before.is_none_or(|(since, _)| since != now) {
             self.order.push_back((now, name));
         }
         self.forget(now, memory);
     }
 
-    /// Whether another body has gone out under this name.
-    pub(super) fn is_reused(
-        &mut self,
-        name: Print,
-        body: Print,
-        now: Instant,
-        memory: Memory,
-    ) -> bool {
+    /// What is known under this name.
+    pub(super) fn get(&mut self, name: Print, now: Instant, memory: Memory) -> Option<&V> {
         self.forget(now, memory);
-        self.bodies.get(&name).is_some_and(|known| *known != body)
+        self.known.get(&name).map(|(_, value)| value)
     }
 
     fn forget(&mut self, now: Instant, memory: Memory) {
         while let Some((since, name)) = self.order.front()
             && (self.order.len() > memory.most || now.duration_since(*since) >= memory.keep)
         {
-            self.bodies.remove(name);
+            if let Entry::Occupied(known) = self.known.entry(*name)
+                && known.get().0 == *since
+            {
+                known.remove();
+            }
             self.order.pop_front();
         }
     }
@@ -85,24 +100,24 @@ mod tests {
     #[test]
     fn the_latest_are_remembered_for_a_while() {
         let (prints, now) = (Prints::default(), tokio::time::Instant::now().into_std());
-        let [one, other] = ["hello", "bye"].map(|body| prints.of(&body));
         let [a, b, c] = ["a", "b", "c"].map(|name| prints.of(&name));
-        let mut settled = Settled::default();
-        settled.note(a, one, now, MEMORY);
-        assert!(settled.is_reused(a, other, now, MEMORY));
-        assert!(!settled.is_reused(a, one, now, MEMORY));
-        assert!(!settled.is_reused(b, other, now, MEMORY));
+        let mut recent = Recent::default();
+        recent.note(a, 1, now, MEMORY);
+        assert_eq!(recent.get(a, now, MEMORY), Some(&1));
+        assert_eq!(recent.get(b, now, MEMORY), None);
 
-        settled.note(b, one, now, MEMORY);
-        settled.note(c, one, now, MEMORY);
-        assert!(!settled.is_reused(a, other, now, MEMORY), "two at the most");
-        assert!(settled.is_reused(b, other, now, MEMORY));
+        recent.note(b, 2, now, MEMORY);
+        recent.note(c, 3, now, MEMORY);
+        assert_eq!(recent.get(a, now, MEMORY), None, "two at the most");
+        assert_eq!(recent.get(b, now, MEMORY), Some(&2));
 
+        let soon = now + MEMORY.keep / 2;
+        recent.note(c, 4, soon, MEMORY);
         let later = now + MEMORY.keep;
-        assert!(
-            !settled.is_reused(b, other, later, MEMORY),
-            "its time is over"
-        );
-        assert!(settled.bodies.is_empty() && settled.order.is_empty());
+        assert_eq!(recent.get(b, later, MEMORY), None, "its time is over");
+        assert_eq!(recent.get(c, later, MEMORY), Some(&4), "noted anew");
+        let last = soon + MEMORY.keep;
+        assert_eq!(recent.get(c, last, MEMORY), None);
+        assert!(recent.known.is_empty() && recent.order.is_empty());
     }
 }

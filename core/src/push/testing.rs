@@ -1,5 +1,7 @@
 //! A table of links for the tests of this room: a link keeps its pushes for the test to settle.
 
+mod elsewhere;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -11,11 +13,11 @@ use linkgate_filter::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+pub(super) use self::elsewhere::{Elsewhere, Look, TestNode};
 use super::ear::{Ear, Hear};
 use super::flights::Weighed;
-use super::message::Push;
 use super::outcome::ReceiverOutcome;
-use super::receivers::{Receivers, Way, Ways};
+use super::receivers::{Need, Receivers, Search, Seeker, Way, WayId, Ways};
 use super::router::Router;
 use crate::link::{Before, Journal, User};
 
@@ -25,6 +27,7 @@ pub(super) struct TestLinks {
     ids: AtomicU64,
     pub(super) arrived: Arc<Notify>,
     journal: Arc<Journal>,
+    pub(super) elsewhere: Elsewhere,
     looked: AtomicU64,
 }
 
@@ -85,14 +88,24 @@ impl Receivers for TestLinks {
     fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
+
+    fn look(
+        &self,
+        user: &User,
+        _: Option<&str>,
+        need: Need,
+        seeker: Seeker,
+    ) -> Option<Box<dyn Search>> {
+        self.elsewhere.look(user, need, seeker)
+    }
 }
 
 impl Way for TestLink {
-    fn id(&self) -> u64 {
-        self.info.id
+    fn id(&self) -> WayId {
+        WayId::Here(self.info.id)
     }
 
-    fn send(&self, push: &Push, expires_at: Option<Instant>, receipt: Receipt) {
+    fn send(&self, push: &Arc<Weighed>, expires_at: Option<Instant>, receipt: Receipt) {
         let info = Arc::clone(&self.info);
         let body = push.body.clone();
         let mut message = Message::new(info, Command::DownstreamMessage, &*push.key, body);
@@ -136,6 +149,24 @@ impl Pending {
             told,
             router: router.clone(),
         }
+    }
+
+    /// As another node asks that has taken the push in.
+    pub(super) fn forward(router: &Router, push: &Arc<Weighed>, user_id: &str) -> Self {
+        let (telling, told) = oneshot::channel();
+        let telling = Telling(Mutex::new(Some(telling)));
+        let ear = Ear::new(Arc::new(telling), 0);
+        let user = (Arc::clone(&push.biz_id), user_id.into());
+        Self {
+            known: router.forwarded(push, &user, None, ear),
+            told,
+            router: router.clone(),
+        }
+    }
+
+    /// What is known at once.
+    pub(super) fn known(&self) -> Option<&ReceiverOutcome> {
+        self.known.as_ref()
     }
 
     pub(super) async fn outcome(self, until: Option<Instant>) -> ReceiverOutcome {

@@ -20,6 +20,12 @@
 //! again. One that is still under way on this node is joined, not doubled; what became of one while it was parked is
 //! remembered.
 //!
+//! # Users elsewhere
+//!
+//! With `routing: directory` a user may be at another node. A push whose user is being looked for counts as sent. Where it
+//! cannot be known who is where, it waits: such time is neither presence nor absence, so nobody is offline by it, and what
+//! waits too long is parked.
+//!
 //! # Going away
 //!
 //! When a partition goes to another node, or this one stops, pushes under way have a while to settle; the rest is parked.
@@ -90,6 +96,7 @@ impl TopicPush {
             let what = format!("there is no broker `{}`", config.broker);
             return Err(EdgeError::new(linkgate_filter::EdgeFailure::Refused, what));
         };
+        let router = router.reaching(routing.reach());
         let subscription = subscription(config, routing, node);
         let consumer = broker.subscribe(&subscription)?;
         let others = router.metrics().read_by_others(&config.topic);

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at_least_one;
+use crate::push::flights::Reach;
 
 /// How a push from a topic finds the node that has its user's links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -27,6 +28,16 @@ pub enum Routing {
     /// user who moves between nodes may come twice, under the same key, or not at all; and a node that was down reads
     /// late what was written meanwhile.
     Broadcast,
+}
+
+impl Routing {
+    /// How far pushes go.
+    pub(crate) fn reach(self) -> Reach {
+        match self {
+            Self::Local | Self::Broadcast => Reach::Here,
+            Self::Directory => Reach::Everywhere,
+        }
+    }
 }
 
 /// Whether the node is ready while one of its sources cannot be read, or is read by others too.

@@ -204,7 +204,7 @@ impl Drop for Part {
 
 /// A push whose bytes are counted until nobody has it any more.
 #[derive(Debug)]
-pub(in crate::push) struct Weighed {
+pub struct Weighed {
     push: Push,
     pub(in crate::push) print: Print,
     bytes: Part,

@@ -11,7 +11,8 @@ use linkgate_filter::{Clock, Fault};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::push::settled::{Memory, Print, Settled};
+use crate::push::outcome::Status;
+use crate::push::settled::{Memories, Memory, Print, Recent};
 
 /// What a table has that ends at a time.
 pub(in crate::push) trait Timed: Send + Sync + 'static {
@@ -22,7 +23,7 @@ pub(in crate::push) trait Timed: Send + Sync + 'static {
 /// Which flights there are, under their names.
 pub(in crate::push) struct Table<F> {
     shards: Box<[Shard<F>]>,
-    memory: ArcSwap<Memory>,
+    memories: ArcSwap<Memories>,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,7 +36,10 @@ struct Shard<F> {
 struct Inner<F> {
     flights: HashMap<Print, Arc<F>, BuildHasherDefault<AsItIs>>,
     timers: BTreeSet<(Instant, Print)>,
-    settled: Settled,
+    /// The bodies of those that may have reached their receivers lately.
+    settled: Recent<Print>,
+    /// Which bodies this node's links have had lately, and how, for whoever may ask again.
+    had: Recent<(Print, Status)>,
     /// A task waits for the timers.
     is_timed: bool,
 }
@@ -70,6 +74,8 @@ pub(super) enum Found<F> {
     UnderWay(Arc<F>),
     /// Another push has gone out under the name lately.
     Used,
+    /// This node's links have had this push lately.
+    Had(Status),
 }
 
 impl<F> Default for Shard<F> {
@@ -78,7 +84,8 @@ impl<F> Default for Shard<F> {
             inner: Mutex::new(Inner {
                 flights: HashMap::default(),
                 timers: BTreeSet::new(),
-                settled: Settled::default(),
+                settled: Recent::default(),
+                had: Recent::default(),
                 is_timed: false,
             }),
             changed: Arc::default(),
@@ -89,20 +96,26 @@ impl<F> Default for Shard<F> {
 impl<F: Timed> Table<F> {
     const SHARDS: usize = 16;
 
-    pub(in crate::push) fn new(clock: Arc<dyn Clock>, memory: Memory) -> Arc<Self> {
+    pub(in crate::push) fn new(clock: Arc<dyn Clock>, memories: Memories) -> Arc<Self> {
         let table = Self {
             shards: (0..Self::SHARDS).map(|_| Shard::default()).collect(),
-            memory: ArcSwap::default(),
+            memories: ArcSwap::default(),
             clock,
         };
-        table.remember(memory);
+        table.remember(memories);
         Arc::new(table)
     }
 
     /// What is remembered from now on.
-    pub(in crate::push) fn remember(&self, memory: Memory) {
-        let most = memory.most.div_ceil(Self::SHARDS);
-        self.memory.store(Arc::new(Memory { most, ..memory }));
+    pub(in crate::push) fn remember(&self, memories: Memories) {
+        let of_shard = |memory: Memory| Memory {
+            most: memory.most.div_ceil(Self::SHARDS),
+            ..memory
+        };
+        self.memories.store(Arc::new(Memories {
+            settled: of_shard(memories.settled),
+            had: of_shard(memories.had),
+        }));
     }
 
     pub(in crate::push) fn clock(&self) -> &Arc<dyn Clock> {
@@ -113,24 +126,33 @@ impl<F: Timed> Table<F> {
         &self.shards[name.spread() as usize % Self::SHARDS]
     }
 
-    /// Enters what `flight` makes under its name, if that is free. It ends at `until` at the latest.
+    /// Enters what `flight` makes under its name, if that is free. It ends at `until` at the latest. `recalls`: not, if this
+    /// node's links have had it lately.
     pub(super) fn enter(
         self: &Arc<Self>,
         name: Print,
-        (body, until): (Print, Instant),
+        (body, until, recalls): (Print, Instant, bool),
         flight: impl FnOnce() -> Result<Arc<F>, Fault>,
     ) -> Result<Found<F>, Fault> {
         let shard = self.shard(name);
         let mut inner = shard.inner.lock();
         let inner = &mut *inner;
-        let memory = **self.memory.load();
+        let memories = **self.memories.load();
         let vacant = match inner.flights.entry(name) {
             Entry::Occupied(known) => return Ok(Found::UnderWay(Arc::clone(known.get()))),
             Entry::Vacant(vacant) => vacant,
         };
         let now = self.clock.now();
-        if inner.settled.is_reused(name, body, now, memory) {
+        if let Some(known) = inner.settled.get(name, now, memories.settled)
+            && *known != body
+        {
             return Ok(Found::Used);
+        }
+        if recalls
+            && let Some((known, status)) = inner.had.get(name, now, memories.had)
+            && *known == body
+        {
+            return Ok(Found::Had(*status));
         }
         vacant.insert(flight()?);
         let is_first = inner.timers.first().is_none_or(|(at, _)| until < *at);
@@ -155,11 +177,28 @@ impl<F: Timed> Table<F> {
         let gone = inner.flights.remove(&name);
         inner.timers.remove(&(until, name));
         if let Some(body) = reached {
-            let memory = **self.memory.load();
-            inner.settled.note(name, body, self.clock.now(), memory);
+            let (now, memory) = (self.clock.now(), self.memories.load().settled);
+            if inner.settled.get(name, now, memory).is_none() {
+                inner.settled.note(name, body, now, memory);
+            }
         }
         drop(inner);
         drop(gone);
+    }
+
+    /// This node's links have had a push, so.
+    pub(super) fn note_had(&self, name: Print, body: Print, status: Status) {
+        let (now, memory) = (self.clock.now(), self.memories.load().had);
+        let mut inner = self.shard(name).inner.lock();
+        inner.had.note(name, (body, status), now, memory);
+    }
+
+    /// How this node's links have had a push, if they have lately.
+    pub(super) fn had(&self, name: Print, body: Print) -> Option<Status> {
+        let (now, memory) = (self.clock.now(), self.memories.load().had);
+        let mut inner = self.shard(name).inner.lock();
+        let (known, status) = *inner.had.get(name, now, memory)?;
+        (known == body).then_some(status)
     }
 
     pub(in crate::push) fn get(&self, name: Print) -> Option<Arc<F>> {

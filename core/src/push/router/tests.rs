@@ -10,8 +10,11 @@ use crate::push::outcome::Status;
 use crate::push::testing::{Pending, TestLinks, clock};
 
 mod bounds;
+mod everywhere;
+mod forwarded;
 mod newer_links;
 mod property;
+mod whereabouts;
 
 struct Node {
     links: Arc<TestLinks>,

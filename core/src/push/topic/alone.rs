@@ -1,4 +1,5 @@
-//! Whether this node alone reads what it is to read alone: whatever the routing, its group has no other member.
+//! Whether this node alone reads what it is to read alone: unless it finds users wherever they are, its group has no other
+//! member.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use crate::readiness::Reason;
 
 /// Watches for other members of the group.
 pub(super) struct Alone {
+    /// Others may read too, as each finds all users.
+    may_share: bool,
     /// Whom they read with, and what is to be done about it.
     said: String,
     /// How long others may be there before it is a trouble: whoever is just leaving needs a while.
@@ -45,6 +48,7 @@ impl Alone {
              none of the users who are here: {mend}"
         );
         Self {
+            may_share: routing == Routing::Directory,
             said,
             patience: Self::PATIENCE + *config.release_within * 2,
             elsewhere: 0,
@@ -61,6 +65,9 @@ impl Alone {
 
     /// Others have so many partitions now.
     pub(super) fn heard(&mut self, partitions: usize, now: Instant) {
+        if self.may_share {
+            return;
+        }
         self.count(i64::try_from(partitions).unwrap_or(i64::MAX));
         if partitions == 0 {
             self.tell_at = None;

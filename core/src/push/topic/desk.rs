@@ -87,13 +87,7 @@ impl Desk {
         let since = now + taken.history.rest.min(self.patience.give_up_after);
         let sent = taken.history.sent;
         let waited = taken.history.waited;
-        let open = |user: String| Receiver {
-            user,
-            stage: Stage::Open,
-            sent,
-            absent: since,
-            waited,
-        };
+        let open = |user: String| Receiver::new(user, sent, (since, waited));
         let hold = Hold {
             push: taken.push,
             receivers: taken.receivers.into_iter().map(open).collect(),
@@ -215,8 +209,8 @@ impl Desk {
         let (now, seen) = (self.now(), self.lines.seen(user));
         let hold = self.ledger.hold(waiting.0)?;
         let receiver = &mut hold.receivers[waiting.1];
-        if let Some(seen) = seen.filter(|seen| *seen > receiver.absent) {
-            receiver.seen(seen);
+        if let Some(seen) = seen {
+            receiver.was_seen(seen);
         }
         let sending = match sending {
             Some(sending) => sending,
@@ -232,6 +226,9 @@ impl Desk {
             return None;
         };
         self.under_way.forget(number);
+        if outcome.is_whereabouts_unknown() || outcome.was_absent() {
+            receiver.was_looked_for(&outcome, now);
+        }
         let until = self.patience.offline_at(receiver, self.ready);
         if let Some(wait) = self.patience.early(&outcome, until, now) {
             hold.refused = outcome.reason.map(Box::new);
@@ -259,7 +256,7 @@ impl Desk {
     fn wait(&mut self, user: &User, waiting: Waiting, wait: Wait) -> Option<Instant> {
         let now = self.now();
         let is_here = matches!(wait, Wait::Room(_));
-        if !is_here {
+        if matches!(wait, Wait::User(_)) {
             self.lines.wait_for(user);
         }
         let hold = self.ledger.hold(waiting.0)?;
@@ -269,7 +266,9 @@ impl Desk {
                 hold.receivers[waiting.1].seen(now);
                 now + pause
             }
-            // Of one who came just before nothing is told; and a link that is about to go may still be found.
+            Wait::Word(pause) => now + pause,
+            // Of one who came here just before nothing is told; and a link that is about to go may still be found. Who looks
+            // at other nodes looks once more for one who is waited for.
             Wait::User(_) if self.router.has_way(&hold.push, user) => now + PAUSE,
             Wait::User(until) => until,
         };
@@ -324,7 +323,7 @@ impl Desk {
         }
     }
 
-    /// A link has said what became of a push.
+    /// Links have said what became of a push, or nobody was found.
     pub(super) fn landed(&mut self, number: u64, outcome: ReceiverOutcome) {
         let Some((waiting, name)) = self.under_way.forget(number) else {
             return;
@@ -337,30 +336,33 @@ impl Desk {
         };
         let (leaving, rests) = (self.leaving, hold.rests.is_some());
         let receiver = &mut hold.receivers[index];
+        let was_here = receiver.was_looked_for(&outcome, now);
         let outcome = outcome.after(receiver.sent);
         receiver.sent |= outcome.may_have_arrived();
-        let is_had = matches!(outcome.status, Status::Delivered | Status::Sent);
-        // Until now the user was here.
-        receiver.seen(now);
         let until = self.patience.offline_at(receiver, self.ready);
         let early = self.patience.early(&outcome, until, now);
         if rests {
             // Until the record is read again, if it is; or what another node has parked of it comes.
             self.landed.note(name, outcome.clone());
-            receiver.stage = match is_had || outcome.status == Status::Expired {
+            receiver.stage = match outcome.is_had() || outcome.status == Status::Expired {
                 true => Stage::Ended(outcome),
                 false => Stage::Open,
             };
-        } else if leaving && !is_had {
+        } else if leaving && !outcome.is_had() {
             receiver.stage = Stage::Open;
             if !hold.any(|stage| *stage == Stage::Sent) {
                 self.hand_on(place);
             }
         } else if let Some(wait) = early {
             receiver.stage = Stage::Open;
+            if matches!(wait, Wait::Word(_)) {
+                hold.refused = outcome.reason.map(Box::new);
+            }
             let user = (Arc::clone(&hold.push.biz_id), name.1);
             self.wait(&user, waiting, wait);
-            self.lines.saw(&user, now);
+            if was_here {
+                self.lines.saw(&user, now);
+            }
         } else {
             receiver.stage = Stage::Ended(outcome);
             self.settle_if_ended(place);

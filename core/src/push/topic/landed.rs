@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::push::outcome::{ReceiverOutcome, Status};
+use crate::push::outcome::ReceiverOutcome;
 
 /// The record that the push first was, and the user.
 pub(super) type Name = (Arc<str>, Arc<str>);
@@ -26,7 +26,7 @@ impl Landed {
 
     /// Notes an outcome, if it says that the user has the push.
     pub(super) fn note(&mut self, name: Name, outcome: ReceiverOutcome) {
-        if !matches!(outcome.status, Status::Delivered | Status::Sent) {
+        if !outcome.is_had() {
             return;
         }
         if self.outcomes.insert(name.clone(), outcome).is_none() {

@@ -4,6 +4,7 @@
 //! got to, the records that are settled are passed over, and those that are under way go on.
 
 mod assignment;
+mod receiver;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use linkgate_filter::Fault;
 use linkgate_filter::broker::Partition;
 
 use self::assignment::{Assignment, Entry};
+pub(super) use self::receiver::{Receiver, Stage};
 use super::record::History;
 use crate::push::message::Push;
-use crate::push::outcome::ReceiverOutcome;
 
 /// Where a record is: in a partition for as long as this node has it, at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,42 +38,6 @@ pub(super) struct Hold {
     pub(super) rests: Option<Instant>,
     /// Why it was last not taken.
     pub(super) refused: Option<Box<Fault>>,
-}
-
-/// One of those a push is for.
-pub(super) struct Receiver {
-    pub(super) user: String,
-    pub(super) stage: Stage,
-    /// It was sent to the user before, and may have arrived.
-    pub(super) sent: bool,
-    /// Since when it is for want of the user that it does not go; how long that was so before, on other nodes too.
-    pub(super) absent: Instant,
-    pub(super) waited: Duration,
-}
-
-impl Receiver {
-    /// The user was here just now, or nobody could look.
-    pub(super) fn seen(&mut self, now: Instant) {
-        self.absent = now;
-        self.waited = Duration::ZERO;
-    }
-
-    /// How long it has waited for the user, who is not here.
-    pub(super) fn waited(&self, now: Instant) -> Duration {
-        let here = now.saturating_duration_since(self.absent);
-        self.waited.saturating_add(here)
-    }
-}
-
-/// How far a push is with one receiver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// To be sent.
-    Open,
-    /// Under way.
-    Sent,
-    /// Settled.
-    Ended(ReceiverOutcome),
 }
 
 impl Hold {

@@ -28,14 +28,16 @@ pub(super) enum Wait {
     Room(Duration),
     /// For its user, and how long.
     User(Instant),
+    /// For word of where its user is: so long before another try.
+    Word(Duration),
 }
 
 impl Patience {
     /// Until when a push waits for a user who is not connected: for `offline_after` since the user was here, and as long after a start in any case, as
     /// nobody could come while the node was down.
     pub(super) fn offline_at(&self, receiver: &Receiver, ready: Instant) -> Instant {
-        let left = self.offline_after.saturating_sub(receiver.waited);
-        (receiver.absent + left).max(ready + self.offline_after)
+        let at = receiver.waits_until(self.offline_after);
+        at.max(ready + self.offline_after)
     }
 
     /// What a push waits for by an outcome that says it came too early: there was no room, or the user was not there yet.
@@ -48,8 +50,11 @@ impl Patience {
         match outcome.status {
             Status::Offline if self.waits && now < until => Some(Wait::User(until)),
             Status::Rejected => {
-                let after = outcome.reason.as_ref()?.retry_after?;
-                Some(Wait::Room(after.max(PAUSE)))
+                let after = outcome.reason.as_ref()?.retry_after?.max(PAUSE);
+                Some(match outcome.is_whereabouts_unknown() {
+                    true => Wait::Word(after),
+                    false => Wait::Room(after),
+                })
             }
             _ => None,
         }

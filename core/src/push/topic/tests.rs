@@ -3,6 +3,7 @@
 mod absent;
 mod copies;
 mod effects;
+mod elsewhere;
 mod returns;
 mod rig;
 mod roads;

@@ -49,13 +49,7 @@ fn hold(now: Instant) -> Hold {
     Hold {
         push,
         receivers: receivers
-            .map(|user| Receiver {
-                user,
-                stage: Stage::Open,
-                sent: false,
-                absent: now,
-                waited: Duration::ZERO,
-            })
+            .map(|user| Receiver::new(user, false, (now, Duration::ZERO)))
             .collect(),
         history: History {
             id: "t/0/0".into(),

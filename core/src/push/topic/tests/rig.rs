@@ -17,13 +17,15 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::link::Journal;
 use crate::outbox::Outlet;
 use crate::pipeline::Standing;
 use crate::push::config::{PushLimits, Routing, TopicSource};
 use crate::push::metrics::PushMetrics;
+use crate::push::receivers::Receivers;
 use crate::push::report::Reporter;
 use crate::push::router::Router;
-use crate::push::testing::{TestLink, TestLinks, clock};
+use crate::push::testing::{Elsewhere, TestLink, TestLinks, clock};
 use crate::push::topic::TopicPush;
 use crate::readiness::{Held, Reasons};
 
@@ -80,6 +82,22 @@ impl Rig {
 
     pub(super) fn broadcast(config: &str) -> Self {
         Self::with(Routing::Broadcast, config)
+    }
+
+    /// Other nodes read the topic too, and have users.
+    pub(super) fn among_others(config: &str) -> Self {
+        let rig = Self::with(Routing::Directory, config);
+        rig.others().is_there();
+        rig
+    }
+
+    pub(super) fn others(&self) -> &Elsewhere {
+        &self.links.elsewhere
+    }
+
+    /// Where one waits for users to come.
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        self.links.journal()
     }
 
     fn with(routing: Routing, config: &str) -> Self {
