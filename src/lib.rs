@@ -4,6 +4,7 @@ mod admin_client;
 mod backend;
 mod bench;
 mod client;
+mod cluster;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod gateway;
@@ -87,6 +88,8 @@ enum Command {
     Status(etcd::StatusArgs),
     #[cfg(feature = "etcd")]
     Rollback(etcd::RollbackArgs),
+    Nodes(cluster::NodesArgs),
+    Where(cluster::WhereArgs),
     Schema(schema::Args),
     Quickstart(quickstart::Args),
     Client(client::Args),
@@ -135,6 +138,8 @@ pub fn main(program: Program, registry: Registry) -> ExitCode {
         Command::Status(args) => on_runtime(etcd::status(args)),
         #[cfg(feature = "etcd")]
         Command::Rollback(args) => on_runtime(etcd::rollback(args)),
+        Command::Nodes(args) => on_runtime(cluster::nodes(args)),
+        Command::Where(args) => on_runtime(cluster::locate(args)),
         Command::Schema(args) => schema::run(&args, &registry),
         Command::Quickstart(args) => on_runtime(quickstart::run(args, &registry)),
         Command::Client(args) => on_runtime(client::run(args)),

@@ -90,6 +90,10 @@ pub(crate) async fn run(args: Args, program: Program, registry: &Registry) -> Ex
         () = reloader.run(&node) => {}
         () = asked => {}
         () = signalled() => {}
+        () = node.is_taken() => {
+            node.stop(*args.grace).await;
+            return ExitCode::FAILURE;
+        }
     }
     tracing::info!(grace = %args.grace, "stopping");
     tokio::select! {

@@ -195,7 +195,7 @@ push:
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("config.yaml:9:16")
-            && said.contains("there is no directory of users yet")
+            && said.contains("there is no directory of users")
             && said.contains("`routing: broadcast`"),
         "{said}"
     );

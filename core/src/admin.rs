@@ -72,6 +72,11 @@ impl Admin {
         *self.phase.read() == Phase::Serving && self.reasons.held().required.is_empty()
     }
 
+    /// How far the node has come.
+    pub fn phase(&self) -> Phase {
+        *self.phase.read()
+    }
+
     /// The node is in this phase from now on.
     pub fn enter(&self, phase: Phase) {
         *self.phase.write() = phase;

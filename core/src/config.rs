@@ -40,6 +40,7 @@ use etcd::EtcdSource;
 use source::{Known, Origin, Sources};
 use tree::{References, Tree};
 
+use crate::cluster::config::ClusterConfig;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::pipeline::{Refused, Share};
@@ -67,6 +68,8 @@ pub struct Config {
     pub push: PushConfig,
     /// Who is told which users come and go.
     pub presence: Option<PresenceConfig>,
+    /// How this node and others work as one.
+    pub cluster: Option<ClusterConfig>,
     /// Businesses that documents speak of which are refused: nothing serves them, unless a former version does.
     pub refused: Refused,
     /// References that are not filled in, by part: what stands in for them says nothing.

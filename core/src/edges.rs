@@ -10,6 +10,7 @@ pub(crate) mod etcd;
 mod kafka;
 #[cfg(feature = "redis")]
 mod redis;
+mod together;
 #[cfg(any(feature = "kafka", feature = "redis"))]
 mod words;
 
@@ -29,6 +30,7 @@ use linkgate_grpc::{Connector, Network, with_connector};
 use self::config::{BrokerConfig, BrokerKind, KafkaConfig, StoreConfig, StoreKind};
 use self::directory::Directory;
 use self::directory::memory::MemoryDirectory;
+pub use self::together::Together;
 
 /// Why an edge cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! A node: the rooms put together, started from a configuration, and stopped without losing what is under way.
 
 mod change_over;
+mod cluster;
 mod gateway;
 mod generation;
 mod links;
@@ -35,6 +36,8 @@ use self::status::StatusMetrics;
 pub(crate) use self::status::unix_ms;
 pub use self::status::{ConfigStatus, DocumentStatus, Shared};
 use crate::admin::{Admin, AdminError, AdminServer, Phase};
+use crate::cluster::peers::PeersError;
+use crate::cluster::{Cluster, ClusterMetrics};
 use crate::config::{Config, document};
 use crate::edges;
 use crate::link::{LinkManager, LinkMetrics};
@@ -68,6 +71,17 @@ pub enum StartError {
         /// Why.
         source: EdgeError,
     },
+    /// The address for other nodes cannot be served.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
+    /// The directory cannot be opened.
+    #[error("the directory cannot be opened in the store `{store}`: {reason}")]
+    Directory {
+        /// The store.
+        store: String,
+        /// Why.
+        reason: String,
+    },
     /// The configuration to start with has been used.
     #[error("this configuration has started a node already")]
     Twice,
@@ -92,6 +106,7 @@ pub struct Node {
     admin: Arc<Admin>,
     admin_address: Option<SocketAddr>,
     status: Arc<Shared>,
+    cluster: Option<Cluster>,
     base: Base,
     running: Mutex<Running>,
 }
@@ -144,6 +159,7 @@ impl Node {
             seeds,
             network,
             edges,
+            registry,
         } = outside;
         let host = Host {
             clock: Arc::clone(&clock),
@@ -171,14 +187,31 @@ impl Node {
             status.read_at = now;
             status.accepted = true;
         });
+        let (background, stop_background) = (TaskTracker::new(), CancellationToken::new());
+        let joining = cluster::Joining {
+            registry,
+            edges: &edges,
+            network: &network,
+            clock: &clock,
+            links: &links,
+            admin: &admin,
+            status: &status,
+            counted: &counted,
+            tasks: (&background, &stop_background),
+        };
+        let cluster = cluster::join(&config, joining)?;
+        let receivers = cluster.as_ref().and_then(Cluster::receivers);
         let router = Router::new(
-            Arc::clone(&links) as _,
+            receivers.unwrap_or_else(|| Arc::clone(&links) as _),
             Arc::clone(&clock),
             &config.push.limits,
             counted.pushes.clone(),
         );
         let serving = Arc::clone(&generations);
         let router = router.for_businesses(Arc::new(move |biz_id| serving.load().standing(biz_id)));
+        if let Some(cluster) = &cluster {
+            cluster.serve(router.clone());
+        }
         let base = Base {
             id: config.node.id.clone(),
             gateway: Arc::new(Gateway::new(
@@ -200,8 +233,8 @@ impl Node {
             reasons: admin.reasons().clone(),
             accepting: TaskTracker::new(),
             stop_accepting: CancellationToken::new(),
-            background: TaskTracker::new(),
-            stop_background: CancellationToken::new(),
+            background,
+            stop_background,
         };
         let swept = sweep(
             Arc::clone(&host.states),
@@ -224,6 +257,7 @@ impl Node {
             let routes = HttpPush::routes(running.http());
             let routes = routes
                 .merge(status::routes(Arc::clone(&status)))
+                .merge(cluster::routes(cluster.as_ref()))
                 .merge(more);
             let (admin, stop) = (Arc::clone(&admin), base.stop_background.clone());
             base.background.spawn(server.run(admin, routes, stop));
@@ -236,6 +270,7 @@ impl Node {
             admin,
             admin_address,
             status,
+            cluster,
             base,
             running: Mutex::new(running),
         })
@@ -262,6 +297,16 @@ impl Node {
     /// The pipelines at work.
     pub fn generation(&self) -> Arc<Generation> {
         self.base.generations.load_full()
+    }
+
+    /// Its part in its cluster, if it is of one.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// Ends when another process of the cluster turns out to have this node's id: this one has to stop.
+    pub async fn is_taken(&self) {
+        cluster::taken(self.cluster.as_ref()).await;
     }
 
     /// What the admin address shows, also after the node has stopped.
@@ -314,6 +359,7 @@ struct Counted {
     pushes: PushMetrics,
     presence: PresenceMetrics,
     reception: ReceptionMetrics,
+    cluster: ClusterMetrics,
 }
 
 impl Counted {
@@ -333,6 +379,7 @@ impl Counted {
         self.pushes.register(&mut metrics);
         self.presence.register(&mut metrics);
         self.reception.register(&mut metrics);
+        self.cluster.register(&mut metrics);
         metrics.register_collector(Box::new(PipelineMetrics(Arc::clone(generations))));
         metrics
     }

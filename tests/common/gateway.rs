@@ -101,7 +101,7 @@ pub(crate) fn target(address: SocketAddr, user: &str) -> Target {
     }
 }
 
-fn read(yaml: &str) -> Config {
+pub(crate) fn read(yaml: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.yaml");
     std::fs::write(&file, yaml).unwrap();

@@ -6,6 +6,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod documents;
 pub(crate) mod gateway;
 pub(crate) mod metrics;

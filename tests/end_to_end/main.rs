@@ -12,6 +12,7 @@ mod common;
 mod against;
 mod batches;
 mod client_kit;
+mod cluster;
 mod compression;
 mod encrypted;
 mod files;

@@ -247,6 +247,7 @@ impl<'a> Driver<'a> {
             seeds: Seeds::fixed(1),
             network: self.world.network(),
             edges: Arc::new(self.world.edges.clone()),
+            registry: None,
         };
         let node = Node::start_in(config, axum::Router::new(), outside);
         let node = node.map_err(|error| format!("the node does not start: {error}"))?;

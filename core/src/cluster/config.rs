@@ -12,6 +12,125 @@ use serde::Deserialize;
 pub use self::peers::{PeersConfig, PeersQueue, PeersTls};
 use crate::edges::etcd::{EtcdSource, check_prefix};
 
+/// Many nodes as one: they find each other in a registry, a push finds its user on whichever node they are, and one node
+/// knows when another is gone. A change takes a restart.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Where nodes find each other.
+    pub registry: RegistryConfig,
+    /// How nodes reach each other.
+    pub peers: PeersConfig,
+    /// Where it is kept which users are on which nodes. With it `routing: directory` is the default of push sources. Default:
+    /// nowhere; then a push finds users of its own node only, or has to be broadcast.
+    #[serde(default)]
+    pub directory: Option<DirectoryConfig>,
+    /// A node that is not registered and does not answer for so long is given up: its links count as gone. Default: 30s, at
+    /// least twice the registry's `lease`.
+    #[serde(default = "ClusterConfig::suspect_for")]
+    pub suspect_for: HumanDuration,
+}
+
+/// Where it is kept which users are on which nodes.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryConfig {
+    /// The name of a store. In memory it is for nodes in one process alone.
+    pub store: String,
+    /// A user whose links have not changed and were not confirmed for so long is forgotten. Links are confirmed after half of
+    /// it. Default: 2d, at least 10m.
+    #[serde(default = "DirectoryConfig::keep")]
+    pub keep: HumanDuration,
+    /// What becomes of new links while the store does not answer. Default: `admit`.
+    #[serde(default)]
+    pub on_failure: OnDirectoryFailure,
+    /// The links of a node that is gone stay in the directory for so long: their clients may come back. Default: 2m.
+    #[serde(default = "DirectoryConfig::resume_for")]
+    pub resume_for: HumanDuration,
+    /// As many users who are waited for are looked for in a second. Default: 1000.
+    #[serde(default = "DirectoryConfig::max_looks")]
+    #[schemars(range(min = 1))]
+    pub max_looks: u32,
+}
+
+/// What becomes of new links while the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDirectoryFailure {
+    /// They are served, once no node can take it that they stand in the directory; pushes from other nodes find them by
+    /// asking.
+    #[default]
+    Admit,
+    /// They are closed with 4006 `overloaded`, and come again later.
+    Refuse,
+}
+
+impl ClusterConfig {
+    fn suspect_for() -> HumanDuration {
+        Duration::from_secs(30).into()
+    }
+
+    /// Notes what is wrong beyond the types of its values.
+    pub fn check(&self, problems: &mut Problems) {
+        let mut part = Problems::new();
+        self.registry.check(&mut part);
+        problems.extend_under(&Path::from("registry"), part);
+        let mut part = Problems::new();
+        self.peers.check(&mut part);
+        problems.extend_under(&Path::from("peers"), part);
+        if *self.suspect_for < *self.registry.lease * 2 {
+            problems
+                .at("suspect_for", "a node that lives could be given up: this has to be at least twice `registry.lease`")
+                .hint("write a longer duration, or a shorter lease");
+        }
+        if let Some(directory) = &self.directory {
+            let mut part = Problems::new();
+            directory.check(&mut part);
+            problems.extend_under(&Path::from("directory"), part);
+        }
+    }
+}
+
+impl DirectoryConfig {
+    const LEAST_KEEP: Duration = Duration::from_secs(600);
+
+    /// In this store, with the defaults.
+    pub fn of(store: &str) -> Self {
+        Self {
+            store: store.to_owned(),
+            keep: Self::keep(),
+            on_failure: OnDirectoryFailure::default(),
+            resume_for: Self::resume_for(),
+            max_looks: Self::max_looks(),
+        }
+    }
+
+    fn keep() -> HumanDuration {
+        Duration::from_secs(2 * 86_400).into()
+    }
+
+    fn resume_for() -> HumanDuration {
+        Duration::from_secs(120).into()
+    }
+
+    fn max_looks() -> u32 {
+        1000
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        if *self.keep < Self::LEAST_KEEP {
+            problems
+                .at("keep", "this has to be at least 10m")
+                .hint("write a duration such as `2d`");
+        }
+        if self.max_looks == 0 {
+            problems
+                .at("max_looks", "0 would look for nobody")
+                .hint("write 1 or more, or leave it out");
+        }
+    }
+}
+
 /// Where nodes find each other. Either `etcd` or `memory` says of which kind it is.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

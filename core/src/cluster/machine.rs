@@ -26,6 +26,7 @@ use self::links::Links;
 use self::lookups::Lookups;
 use self::members::Members;
 use self::shards::Shards;
+use crate::edges::directory::{Claim, Incarnation, Life, User};
 
 /// What a machine goes by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub node: Arc<str>,
     /// The name of this process.
     pub instance: Arc<str>,
+    /// Where other nodes reach it.
+    pub peer: Arc<str>,
     /// How long a registration lasts after it was last kept alive.
     pub lease: Duration,
     /// So long a node must be unregistered and silent before its life is ended.
@@ -105,6 +108,22 @@ impl Machine {
             now,
             out: Vec::new(),
         }
+    }
+
+    /// This node's life; `None` while it has none.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.members.own()
+    }
+
+    /// The lives of the directory's shards, in order; `None`: one does not answer.
+    pub fn lives(&self) -> Vec<Option<Life>> {
+        self.shards.lives()
+    }
+
+    /// The links that a user has at this node.
+    pub fn claims(&self, user: &User) -> Vec<Claim> {
+        let own = self.members.own();
+        own.map_or_else(Vec::new, |own| self.links.claims(user, own))
     }
 
     /// Takes in what has happened. What is to be done for it is to be done in this order.

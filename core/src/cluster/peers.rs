@@ -164,6 +164,11 @@ impl Peers {
         self.0.address
     }
 
+    /// Where other nodes reach this one.
+    pub fn advertised(&self) -> &str {
+        &self.0.advertised
+    }
+
     /// From now on this node is in this life. Streams of a former one end; without one there are none.
     pub fn is(&self, own: Option<Incarnation>) {
         let mut state = self.0.state.lock();

@@ -1,6 +1,7 @@
 //! Documents to one configuration: what they say together, and whether that makes sense.
 
 mod addresses;
+mod cluster;
 mod files;
 mod fit;
 mod names;
@@ -66,6 +67,16 @@ pub(super) fn assemble(
         stores: stores.keys().cloned().collect(),
         brokers: brokers.keys().cloned().collect(),
     };
+    let cluster = cluster::cluster(
+        documents,
+        &names,
+        node.as_ref().map(|(node, _)| node),
+        &mut addresses,
+        diagnostics,
+    );
+    let has_directory = cluster
+        .as_ref()
+        .is_some_and(|cluster| cluster.directory.is_some());
     let push = push::push(
         documents,
         &names,
@@ -73,6 +84,7 @@ pub(super) fn assemble(
             has_admin: admin.is_some(),
             has_node: node.is_some(),
             has_etcd: has_etcd(documents, sources),
+            has_directory,
         },
         &mut addresses,
         diagnostics,
@@ -103,6 +115,7 @@ pub(super) fn assemble(
         pipelines,
         push,
         presence: presence.map(|(presence, _)| presence),
+        cluster,
         refused: Refused::default(),
         documents: documents.len(),
         warnings: Warnings::default(),
@@ -134,7 +147,7 @@ fn references(documents: &[Tree]) -> BTreeMap<String, References> {
             "push" => tree
                 .entries()
                 .for_each(|(name, part)| add(format!("push {name}"), part)),
-            "node" | "admin" | "presence" => add(key.to_owned(), tree),
+            "node" | "admin" | "presence" | "cluster" => add(key.to_owned(), tree),
             _ => {}
         }
     }

@@ -82,6 +82,10 @@ pub fn compare(old: &Config, new: &Config) -> Vec<Difference> {
         let part = Difference::new("presence".to_owned(), "changed");
         differences.push(part.detail("who is told anew hears of all links that are there"));
     }
+    if old.cluster != new.cluster || !same("cluster") {
+        let part = Difference::new("cluster".to_owned(), "changed");
+        differences.push(part.detail("this takes a restart"));
+    }
     differences
 }
 

@@ -17,6 +17,7 @@ pub use node::{ConfigSource, IdleUsers, Node};
 pub use pipeline::{Entry, Limits, Pipeline, Rollout};
 
 pub use crate::admin::AdminConfig as Admin;
+use crate::cluster::config::ClusterConfig;
 use crate::edges::config::{BrokerConfig, StoreConfig};
 use crate::listener::config::ListenerConfig;
 use crate::presence::PresenceConfig;
@@ -66,4 +67,7 @@ pub struct Document {
     /// Who is told which users come and go. In one document at most. Default: nobody.
     #[serde(default)]
     pub presence: Option<PresenceConfig>,
+    /// How this node and others work as one. In one document at most. Default: the node is alone.
+    #[serde(default)]
+    pub cluster: Option<ClusterConfig>,
 }

@@ -22,6 +22,10 @@ pub struct LinkHandle {
     parked: AtomicBool,
     closing: AtomicBool,
     replaced: AtomicBool,
+    /// It is not served yet.
+    held: AtomicBool,
+    /// As many links of its identity may stand side by side.
+    side_by_side: u32,
 }
 
 impl LinkHandle {
@@ -39,7 +43,30 @@ impl LinkHandle {
             parked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            side_by_side: settings.second_login.side_by_side(),
         }
+    }
+
+    /// The link is not served until [`LinkHandle::serve`]: its client is not read, and pushes for it wait in its mailbox.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Serves a link that was held.
+    pub fn serve(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            self.mailbox.order(|_| {});
+        }
+    }
+
+    /// As many links of its identity may stand side by side, by its listener's policy.
+    pub fn side_by_side(&self) -> u32 {
+        self.side_by_side
     }
 
     /// What filters know of the link.
@@ -137,8 +164,8 @@ impl LinkHandle {
         });
     }
 
-    /// A later link of the same identity takes the session over.
-    pub(super) fn replace(&self) {
+    /// A later link of the same identity takes the session over, here or on another node.
+    pub fn replace(&self) {
         self.mailbox.order(|orders| {
             orders.close = Some(CloseCode::REPLACED);
             orders.fenced = true;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use linkgate_filter::runner::{Pipeline, StateTable};
 use linkgate_filter::{Identity, LinkInfo};
@@ -27,6 +27,8 @@ pub struct LinkManager {
     hasher: RandomState,
     next_id: AtomicU64,
     open: AtomicUsize,
+    /// Links are held when they come.
+    holds: AtomicBool,
     journal: Arc<Journal>,
 }
 
@@ -47,6 +49,7 @@ impl LinkManager {
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
             open: AtomicUsize::new(0),
+            holds: AtomicBool::new(false),
             journal: Arc::default(),
         }
     }
@@ -102,6 +105,9 @@ impl LinkManager {
             Arc::clone(budget),
         ));
         let counted = replaced.iter().filter(|link| is_here(link));
+        if self.holds.load(Ordering::Acquire) {
+            handle.hold();
+        }
         let before = || Before {
             links: count(links),
             replaced: counted.map(|link| link.info().id).collect(),
@@ -155,6 +161,19 @@ impl LinkManager {
             is_here(link) && (device_id.is_none() || device_id == device)
         });
         wanted.cloned().collect()
+    }
+
+    /// This very link, if it is in the table.
+    pub fn get(&self, info: &LinkInfo) -> Option<Arc<LinkHandle>> {
+        let key = key(&info.identity);
+        let shard = self.shard(&key).lock();
+        let mut links = shard.get(&key).into_iter().flatten();
+        links.find(|link| link.info().id == info.id).cloned()
+    }
+
+    /// From now on links are held when they come, until somebody has them served.
+    pub fn hold_new(&self) {
+        self.holds.store(true, Ordering::Release);
     }
 
     /// Who reads which links come and go.

@@ -20,6 +20,18 @@ pub enum SecondLogin {
     Allow(u32),
 }
 
+impl SecondLogin {
+    /// As many links of an identity may stand side by side. Of nodes that do not see each other's links, each refuses for
+    /// itself.
+    pub(super) fn side_by_side(self) -> u32 {
+        match self {
+            Self::Replace => 1,
+            Self::Reject => u32::MAX,
+            Self::Allow(most) => most.max(1),
+        }
+    }
+}
+
 /// What a listener lays down for its links.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkSettings {

@@ -6,6 +6,7 @@ use linkgate_filter::Clock;
 use linkgate_filter::runner::Seeds;
 
 use crate::clock::SystemClock;
+use crate::cluster::registry::Registry;
 use crate::edges::{AsConfigured, Opener};
 use crate::network::Network;
 use crate::program::Program;
@@ -22,6 +23,8 @@ pub struct Outside {
     pub network: Network,
     /// Opens stores, brokers, and the way to backends.
     pub edges: Arc<dyn Opener>,
+    /// The registry of the cluster, in place of the configured one.
+    pub registry: Option<Arc<dyn Registry>>,
 }
 
 impl Outside {
@@ -34,6 +37,7 @@ impl Outside {
             clock,
             seeds: Seeds::from_system(),
             network: Network::System,
+            registry: None,
         }
     }
 }

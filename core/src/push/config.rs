@@ -42,8 +42,9 @@ pub struct PushSource {
     pub kafka: Option<TopicSource>,
     /// `POST /v1/push` on the admin address, for scripts and curl.
     pub http: Option<HttpSource>,
-    /// How a push finds the node of its user; `broadcast` is for `kafka` only. Default: local; where documents come from
-    /// etcd, which several nodes may follow, it has to be written for `kafka`.
+    /// How a push finds the node of its user; `broadcast` is for `kafka` only. Default: `directory` where `cluster.directory`
+    /// is set, else `local`; where documents come from etcd, which several nodes may follow, and there is no directory, it has
+    /// to be written for `kafka`.
     pub routing: Option<Routing>,
     /// Whether the node is ready (`/readyz`) while the topic cannot be read, or another member of the group reads part of
     /// what this node is to read alone; says something of `kafka` only. Default: ignored for the first, required for the
@@ -78,13 +79,6 @@ impl PushSource {
             problems
                 .at("routing", "only a topic can be read by all nodes")
                 .hint("remove it");
-        }
-        if self.routing == Some(Routing::Directory) {
-            problems
-                .at("routing", "there is no directory of users yet")
-                .hint(
-                    "on a single node write `routing: local`; several nodes write `routing: broadcast`",
-                );
         }
         if self.ready.is_some() && self.kafka.is_none() {
             problems

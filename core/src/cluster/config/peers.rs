@@ -16,8 +16,8 @@ use crate::secret::Secret;
 pub struct PeersConfig {
     /// Address and port to serve other nodes on: `0.0.0.0:9903`. Others than loopback need `tls` or `token`.
     pub address: SocketAddr,
-    /// Where other nodes reach this one, as `host:port`: `10.0.0.7:9903`. Default: `address`, which then has to name one
-    /// address of the machine and not all of them.
+    /// Where other nodes reach this one, as `host:port`: `10.0.0.7:9903`. Default: `node.advertise`, else `address`, which then
+    /// has to name one address of the machine and not all of them.
     #[serde(default)]
     pub advertise: Option<String>,
     /// Nodes prove who they are by certificates, and what they say is encrypted. All nodes have it, or none.
@@ -131,9 +131,9 @@ impl PeersConfig {
             }
             None if self.address.ip().is_unspecified() => {
                 let what = format!("other nodes cannot reach {}", self.address.ip());
-                problems
-                    .at("address", what)
-                    .hint("add `advertise: \"10.0.0.7:9903\"`, where they reach this node");
+                problems.at("address", what).hint(
+                    "add `advertise: \"10.0.0.7:9903\"` to `node`, where they reach this node",
+                );
             }
             _ => {}
         }

@@ -38,8 +38,8 @@ pub enum FromRegistry {
     Silent,
     /// A life of this node has begun.
     Booted(Incarnation),
-    /// Another process lives under this node's id.
-    Taken,
+    /// Another process lives, or lived, under this node's id: in this life.
+    Taken(Incarnation),
     /// The registration that [`Action::Register`] asked for under this number stands.
     Stands(u64),
     /// The lease was kept alive. It was asked for then.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::{Action, FromPeer, FromRegistry, Note, Time};
 use super::{Machine, Settings};
@@ -24,6 +25,8 @@ pub(super) struct Members {
     doubt: Option<Doubt>,
     registration: Registration,
     newest: Newest,
+    /// Another process has this node's id, and may be dead.
+    rival: Option<Rival>,
     /// Numbers questions to the registry.
     reads: u64,
 }
@@ -48,6 +51,12 @@ struct Doubt {
     /// The question whose answer ends it.
     asked: u64,
     next: Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Rival {
+    life: Incarnation,
+    since: Time,
 }
 
 /// What this node has had written of itself.
@@ -113,6 +122,7 @@ impl Members {
             doubt: None,
             registration: Registration::default(),
             newest: Newest::default(),
+            rival: None,
             reads: 0,
         }
     }
@@ -245,7 +255,7 @@ impl Machine {
                 self.members.suspects.clear();
             }
             FromRegistry::Booted(life) => self.begins(life),
-            FromRegistry::Taken => self.is_taken(),
+            FromRegistry::Taken(life) => self.meets_rival(life),
             FromRegistry::Stands(number) => {
                 let asked = &mut self.members.registration.asked;
                 if asked.iter().any(|(asked, _)| *asked == number) {
@@ -386,6 +396,39 @@ impl Machine {
         }
     }
 
+    /// Another process has this node's id. Before this one has lived, it may take the place of a dead one.
+    fn meets_rival(&mut self, life: Incarnation) {
+        match self.members.registration.number {
+            0 => {
+                self.members.rival = Some(Rival {
+                    life,
+                    since: self.now,
+                });
+            }
+            _ => self.is_taken(),
+        }
+    }
+
+    /// Takes the place of a process that is not registered any more, or that had the very address that this one has now. One
+    /// whose registration outlasts its lease lives.
+    fn watch_rival(&mut self) {
+        let (Some(rival), Some(view)) = (&self.members.rival, &self.members.view) else {
+            return;
+        };
+        let record = view.nodes.get(&self.settings.node);
+        let record = record.filter(|record| record.incarnation == Some(rival.life));
+        let is_dead = record.is_none_or(|record| record.peer == *self.settings.peer);
+        let is_over = self.now >= rival.since + self.settings.lease + Duration::from_secs(2);
+        let life = rival.life;
+        if is_dead {
+            self.members.rival = None;
+            self.act(Action::Boot(Some(life)));
+        } else if is_over {
+            self.members.rival = None;
+            self.is_taken();
+        }
+    }
+
     fn is_taken(&mut self) {
         if self.members.own != Own::Taken {
             self.members.own = Own::Taken;
@@ -469,6 +512,7 @@ impl Machine {
 
     /// Probes those who are suspected, and ends their lives when they have been silent for long enough.
     pub(super) fn watch_members(&mut self) {
+        self.watch_rival();
         if self
             .members
             .doubt
@@ -526,6 +570,8 @@ impl Machine {
     pub(super) fn members_timer(&self) -> Option<Time> {
         let doubt = self.members.doubt.iter().map(|doubt| doubt.next);
         let suspects = self.members.suspects.values().map(|suspect| suspect.next);
-        doubt.chain(suspects).min()
+        let rival = self.members.rival.iter();
+        let rival = rival.map(|rival| rival.since + self.settings.lease + Duration::from_secs(2));
+        doubt.chain(suspects).chain(rival).min()
     }
 }

@@ -273,6 +273,11 @@ impl Shards {
         self.shards.get(usize::from(shard.0))?.life
     }
 
+    /// Those of all shards.
+    pub(super) fn lives(&self) -> Vec<Option<Life>> {
+        self.shards.iter().map(|state| state.life).collect()
+    }
+
     /// Whether the life of a shard is asked for.
     pub(super) fn is_asked(&self, shard: Shard) -> bool {
         let state = self.shards.get(usize::from(shard.0));

@@ -20,6 +20,8 @@ pub(super) struct Around {
     pub(super) has_node: bool,
     /// Documents come from etcd, which several nodes may follow.
     pub(super) has_etcd: bool,
+    /// The cluster has a directory.
+    pub(super) has_directory: bool,
 }
 
 pub(super) fn push(
@@ -40,9 +42,20 @@ pub(super) fn push(
         .filter_map(|push| push.get("sources"))
         .flat_map(Tree::items)
     {
-        let Some(source) = known_part::<PushSource>(tree) else {
+        let Some(mut source) = known_part::<PushSource>(tree) else {
             continue;
         };
+        if source.routing == Some(Routing::Directory) && !around.has_directory {
+            let span = tree.locate(&Path::from("routing"), Mark::Value);
+            let problem = Diagnostic::at(span, "there is no directory of users");
+            diagnostics.push(problem.hint(
+                "add `cluster: { directory: { store: main }, ... }`; without one a single node writes `routing: local`, several \
+                 write `routing: broadcast`",
+            ));
+        }
+        if around.has_directory {
+            source.routing.get_or_insert(Routing::Directory);
+        }
         let mut problems = Problems::new();
         source.check(&mut problems);
         report(tree, problems, diagnostics);

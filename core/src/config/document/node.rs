@@ -19,6 +19,13 @@ pub struct Node {
     /// The address at which others reach this node, as `host:port`. Default: none is told.
     #[serde(default)]
     pub advertise: Option<String>,
+    /// The address at which clients reach this node, such as `wss://gw1.example.com/ws`, where it has one of its own.
+    /// Default: none is told.
+    #[serde(default)]
+    pub public: Option<String>,
+    /// Links that this node may hold, for whatever spreads them. Default: 0, which says nothing.
+    #[serde(default)]
+    pub capacity: u64,
     /// Words by which nodes are grouped. Default: none.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -70,11 +77,35 @@ impl Default for Node {
         Self {
             id: "local".to_owned(),
             advertise: None,
+            public: None,
+            capacity: 0,
             labels: Vec::new(),
             location: String::new(),
             weight: one(),
             idle_users: IdleUsers::default(),
             change_over: change_over(),
+        }
+    }
+}
+
+impl Node {
+    /// The host and the port at which clients reach it, or others do; empty and 0 if none is told.
+    pub fn public_place(&self) -> (String, u16) {
+        let url = self.public.as_deref().map(|url| {
+            let (scheme, rest) = url.split_once("://").unwrap_or(("ws", url));
+            let port = if scheme == "wss" { 443 } else { 80 };
+            (rest.split('/').next().unwrap_or_default(), port)
+        });
+        let place = url.or_else(|| Some((self.advertise.as_deref()?, 0)));
+        let Some((authority, port)) = place else {
+            return (String::new(), 0);
+        };
+        match authority
+            .rsplit_once(':')
+            .map(|(host, port)| (host, port.parse()))
+        {
+            Some((host, Ok(port))) => (host.to_owned(), port),
+            _ => (authority.to_owned(), port),
         }
     }
 }

@@ -17,6 +17,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
     /// Reads what is there and runs it through the chain. Whether there was anything.
     pub(super) fn read(&mut self, now: Instant, budget: &mut usize, cx: &mut Context<'_>) -> bool {
         let before = *budget;
+        if self.entered.handle.is_held() {
+            return false;
+        }
         while *budget > 0 && self.chains.takes_frames() {
             let Some(connection) = &mut self.connection else {
                 break;
@@ -69,6 +72,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P> Link<S, P> {
     /// Takes pushes out of the mailbox as long as they can go on.
     pub(super) fn take_pushes(&mut self) -> bool {
         let mut any = false;
+        if self.entered.handle.is_held() {
+            return false;
+        }
         while self
             .connection
             .as_ref()

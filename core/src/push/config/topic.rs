@@ -19,9 +19,8 @@ pub enum Routing {
     /// it is an error in the log, in the metric `linkgate_push_partitions_elsewhere`, and on `/readyz`.
     #[default]
     Local,
-    /// The nodes share the topic as one consumer group, and each push goes to the node that has the user. Refused until
-    /// there is a directory of users.
-    #[schemars(skip)]
+    /// The nodes share the topic as one consumer group, and each push goes to the nodes that have links of its user: needs
+    /// `cluster.directory`. Where it cannot be known now whether a user is anywhere, a push waits; it is not reported offline.
     Directory,
     /// Every node reads the whole topic as a group of its own, `group` and the node's id, and sends to the users it
     /// has. No node knows what the others did: a push that none delivers is neither parked nor reported offline; one to a

@@ -319,6 +319,7 @@ impl World {
         let settings = Settings {
             node: "".into(),
             instance: "".into(),
+            peer: "".into(),
             lease: LEASE,
             suspect_for: SUSPECT_FOR,
             resume_for: Duration::from_secs(60),
@@ -958,7 +959,7 @@ impl World {
                     .push_back(ToRegistry::Register(asked, life, lives));
             }
             Action::End(node_id, life) => {
-                node.to_registry.push_back(ToRegistry::End(node_id, life))
+                node.to_registry.push_back(ToRegistry::End(node_id, life));
             }
             Action::AskNewest(asked) => node.to_registry.push_back(ToRegistry::Newest(asked)),
             Action::ReadView(asked) => node.to_registry.push_back(ToRegistry::Read(asked)),
