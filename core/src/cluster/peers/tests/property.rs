@@ -12,11 +12,12 @@ use super::super::serving::{Heard, Serving};
 use super::*;
 
 const LARGEST: usize = 4096;
+const GRANTED: u64 = 6 * 1024;
 
 fn serving() -> Arc<Serving> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let serving = Serving::new(life(1), CancellationToken::new(), &clock, LARGEST);
-    serving.grant(16 * 1024);
+    serving.grant(GRANTED);
     serving
 }
 
@@ -65,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Cross),
         2 => any::<prop::sample::Index>().prop_map(|at| Step::Settle(at.index(16))),
         2 => Just(Step::Back),
-        1 => (1..12_000_u64).prop_map(Step::Grant),
+        1 => (1..8_000_u64).prop_map(Step::Grant),
     ]
 }
 
@@ -198,7 +199,7 @@ proptest! {
             if settles && let Some(answer) = answers.pop() {
                 answer.settle(delivered());
             }
-            prop_assert!(serving.held() <= 16 * 1024 + LARGEST as u64);
+            prop_assert!(serving.held() <= GRANTED + LARGEST as u64);
         }
     }
 
