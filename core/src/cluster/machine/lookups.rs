@@ -1,8 +1,9 @@
 //! Looking for users on behalf of pushes.
 //!
-//! A record that is read says where a user's links are. That there are no others is certain only if nothing can have been
-//! missed: the shard was in the same life after the reading; the view of the registry had missed nothing when the reading
-//! was over; and every node in it lists that life, or has been asked. Each wait here ends: by an answer, or by its time.
+//! A record that is read says where a user's links are. That there are no others takes a second reading, and is certain only
+//! if nothing can have been missed: the view of the registry had missed nothing when that reading began, as a node that was
+//! behind may have caught up since; every node in it lists the life in which the shard was read, or is asked afterwards; and
+//! the shard was still in that life after it. Each wait here ends: by an answer, or by its time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -63,6 +64,8 @@ enum Stage {
     Reads(Life),
     /// Some claims are of lives that the view does not have yet.
     Sees(Life, Record),
+    /// The registry is asked whether the view is behind, by this question.
+    Freshens(u64),
     /// Whether there are no others is found out.
     Certifies(Certifying),
 }
@@ -70,11 +73,11 @@ enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Certifying {
     life: Life,
-    /// The questions to the shard and to the registry, unless they are answered.
-    shard: Option<u64>,
-    registry: Option<u64>,
-    /// Nodes that are asked and have not answered.
-    asked: BTreeSet<Incarnation>,
+    /// Nodes whose links may be missing in that life: they are asked.
+    behind: BTreeSet<Incarnation>,
+    /// Once the record is read: the question to the shard whether it is still in that life.
+    question: Option<u64>,
+    /// They have been asked; those that have answered are behind no more.
     has_asked: bool,
 }
 
@@ -219,15 +222,19 @@ impl Machine {
             }
             Err(failed) => self.shards.fails(shard, *failed, self.now),
         }
-        let Some(reading) = self.lookups.reading(user) else {
-            return;
-        };
-        let Stage::Reads(life) = reading.stage else {
-            return;
-        };
-        match answer {
-            Ok(record) => self.goes_on(user, life, record, true),
-            Err(_) => self.end_reading(user, Verdict::Unknown(Why::Directory)),
+        let stage = self.lookups.reading(user).map(|reading| &reading.stage);
+        match (stage, answer) {
+            (Some(Stage::Reads(life)), Ok(record)) => {
+                let life = *life;
+                self.goes_on(user, life, record, true);
+            }
+            (Some(Stage::Certifies(certifying)), Ok(record)) if certifying.question.is_none() => {
+                self.is_read_again(user, shard, &record);
+            }
+            (Some(Stage::Reads(_) | Stage::Certifies(_)), Err(_)) => {
+                self.end_reading(user, Verdict::Unknown(Why::Directory));
+            }
+            _ => {}
         }
     }
 
@@ -245,56 +252,92 @@ impl Machine {
             self.lookups.stirred.insert(user.clone());
             return;
         }
-        let holders = self.holders(user, &record);
-        let Some(lookup) = self.lookups.users.get_mut(user) else {
+        if !self.tells_of(user, &record) {
             return;
-        };
-        let Some(reading) = &mut lookup.reading else {
-            return;
+        }
+        if has_newer {
+            return self.end_reading(user, Verdict::Unknown(Why::Registry));
+        }
+        let question = self.members.next_newest();
+        if let Some(reading) = self.lookups.reading(user) {
+            reading.stage = Stage::Freshens(question);
+        }
+        self.lookups.set_timer(user, None);
+        self.lookups.waiting.insert(user.clone());
+        self.ask_newest();
+    }
+
+    /// Tells of the links that a record has. Says whether somebody needs to know more, and may.
+    fn tells_of(&mut self, user: &User, record: &Record) -> bool {
+        let holders = self.holders(user, record);
+        let Some(reading) = self.lookups.reading(user) else {
+            return false;
         };
         let is_there = !holders.is_empty();
-        let shard = lookup.shard;
         let is_enough = |need: Need| match need {
             Need::Found => true,
             Need::CertainIfNone => is_there,
             Need::Certain => false,
         };
-        let (done, open): (Vec<_>, Vec<_>) = reading
-            .askers
-            .drain(..)
-            .partition(|(_, need)| is_enough(*need));
-        reading.askers = open.clone();
-        for (ticket, _) in done {
-            self.tell(user, ticket, holders.clone(), Some(Verdict::Enough));
+        let askers = std::mem::take(&mut reading.askers).into_iter();
+        let (done, open): (Vec<_>, Vec<_>) = askers.partition(|(_, need)| is_enough(*need));
+        reading.askers.clone_from(&open);
+        for (ticket, _) in &done {
+            self.tell(user, *ticket, holders.clone(), Some(Verdict::Enough));
         }
-        for (ticket, _) in &open {
-            if is_there {
-                self.tell(user, *ticket, holders.clone(), None);
-            }
+        for (ticket, _) in open.iter().filter(|_| is_there) {
+            self.tell(user, *ticket, holders.clone(), None);
         }
         if open.is_empty() {
-            return self.end_reading(user, Verdict::Enough);
+            self.end_reading(user, Verdict::Enough);
+        } else if record.is_partial {
+            self.end_reading(user, Verdict::Unknown(Why::Unreadable));
+        } else {
+            return true;
         }
-        if has_newer {
-            return self.end_reading(user, Verdict::Unknown(Why::Registry));
-        }
-        if record.is_partial {
-            return self.end_reading(user, Verdict::Unknown(Why::Unreadable));
-        }
-        let certifying = Certifying {
-            life,
-            shard: Some(self.shards.next_question(shard)),
-            registry: Some(self.members.next_newest()),
-            asked: BTreeSet::new(),
-            has_asked: false,
+        false
+    }
+
+    /// The view had missed nothing: what is read from now on counts.
+    fn read_again(&mut self, user: &User, shard: Shard) {
+        let Some(life) = self.shards.life(shard) else {
+            return self.end_reading(user, Verdict::Unknown(Why::Directory));
         };
+        let behind: BTreeSet<Incarnation> = self.members.behind(life).collect();
+        if behind.len() > Settings::MOST_ASKED {
+            return self.end_reading(user, Verdict::Unknown(Why::Nodes));
+        }
         if let Some(reading) = self.lookups.reading(user) {
-            reading.stage = Stage::Certifies(certifying);
+            reading.stage = Stage::Certifies(Certifying {
+                life,
+                behind,
+                question: None,
+                has_asked: false,
+            });
         }
         self.lookups.set_timer(user, None);
-        self.lookups.stirred.insert(user.clone());
+        let find = Operation::Find(user.clone());
+        self.act(Action::Run(shard, life, find, Tag::Find(user.clone())));
+    }
+
+    /// The record that counts was read.
+    fn is_read_again(&mut self, user: &User, shard: Shard, record: &Record) {
+        if !self.tells_of(user, record) {
+            return;
+        }
+        let is_newer =
+            |claim: &Claim| self.members.standing(claim.id.incarnation) == Standing::Newer;
+        if record.claims.iter().any(is_newer) {
+            return self.end_reading(user, Verdict::Unknown(Why::Registry));
+        }
+        let question = self.shards.next_question(shard);
+        if let Some(reading) = self.lookups.reading(user)
+            && let Stage::Certifies(certifying) = &mut reading.stage
+        {
+            certifying.question = Some(question);
+        }
+        self.lookups.waiting.insert(user.clone());
         self.ask_life(shard);
-        self.ask_newest();
     }
 
     /// The nodes that hold links by a record. Claims whose links or nodes are no more are taken out of the directory.
@@ -362,7 +405,7 @@ impl Machine {
         let Some(lookup) = self.lookups.users.get(user) else {
             return true;
         };
-        let (shard, now) = (lookup.shard, self.now);
+        let shard = lookup.shard;
         let Some(reading) = &lookup.reading else {
             return true;
         };
@@ -387,41 +430,44 @@ impl Machine {
                 self.goes_on(user, life, record, false);
                 return true;
             }
-            Stage::Certifies(certifying) => certifying.clone(),
-        };
-        if certifying.has_asked {
-            if certifying.asked.is_empty() {
-                self.end_reading(user, Verdict::Certain);
-                return true;
-            }
-            return false;
-        }
-        if let Some(question) = certifying.shard {
-            match self.shards.answer(shard, question) {
-                None => return false,
-                Some(life) if life == Some(certifying.life) => {}
-                Some(_) => {
-                    self.end_reading(user, Verdict::Unknown(Why::Directory));
+            Stage::Freshens(question) => match self.members.is_fresh(*question) {
+                Fresh::Open => return false,
+                Fresh::Behind => {
+                    if reading.until.is_none() {
+                        let until = self.now + Settings::VIEW_WAIT;
+                        self.lookups.set_timer(user, Some(until));
+                    }
+                    return false;
+                }
+                Fresh::Unknown => {
+                    self.end_reading(user, Verdict::Unknown(Why::Registry));
                     return true;
                 }
-            }
-        }
-        let question = certifying.registry.unwrap_or_default();
-        match self.members.is_fresh(question) {
-            Fresh::Open => false,
-            Fresh::Behind => {
-                if reading.until.is_none() {
-                    self.lookups
-                        .set_timer(user, Some(now + Settings::VIEW_WAIT));
+                Fresh::Yes => {
+                    self.read_again(user, shard);
+                    return true;
                 }
-                false
+            },
+            Stage::Certifies(certifying) => certifying,
+        };
+        let (life, has_asked) = (certifying.life, certifying.has_asked);
+        let Some(question) = certifying.question else {
+            return true;
+        };
+        match self.shards.answer(shard, question) {
+            _ if has_asked && !certifying.behind.is_empty() => return false,
+            None => return false,
+            Some(Some(now)) if now == life || has_asked => {
+                if certifying.behind.is_empty() {
+                    self.end_reading(user, Verdict::Certain);
+                } else {
+                    self.ask_those_behind(user);
+                    return false;
+                }
             }
-            Fresh::Unknown => {
-                self.end_reading(user, Verdict::Unknown(Why::Registry));
-                true
-            }
-            Fresh::Yes => self.ask_those_behind(user, certifying.life),
+            Some(_) => self.end_reading(user, Verdict::Unknown(Why::Directory)),
         }
+        true
     }
 
     /// The life of the shard is known now, or it does not answer.
@@ -442,23 +488,16 @@ impl Machine {
         true
     }
 
-    /// Asks the nodes whose links may be missing in the record. Says whether that has ended the reading.
-    fn ask_those_behind(&mut self, user: &User, life: Life) -> bool {
-        let behind: Vec<Incarnation> = self.members.behind(life).collect();
-        if behind.len() > Settings::MOST_ASKED {
-            self.end_reading(user, Verdict::Unknown(Why::Nodes));
-            return true;
-        }
-        if behind.is_empty() {
-            self.end_reading(user, Verdict::Certain);
-            return true;
-        }
-        if let Some(reading) = self.lookups.reading(user)
-            && let Stage::Certifies(certifying) = &mut reading.stage
-        {
-            certifying.has_asked = true;
-            certifying.asked = behind.iter().copied().collect();
-        }
+    /// Asks the nodes whose links may be missing in the record.
+    fn ask_those_behind(&mut self, user: &User) {
+        let Some(reading) = self.lookups.reading(user) else {
+            return;
+        };
+        let Stage::Certifies(certifying) = &mut reading.stage else {
+            return;
+        };
+        certifying.has_asked = true;
+        let behind = certifying.behind.clone();
         let until = self.now + Settings::ASK_WAIT;
         self.lookups.set_timer(user, Some(until));
         for life in behind {
@@ -467,7 +506,6 @@ impl Machine {
             self.lookups.asks.insert(number, (user.clone(), life));
             self.act(Action::Ask(life, number, user.clone()));
         }
-        false
     }
 
     /// A node says which links of a user it has.
@@ -484,7 +522,7 @@ impl Machine {
         let Some(claims) = claims.filter(|_| asked == from) else {
             return self.end_reading(&user, Verdict::Unknown(Why::Nodes));
         };
-        if !certifying.asked.remove(&from) {
+        if !certifying.behind.remove(&from) {
             return;
         }
         let askers = reading.askers.clone();
@@ -523,18 +561,13 @@ impl Machine {
         reading.until = None;
         match &reading.stage {
             Stage::Begins(_) | Stage::Reads(_) => {}
+            Stage::Freshens(_) => self.end_reading(user, Verdict::Unknown(Why::Registry)),
             Stage::Sees(life, record) => {
                 let (life, record) = (*life, record.clone());
                 self.read_view();
                 self.goes_on(user, life, record, false);
             }
-            Stage::Certifies(certifying) => {
-                let why = match certifying.has_asked {
-                    true => Why::Nodes,
-                    false => Why::Registry,
-                };
-                self.end_reading(user, Verdict::Unknown(why));
-            }
+            Stage::Certifies(_) => self.end_reading(user, Verdict::Unknown(Why::Nodes)),
         }
     }
 

@@ -273,7 +273,7 @@ fn a_node_without_store_and_registry_hides_no_link_while_its_lease_may_stand() {
     let budget = Budget {
         store_cuts: 1,
         registry_cuts: 1,
-        waits: 6,
+        waits: 3,
         ..login_and_look()
     };
     println!("both cut: {} states", explore(three(), budget));
