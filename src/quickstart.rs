@@ -1,21 +1,20 @@
 //! `linkgate quickstart`: a gateway, a chat backend and a page to chat with, in one process on this machine.
 
+mod nodes;
 mod page;
 mod places;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use linkgate_client::Pusher;
-use linkgate_core::config;
-use linkgate_core::node::Node;
 use linkgate_filter::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::nodes::Member;
 use self::places::{Places, Ports};
 use super::backend::{Behaviour, Chat, MAX_PUSHES, Mode, Sample, Watch, shown};
 use super::text;
@@ -37,6 +36,9 @@ pub(super) struct Args {
     /// Do not print what the backend receives
     #[arg(long, short)]
     quiet: bool,
+    /// How many nodes work as one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
     #[command(flatten)]
     ports: Ports,
 }
@@ -56,12 +58,6 @@ async fn serve(args: &Args, registry: &Registry) -> Result<(), String> {
     let places = Places::choose(&args.ports)?;
     let folder = tempfile::Builder::new().prefix("linkgate-").tempdir();
     let folder = folder.map_err(|e| format!("no folder for the configuration: {e}"))?;
-    let file = folder.path().join("quickstart.yaml");
-    std::fs::write(&file, places.fill(CONFIG))
-        .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-    let config = config::load(std::slice::from_ref(&file), registry)
-        .map_err(|invalid| invalid.render(false))?;
-
     let backend = listen(places.backend).await?;
     let page = listen(places.page).await?;
     let pusher = Pusher::start(
@@ -79,14 +75,16 @@ async fn serve(args: &Args, registry: &Registry) -> Result<(), String> {
             Watch::new(|seen| text::say(shown(&seen)))
         },
     };
-    let node = Node::start(config).map_err(|e| e.to_string())?;
-    text::say(welcome(&places, &file));
+    let nodes = nodes::start(&places, args.nodes, folder.path(), registry)?;
+    text::say(welcome(&places, &nodes));
     let served = tokio::select! {
         served = sample.serve(backend, std::future::pending()) => served.map_err(|e| format!("the backend failed: {e}")),
-        served = page::serve(page, &places) => served.map_err(|e| format!("the page failed: {e}")),
+        served = page::serve(page, &nodes) => served.map_err(|e| format!("the page failed: {e}")),
         stopped = stopped() => stopped.map_err(|e| format!("cannot listen for signals: {e}")),
     };
-    node.stop(GRACE).await;
+    for member in nodes {
+        member.node.stop(GRACE).await;
+    }
     served
 }
 
@@ -105,36 +103,55 @@ async fn stopped() -> io::Result<()> {
     Ok(())
 }
 
-fn welcome(places: &Places, config: &Path) -> String {
-    let Places {
-        gateway,
-        admin,
-        push,
-        backend,
-        page,
-    } = places;
+fn welcome(places: &Places, nodes: &[Member]) -> String {
+    let (page, backend) = (places.page, places.backend);
     let program = std::env::args().next().unwrap_or_else(|| "linkgate".into());
-    let config = config.display();
-    format!(
-        "\
-Chat with yourself:   http://{page}/
-
-  gateway   ws://{gateway}/ws
-  backend   {backend} (gRPC)
+    let mut text = format!("Chat with yourself:   http://{page}/\n\n");
+    for member in nodes {
+        let Member {
+            id,
+            gateway,
+            admin,
+            push,
+            config,
+            ..
+        } = member;
+        if let Some(id) = id {
+            text += &format!("node {id}\n");
+        }
+        text += &format!(
+            "  gateway   ws://{gateway}/ws
   pushes    {push} (gRPC, token \"{TOKEN}\")
   admin     http://{admin}/metrics
-  config    {config} (removed at the end)
-
-Try next, in another terminal:
-
-  {program} client {gateway} --biz chat --user carol
+  config    {} (removed at the end)
+",
+            config.display()
+        );
+    }
+    text += &format!("  backend   {backend} (gRPC)\n\nTry next, in another terminal:\n\n");
+    let [first, ..] = nodes else {
+        return text;
+    };
+    let last = nodes.last().unwrap_or(first);
+    let (gateway, admin, config) = (last.gateway, first.admin, first.config.display());
+    text += &format!(
+        "  {program} client {gateway} --biz chat --user carol
       then type   {{\"to\": \"alice\", \"text\": \"hi\"}}
-  {program} validate {config}
+"
+    );
+    text += &match nodes.len() {
+        1 => format!(
+            "  {program} validate {config}
   {program} bench {gateway} --biz chat --links 10 --rate 20/s
   cp {config} my.yaml; {program} run my.yaml      (once this has ended)
   {program} backend --chat --push-token {TOKEN}   (beside it; or your own service: proto/linkgate/v1)
-
-Ctrl-C ends it. What the backend receives:
 "
-    )
+        ),
+        _ => format!(
+            "  {program} nodes http://{admin}
+  {program} where alice --biz chat --node http://{admin}
+"
+        ),
+    };
+    text + "\nCtrl-C ends it. What the backend receives:\n"
 }

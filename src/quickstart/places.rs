@@ -77,6 +77,24 @@ impl Places {
         })
     }
 
+    /// As these, but at free ports where each node has its own.
+    ///
+    /// # Errors
+    /// None is free.
+    pub(super) fn elsewhere(&self) -> Result<Self, String> {
+        let held: Vec<_> = (0..3)
+            .map(|_| bind(0))
+            .collect::<io::Result<_>>()
+            .map_err(|e| no_port(&e))?;
+        let address = |number: usize| held[number].local_addr().map_err(|e| no_port(&e));
+        Ok(Self {
+            gateway: address(0)?,
+            admin: address(1)?,
+            push: address(2)?,
+            ..*self
+        })
+    }
+
     /// The configuration with these addresses.
     pub(super) fn fill(&self, config: &str) -> String {
         let chosen = [self.gateway, self.page, self.admin, self.push, self.backend];
