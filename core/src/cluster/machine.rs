@@ -62,6 +62,8 @@ impl Settings {
     const RETRY: Duration = Duration::from_millis(500);
     /// By so much epochs rise while claims may be missing: lost ones stay below.
     const JUMP: u64 = 1000;
+    /// A node whose links are missing for so long is told of.
+    const LAG: Duration = Duration::from_secs(60);
     /// One claim of each shard is looked at so often.
     const AUDIT: Duration = Duration::from_secs(10);
 
@@ -146,9 +148,15 @@ impl Machine {
         std::mem::take(&mut self.out)
     }
 
-    /// When to call [`step`](Self::step) at the latest.
+    /// When to call [`step`](Self::step) at the latest. A machine that has a life looks often enough to notice that it was
+    /// stopped for a while.
     pub fn next_timer(&self) -> Option<Time> {
+        let looks = self
+            .members
+            .own()
+            .map(|_| self.now + self.settings.pause() / 3);
         let timers = [
+            looks,
             self.members_timer(),
             self.shards_timer(),
             self.fences.next_timer(),

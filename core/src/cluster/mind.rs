@@ -292,8 +292,6 @@ impl Mind {
         if is_due {
             self.load_at.1 = now + LOAD.1;
         }
-        // A machine that hears nothing else still notices that it was stopped for a while.
-        self.step(Event::Tick);
     }
 
     fn act(&mut self, action: Action) {
@@ -390,6 +388,10 @@ impl Mind {
             }
             Note::Asserted(shard, life) => {
                 tracing::info!(shard = shard.0, %life, "all links of this node stand in the directory");
+            }
+            Note::Lags(life) => {
+                tracing::error!(node = name(&life), incarnation = %life, "a node's links have been missing in the directory for a minute: while \
+                    they are, each push to a user who is not there asks that node; see its log, and whether it reaches the directory");
             }
             Note::Lost(shard) => {
                 tracing::error!(

@@ -135,6 +135,7 @@ impl State {
             Note::Confirmed => "confirmed",
             Note::Behind(_) => "behind",
             Note::Asserted(..) => "asserted",
+            Note::Lags(_) => "lags",
             Note::Lost(_) => "lost",
         };
         self.metrics

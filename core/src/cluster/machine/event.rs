@@ -249,6 +249,8 @@ pub enum Note {
     Behind(Shard),
     /// All links of this node stand in this part of the directory.
     Asserted(Shard, Life),
+    /// A node's links have been missing in the directory for a minute.
+    Lags(Incarnation),
     /// A claim of this node was missing where it should have stood.
     Lost(Shard),
 }

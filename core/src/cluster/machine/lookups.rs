@@ -62,8 +62,8 @@ enum Stage {
     Begins(u64),
     /// The record is read.
     Reads(Life),
-    /// Some claims are of lives that the view does not have yet.
-    Sees(Life, Record),
+    /// Some claims are of lives that the view does not have yet. It is waited for, then read by a majority.
+    Sees(Life, Record, bool),
     /// The registry is asked whether the view is behind, by this question.
     Freshens(u64),
     /// Whether there are no others is found out.
@@ -246,7 +246,7 @@ impl Machine {
         if has_newer && waits {
             let until = self.now + Settings::VIEW_WAIT;
             if let Some(reading) = self.lookups.reading(user) {
-                reading.stage = Stage::Sees(life, record);
+                reading.stage = Stage::Sees(life, record, false);
             }
             self.lookups.set_timer(user, Some(until));
             self.lookups.stirred.insert(user.clone());
@@ -417,7 +417,7 @@ impl Machine {
                 return self.begin_again(user);
             }
             Stage::Reads(_) => return true,
-            Stage::Sees(life, record) => {
+            Stage::Sees(life, record, _) => {
                 let newer = record.claims.iter();
                 let newer = newer.map(|claim| self.members.standing(claim.id.incarnation));
                 if newer
@@ -562,9 +562,21 @@ impl Machine {
         match &reading.stage {
             Stage::Begins(_) | Stage::Reads(_) => {}
             Stage::Freshens(_) => self.end_reading(user, Verdict::Unknown(Why::Registry)),
-            Stage::Sees(life, record) => {
-                let (life, record) = (*life, record.clone());
+            Stage::Sees(_, _, is_read) if !is_read => {
+                if let Some(Reading {
+                    stage: Stage::Sees(_, _, is_read),
+                    ..
+                }) = self.lookups.reading(user)
+                {
+                    *is_read = true;
+                }
+                let until = self.now + Settings::VIEW_WAIT;
+                self.lookups.set_timer(user, Some(until));
+                self.lookups.waiting.insert(user.clone());
                 self.read_view();
+            }
+            Stage::Sees(life, record, _) => {
+                let (life, record) = (*life, record.clone());
                 self.goes_on(user, life, record, false);
             }
             Stage::Certifies(_) => self.end_reading(user, Verdict::Unknown(Why::Nodes)),

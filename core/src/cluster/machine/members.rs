@@ -19,6 +19,8 @@ pub(super) struct Members {
     /// Nodes that answer at their addresses.
     reached: BTreeSet<Incarnation>,
     suspects: BTreeMap<Incarnation, Suspect>,
+    /// Nodes whose links are missing in the directory, since when, and whether that was told.
+    lagging: BTreeMap<Incarnation, (Time, bool)>,
     /// Lives that are over, and since when this node knows it. As many as are kept: see `MOST_ENDED`.
     ended: BTreeMap<Incarnation, Time>,
     /// This node has not run for a while, and nobody has said since that it still lives.
@@ -118,6 +120,7 @@ impl Members {
             answers: true,
             reached: BTreeSet::new(),
             suspects: BTreeMap::new(),
+            lagging: BTreeMap::new(),
             ended: BTreeMap::new(),
             doubt: None,
             registration: Registration::default(),
@@ -354,6 +357,7 @@ impl Machine {
             }
         }
         self.suspect();
+        self.sees_lagging();
         self.lookups.stir();
     }
 
@@ -513,6 +517,7 @@ impl Machine {
     /// Probes those who are suspected, and ends their lives when they have been silent for long enough.
     pub(super) fn watch_members(&mut self) {
         self.watch_rival();
+        self.watch_lagging();
         if self
             .members
             .doubt
@@ -535,6 +540,29 @@ impl Machine {
             match boot.filter(|_| now >= suspect.since + suspect_for) {
                 Some(boot) => self.out.push(Action::End(Arc::clone(&boot.node), *life)),
                 None => self.out.push(Action::Probe(*life)),
+            }
+        }
+    }
+
+    /// Sees who has links missing where this node has all of its own.
+    pub(super) fn sees_lagging(&mut self) {
+        let lives = self.shards.listed();
+        let behind: BTreeSet<Incarnation> = lives
+            .iter()
+            .flat_map(|life| self.members.behind(*life))
+            .collect();
+        let lagging = &mut self.members.lagging;
+        lagging.retain(|life, _| behind.contains(life));
+        for life in behind {
+            lagging.entry(life).or_insert((self.now, false));
+        }
+    }
+
+    fn watch_lagging(&mut self) {
+        for (life, (since, is_told)) in &mut self.members.lagging {
+            if !*is_told && self.now >= *since + Settings::LAG {
+                *is_told = true;
+                self.out.push(Action::Note(Note::Lags(*life)));
             }
         }
     }
@@ -572,6 +600,9 @@ impl Machine {
         let suspects = self.members.suspects.values().map(|suspect| suspect.next);
         let rival = self.members.rival.iter();
         let rival = rival.map(|rival| rival.since + self.settings.lease + Duration::from_secs(2));
-        doubt.chain(suspects).chain(rival).min()
+        let lagging = self.members.lagging.values();
+        let lagging = lagging.filter(|(_, is_told)| !is_told);
+        let lagging = lagging.map(|(since, _)| *since + Settings::LAG);
+        doubt.chain(suspects).chain(rival).chain(lagging).min()
     }
 }

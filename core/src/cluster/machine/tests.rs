@@ -3,4 +3,5 @@
 //! [`world`] is that world, [`explore`] goes through every order of its steps within bounds.
 
 mod explore;
+mod rules;
 mod world;

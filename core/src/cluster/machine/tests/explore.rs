@@ -71,12 +71,17 @@ fn nodes_at_work_find_each_others_links() {
     world.check_rest();
 }
 
-/// How often something else may arrive than what has waited longest. More take minutes: `EXPLORE_DETOURS=2`.
-fn detours() -> u32 {
-    let detours = std::env::var("EXPLORE_DETOURS").ok();
-    detours
-        .and_then(|detours| detours.parse().ok())
+/// How much further to go than each time the tests are run: `EXPLORE=1` takes minutes, 2 takes hours (`make explore`).
+fn further() -> u32 {
+    let further = std::env::var("EXPLORE").ok();
+    further
+        .and_then(|further| further.parse().ok())
         .unwrap_or(0)
+}
+
+/// How often something else may arrive than what has waited longest.
+fn detours() -> u32 {
+    further()
 }
 
 /// A client comes to one node, while another one looks for it.
@@ -250,7 +255,7 @@ fn a_node_that_wakes_has_not_the_newer_link() {
         freezes: 1,
         logins: vec![(2, "phone")],
         looks: vec![(0, Need::CertainIfNone)],
-        waits: 7,
+        waits: 5 + 2 * further(),
         ..Budget::default()
     };
     println!("freeze: {} states", explore(at_work(), budget));
@@ -262,7 +267,7 @@ fn a_dead_nodes_links_are_gone_in_the_end() {
         kills: 1,
         logins: vec![(2, "phone")],
         looks: vec![(0, Need::CertainIfNone)],
-        waits: 7,
+        waits: 5 + 2 * further(),
         ..Budget::default()
     };
     println!("kill: {} states", explore(at_work(), budget));
@@ -273,7 +278,7 @@ fn a_node_without_store_and_registry_hides_no_link_while_its_lease_may_stand() {
     let budget = Budget {
         store_cuts: 1,
         registry_cuts: 1,
-        waits: 3,
+        waits: 2 + further(),
         ..login_and_look()
     };
     println!("both cut: {} states", explore(three(), budget));

@@ -127,6 +127,8 @@ pub(super) struct Node {
     registry_cut: bool,
     pub(super) tickets: BTreeMap<u64, Ticket>,
     lease_until: Time,
+    /// Of the notes, those that want a person.
+    notes: Vec<Note>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -349,6 +351,7 @@ impl World {
             registry_cut: false,
             tickets: BTreeMap::new(),
             lease_until: Time::ZERO,
+            notes: Vec::new(),
         };
         let mut world = Self {
             now: Time::ZERO,
@@ -515,7 +518,47 @@ impl World {
         if arrivals.first() != Some(choice) && arrivals.contains(choice) {
             self.budget.detours -= 1;
         }
+        self.spend(choice, !arrivals.is_empty());
         self.take(choice);
+    }
+
+    /// A fault, or what else there is only so much of.
+    fn spend(&mut self, choice: &Choice, is_busy: bool) {
+        let budget = &mut self.budget;
+        let left = match choice {
+            Choice::Store(_, fate) | Choice::Registry(_, fate) | Choice::Peer(_, _, fate) => {
+                match fate {
+                    Fate::Arrives => return,
+                    Fate::Lost | Fate::AnswerLost => &mut budget.lost,
+                    Fate::Doubled => &mut budget.doubled,
+                    Fate::Late => &mut budget.late,
+                }
+            }
+            Choice::Login(..) => {
+                budget.logins.remove(0);
+                return;
+            }
+            Choice::Look(..) => {
+                budget.looks.remove(0);
+                return;
+            }
+            Choice::Logout(..) => &mut budget.logouts,
+            Choice::Wait => {
+                budget.slow -= u32::from(is_busy);
+                &mut budget.waits
+            }
+            Choice::Failover => &mut budget.failovers,
+            Choice::Flush => &mut budget.flushes,
+            Choice::Split(_) => &mut budget.splits,
+            Choice::CutStore(node) if !self.nodes[*node].store_cut => &mut budget.store_cuts,
+            Choice::CutRegistry(node) if !self.nodes[*node].registry_cut => {
+                &mut budget.registry_cuts
+            }
+            Choice::Freeze(_) => &mut budget.freezes,
+            Choice::Kill(_) => &mut budget.kills,
+            _ => return,
+        };
+        *left -= 1;
     }
 
     /// Takes one step.
@@ -530,30 +573,21 @@ impl World {
             }
             Choice::Peer(from, to, fate) => self.peer_hears(*from, *to, *fate),
             Choice::Login(node, device) => {
-                self.budget.logins.remove(0);
                 self.login(*node, device);
             }
             Choice::Logout(node, link) => {
-                self.budget.logouts -= 1;
                 self.logout(*node, *link);
             }
             Choice::Look(node, need) => {
-                self.budget.looks.remove(0);
                 self.look(*node, *need);
             }
             Choice::Wait => {
-                self.budget.waits -= 1;
-                if !self.arrivals().is_empty() {
-                    self.budget.slow -= 1;
-                }
                 self.advance(self.now + Duration::from_secs(5));
             }
             Choice::Failover => {
-                self.budget.failovers -= 1;
                 self.fail_over();
             }
             Choice::Flush => {
-                self.budget.flushes -= 1;
                 self.lives += 1;
                 self.store = Store {
                     life: self.lives,
@@ -561,7 +595,6 @@ impl World {
                 };
             }
             Choice::Split(node) => {
-                self.budget.splits -= 1;
                 self.old_store = Some(self.store.clone());
                 self.fail_over();
                 self.nodes[*node].on_old_store = true;
@@ -575,13 +608,12 @@ impl World {
             Choice::CutStore(node) => {
                 let cut = &mut self.nodes[*node].store_cut;
                 *cut = !*cut;
-                self.budget.store_cuts -= u32::from(*cut);
             }
             Choice::CutRegistry(node) => {
                 let cut = &mut self.nodes[*node].registry_cut;
                 *cut = !*cut;
                 let is_cut = *cut;
-                self.budget.registry_cuts -= u32::from(is_cut);
+
                 let event = match is_cut {
                     true => FromRegistry::Silent,
                     false => FromRegistry::Answers,
@@ -589,7 +621,6 @@ impl World {
                 self.tell(*node, Event::Registry(event));
             }
             Choice::Freeze(node) => {
-                self.budget.freezes -= 1;
                 self.nodes[*node].state = Up::Frozen;
                 self.stands_no_more(|number, _| number == *node);
             }
@@ -598,7 +629,6 @@ impl World {
                 self.tell(*node, Event::Tick);
             }
             Choice::Kill(node) => {
-                self.budget.kills -= 1;
                 self.nodes[*node].state = Up::Dead;
                 self.nodes[*node].links.clear();
                 self.nodes[*node].tickets.clear();
@@ -691,12 +721,6 @@ impl World {
         let Some(request) = self.nodes[number].to_store.pop_front() else {
             return;
         };
-        match fate {
-            Fate::Lost | Fate::AnswerLost => self.budget.lost -= 1,
-            Fate::Doubled => self.budget.doubled -= 1,
-            Fate::Late => self.budget.late -= 1,
-            Fate::Arrives => {}
-        }
         let is_done = !matches!(fate, Fate::Lost | Fate::Late) && !self.nodes[number].store_cut;
         let is_heard = !matches!(fate, Fate::Lost | Fate::Late | Fate::AnswerLost);
         let is_heard = is_heard && !self.nodes[number].store_cut;
@@ -745,9 +769,6 @@ impl World {
             return;
         };
         let is_cut = self.nodes[number].registry_cut;
-        if fate != Fate::Arrives {
-            self.budget.lost -= 1;
-        }
         let is_done = fate != Fate::Lost && !is_cut;
         let is_heard = fate == Fate::Arrives && !is_cut;
         let node: Arc<str> = number.to_string().into();
@@ -836,11 +857,6 @@ impl World {
         let Some(message) = line.and_then(VecDeque::pop_front) else {
             return;
         };
-        match fate {
-            Fate::Lost => self.budget.lost -= 1,
-            Fate::Doubled => self.budget.doubled -= 1,
-            _ => {}
-        }
         let own = self.nodes[to].machine.members.own();
         let is_up = self.nodes[to].state == Up::Runs;
         let is_lost = fate == Fate::Lost || !is_up;
@@ -874,11 +890,17 @@ impl World {
         running.filter_map(|node| node.machine.next_timer()).min()
     }
 
-    /// Time passes until something is due, until `most` at the latest.
+    /// Time passes until something comes of it, until `most` at the latest.
     fn advance(&mut self, most: Time) {
-        let next = self.next_timer().map_or(most, |at| at.min(most));
-        self.now = self.now.max(next);
-        self.tick();
+        let before = self.arrivals().len();
+        loop {
+            let next = self.next_timer().map_or(most, |at| at.min(most));
+            self.now = self.now.max(next);
+            self.tick();
+            if self.now >= most || self.arrivals().len() > before {
+                return;
+            }
+        }
     }
 
     fn tick(&mut self) {
@@ -1016,6 +1038,7 @@ impl World {
             Action::Found(ticket, holders, verdict) => {
                 self.is_found(number, ticket, &holders, verdict);
             }
+            Action::Note(note @ (Note::Lags(_) | Note::Lost(_))) => node.notes.push(note),
             Action::Come(_) | Action::Note(_) => {}
         }
     }
@@ -1052,6 +1075,68 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Whether the life of a node stands in the registry.
+    pub(super) fn lives_at(&self, node: usize) -> bool {
+        self.registry.boots.contains_key(&*node.to_string())
+    }
+
+    pub(super) fn own(&self, node: usize) -> Option<Incarnation> {
+        self.nodes[node].machine.members.own()
+    }
+
+    pub(super) fn machine(&self, node: usize) -> &Machine {
+        &self.nodes[node].machine
+    }
+
+    pub(super) fn view(&self) -> Arc<View> {
+        self.registry.view()
+    }
+
+    pub(super) fn links(&self, node: usize) -> Vec<u64> {
+        self.nodes[node].links.keys().copied().collect()
+    }
+
+    pub(super) fn is_served(&self, node: usize) -> bool {
+        self.nodes[node].links.values().any(|link| link.is_served)
+    }
+
+    pub(super) fn notes(&self, node: usize) -> &[Note] {
+        &self.nodes[node].notes
+    }
+
+    /// The links that stand in the store.
+    pub(super) fn claimed(&self) -> Vec<u64> {
+        let mut links: Vec<u64> = self
+            .store
+            .record
+            .claims
+            .iter()
+            .map(|claim| claim.id.link)
+            .collect();
+        links.sort_unstable();
+        links
+    }
+
+    /// Whether a link of this node stands in the store, of its present or last life.
+    pub(super) fn claims(&self, node: usize) -> bool {
+        let own = self.own(node);
+        let mut claims = self.store.record.claims.iter();
+        claims.any(|claim| Some(claim.id.incarnation) == own)
+    }
+
+    /// A link goes, and the machine hears of it; what it wants done for that is lost.
+    pub(super) fn forget_in_silence(&mut self, node: usize, link: u64) {
+        self.nodes[node].links.remove(&link);
+        let now = self.now;
+        self.nodes[node]
+            .machine
+            .step(Event::Link(OfLink::Went(link)), now);
+    }
+
+    pub(super) fn hears(&mut self, node: usize, event: Event) {
+        self.tell(node, event);
     }
 
     /// After everything has been quiet for long enough.
