@@ -4,12 +4,12 @@
 #
 #   scripts/bench-cluster.sh          a node alone; two nodes, users where the pushes come in; two nodes, users on the other
 #
-# LINKGATE=FILE is the program; nothing is built then. LINKS (1000), DEPTH (16), SIZE (64B), DURATION (10s), PORT (18100, and
+# LINKGATE=FILE is the program; nothing is built then. LINKS (1000), DEPTH (2), SIZE (64B), DURATION (10s), PORT (18100, and
 # some twenty above it) change the load. SERVER_CPU=0 LOAD_CPU=1 give nodes and load a core each. It needs etcd and redis-server.
 set -eu
 cd "$(dirname "$0")/.."
 export LC_ALL=C
-LINKS=${LINKS:-1000} DEPTH=${DEPTH:-16} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} PORT=${PORT:-18100}
+LINKS=${LINKS:-1000} DEPTH=${DEPTH:-2} SIZE=${SIZE:-64B} DURATION=${DURATION:-10s} PORT=${PORT:-18100}
 PROGRAM=${LINKGATE:-${CARGO_TARGET_DIR:-target}/release/linkgate}
 WORK=$(mktemp -d)
 STARTED=
@@ -18,7 +18,6 @@ finish() {
     for pid in $STARTED; do
         kill "$pid" 2>/dev/null || true
     done
-    wait
     rm -rf "$WORK"
 }
 trap finish EXIT
@@ -27,12 +26,6 @@ trap 'exit 130' INT TERM
 [ -n "${LINKGATE:-}" ] || cargo build --locked --release --bin linkgate
 # shellcheck disable=SC3045 # dash, busybox and bash know it
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
-
-on() {
-    core=$1
-    shift
-    ${core:+taskset -c "$core"} "$@"
-}
 
 # node NAME NUMBER MORE: writes a node's configuration and starts it.
 node() {
@@ -97,9 +90,9 @@ node alone 0 ""
 pushes "a node alone" $((PORT + 1)) $((PORT + 2)) "$PID_alone"
 kill "$PID_alone"
 
-on "${LOAD_CPU:-}" redis-server --port $((PORT + 10)) --save '' --appendonly no > "$WORK/redis.log" &
+${LOAD_CPU:+taskset -c "$LOAD_CPU"} redis-server --port $((PORT + 10)) --save '' --appendonly no > "$WORK/redis.log" &
 PID_redis=$! STARTED="$STARTED $!"
-on "${LOAD_CPU:-}" etcd --data-dir "$WORK/etcd" --listen-client-urls "http://127.0.0.1:$((PORT + 11))" \
+${LOAD_CPU:+taskset -c "$LOAD_CPU"} etcd --data-dir "$WORK/etcd" --listen-client-urls "http://127.0.0.1:$((PORT + 11))" \
     --advertise-client-urls "http://127.0.0.1:$((PORT + 11))" --listen-peer-urls "http://127.0.0.1:$((PORT + 12))" \
     --log-level error > "$WORK/etcd.log" 2>&1 &
 PID_etcd=$! STARTED="$STARTED $!"

@@ -46,6 +46,7 @@ enum Own {
 struct Suspect {
     since: Time,
     next: Time,
+    is_told: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -507,9 +508,9 @@ impl Machine {
                 let suspect = Suspect {
                     since: self.now,
                     next: self.now,
+                    is_told: false,
                 };
                 members.suspects.insert(*life, suspect);
-                self.out.push(Action::Note(Note::Suspected(*life)));
             }
         }
     }
@@ -534,6 +535,11 @@ impl Machine {
         for (life, suspect) in &mut self.members.suspects {
             if suspect.next > now {
                 continue;
+            }
+            // One that has just begun registers in a moment.
+            if !suspect.is_told && now >= suspect.since + every / 2 {
+                suspect.is_told = true;
+                self.out.push(Action::Note(Note::Suspected(*life)));
             }
             suspect.next = (now + every).min((suspect.since + suspect_for).max(now + every / 5));
             let boot = view.boots.get(life);
