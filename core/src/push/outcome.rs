@@ -56,8 +56,11 @@ const UNSETTLED: &str = "push.unsettled";
 /// The code of what a link's former pipeline gave up at a change; its present one can be tried.
 const RETIRED: &str = "link.retired";
 
-/// The codes of faults with which a link, or its pipeline, says that it is no longer the one to send to.
-const LEFT: [&str; 3] = ["link.gone", "link.replaced", RETIRED];
+/// The code of what went to another node, of which nothing is heard: its links may be there all the same.
+const SILENT: &str = "push.peer_silent";
+
+/// The codes of faults with which a link, its pipeline, or its node says that it is no longer the one to send to.
+const LEFT: [&str; 4] = ["link.gone", "link.replaced", RETIRED, SILENT];
 
 impl ReceiverOutcome {
     fn of(status: Status, reason: Option<Fault>) -> Self {
@@ -165,7 +168,7 @@ impl ReceiverOutcome {
     fn failed(fault: &Fault) -> Self {
         let status = match &*fault.code {
             EXPIRED | UNSETTLED | "push.unacknowledged" => Status::Expired,
-            OFFLINE | "link.gone" => Status::Offline,
+            OFFLINE | "link.gone" | SILENT => Status::Offline,
             _ => Status::Rejected,
         };
         Self::of(status, Some(fault.clone()))
@@ -197,6 +200,11 @@ pub(super) fn is_offline(outcome: &Outcome, ack: bool) -> bool {
         Outcome::Failed(fault) => fault.code == OFFLINE,
         Outcome::Unknown(fault) => ack && fault.code == OFFLINE,
     }
+}
+
+/// Whether nothing is heard of the node to which a way leads.
+pub(super) fn is_silent(fault: &Fault) -> bool {
+    fault.code == SILENT
 }
 
 /// Whether the link itself may be tried again.

@@ -27,8 +27,10 @@ use crate::push::Push;
 /// A push that its source shares among its deliveries: the same one is sent once to a node.
 pub(super) type Shared = Arc<dyn Deref<Target = Push> + Send + Sync>;
 
-/// Another node took it, and is gone.
+/// Another node has no such link any more.
 pub(super) const GONE: &str = "link.gone";
+/// Another node has, or may have, links of the user, and is not heard.
+pub(super) const SILENT: &str = "push.peer_silent";
 /// Another node has no room.
 const BUSY: &str = "push.peer_busy";
 /// No other node can take it.
@@ -52,7 +54,7 @@ pub(super) struct Delivery {
 impl Delivery {
     /// It cannot be sent.
     pub(super) fn fails(self) -> Settled {
-        (self.receipt, Outcome::Failed(gone()))
+        (self.receipt, Outcome::Failed(silent()))
     }
 }
 
@@ -204,7 +206,7 @@ impl Sending {
         numbers: &AtomicU64,
     ) -> Result<u64, Settled> {
         let fault = if self.is_over {
-            gone()
+            silent()
         } else if !fits_a_frame(&delivery, self.room.as_ref()) {
             too_large_fault()
         } else if self.is_full(&delivery.push) {
@@ -363,13 +365,13 @@ impl Sending {
         self.line_bytes = 0;
         let waited = std::mem::take(&mut self.line).into_iter();
         let waited = waited.filter_map(|(_, waiting)| waiting.receipt);
-        let waited = waited.map(|receipt| (receipt, Outcome::Failed(gone())));
+        let waited = waited.map(|receipt| (receipt, Outcome::Failed(silent())));
         let mut under_way: Vec<_> = std::mem::take(&mut self.under_way).into_iter().collect();
         under_way.sort_unstable_by_key(|(number, _)| *number);
         let settled = under_way.into_iter().map(|(_, done)| {
             let outcome = match done.has_left {
-                true => Outcome::Unknown(gone().effect_unknown()),
-                false => Outcome::Failed(gone()),
+                true => Outcome::Unknown(silent().effect_unknown()),
+                false => Outcome::Failed(silent()),
             };
             (done.receipt, outcome)
         });
@@ -421,7 +423,7 @@ fn too_large_fault() -> Fault {
     fault.detail("the push is larger than what nodes take from each other")
 }
 
-fn gone() -> Fault {
-    let fault = Fault::gateway(GONE).retryable();
+fn silent() -> Fault {
+    let fault = Fault::gateway(SILENT).retryable();
     fault.detail("the node that has the user's link does not answer")
 }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::frames::{BATCH, Speaks, put};
-use super::sending::{DELIVERY, LONGEST_REASON};
+use super::sending::{DELIVERY, LONGEST_REASON, SILENT};
 use super::wire::{self, Breach, MOST_ENDED};
 use crate::cluster::machine::FromPeer;
 use crate::edges::directory::{Claim, ClaimId, Incarnation, User};
@@ -70,7 +70,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let fault = Fault::gateway("link.gone").effect_unknown().retryable();
+        let fault = Fault::gateway(SILENT).effect_unknown().retryable();
         self.tell(ReceiverOutcome {
             status: Status::Rejected,
             reason: Some(fault.detail("the node that has the user's link gave the push up")),

@@ -88,6 +88,8 @@ struct Beyond {
     search: Option<Box<dyn Search>>,
     verdict: Option<Verdict>,
     ways: Vec<Arc<dyn Way>>,
+    /// The ways that the latest search has found, those that were known included.
+    found: SmallVec<[WayId; 1]>,
     /// What was told, while it goes on for others.
     done: Option<ReceiverOutcome>,
 }
@@ -224,8 +226,12 @@ impl Course {
 
     /// This search has found ways: as [`Course::found`], if it is still of interest.
     pub(super) fn found_elsewhere(&mut self, search: u32, ways: Ways, ack: bool) -> (Sends, bool) {
-        match &self.beyond {
-            Some(beyond) if beyond.is_open(search) && !self.has_landed() => self.found(ways, ack),
+        let has_landed = self.has_landed();
+        match &mut self.beyond {
+            Some(beyond) if beyond.is_open(search) && !has_landed => {
+                beyond.found.extend(ways.iter().map(|way| way.id()));
+                self.found(ways, ack)
+            }
             _ => (Sends::new(), false),
         }
     }
@@ -327,6 +333,7 @@ impl Course {
         let beyond = self.beyond.as_mut()?;
         beyond.need = Some(need);
         beyond.verdict = None;
+        beyond.found.clear();
         beyond.latest = beyond.latest.wrapping_add(1);
         Some(Next::Look(need, beyond.latest, beyond.search.take()))
     }

@@ -15,9 +15,9 @@ async fn what_may_have_left_and_what_has_not_are_told_apart() {
     one.deliver(two.life, &push("k", 5), "alice", 2);
     two.stop.cancel();
     let (number, outcome) = one.settled().await;
-    assert_eq!((number, code(&outcome)), (1, ("link.gone", false)));
+    assert_eq!((number, code(&outcome)), (1, ("push.peer_silent", false)));
     let (number, outcome) = one.settled().await;
-    assert_eq!((number, code(&outcome)), (2, ("link.gone", true)));
+    assert_eq!((number, code(&outcome)), (2, ("push.peer_silent", true)));
     one.loses(two.life).await;
     answer.settle(delivered());
     one.hears_nothing().await;
@@ -76,7 +76,7 @@ async fn a_dead_node_is_noticed_in_time() {
     let _kept = two.delivered().await;
     let begun = Instant::now();
     net.frozen.store(true, Ordering::Relaxed);
-    assert_eq!(code(&one.settled().await.1), ("link.gone", false));
+    assert_eq!(code(&one.settled().await.1), ("push.peer_silent", false));
     one.loses(two.life).await;
     assert!(
         begun.elapsed() <= Duration::from_secs(6),
@@ -102,7 +102,7 @@ async fn another_life_at_the_address_is_not_taken_for_the_node() {
     let address = two.peers.address().to_string();
     one.peers.know([(life(9), address)].into_iter());
     one.deliver(life(9), &push("k", 5), "alice", 1);
-    assert_eq!(code(&one.settled().await.1), ("link.gone", true));
+    assert_eq!(code(&one.settled().await.1), ("push.peer_silent", true));
     one.loses(life(9)).await;
     two.finds(one.life).await;
     two.loses(one.life).await;
@@ -110,7 +110,7 @@ async fn another_life_at_the_address_is_not_taken_for_the_node() {
     let (number, outcome) = one.settled().await;
     assert_eq!(
         (number, code(&outcome)),
-        (2, ("link.gone", true)),
+        (2, ("push.peer_silent", true)),
         "nobody knows it"
     );
 }
@@ -126,7 +126,7 @@ async fn a_node_without_a_life_speaks_with_nobody() {
     two.peers.dial(one.life);
     two.loses(one.life).await;
     two.deliver(one.life, &push("k", 5), "alice", 1);
-    assert_eq!(code(&two.settled().await.1), ("link.gone", true));
+    assert_eq!(code(&two.settled().await.1), ("push.peer_silent", true));
     // It begins another one.
     two.peers.is(Some(life(3)));
     let address = two.peers.address().to_string();

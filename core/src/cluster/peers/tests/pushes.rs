@@ -64,7 +64,7 @@ async fn every_outcome_is_told_as_it_is() {
     }
     one.deliver(two.life, &push("k", 5), "alice", 9);
     drop(two.delivered().await);
-    assert_eq!(code(&one.settled().await.1), ("link.gone", false));
+    assert_eq!(code(&one.settled().await.1), ("push.peer_silent", false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@ use linkgate_filter::{Fault, Outcome};
 
 use super::{About, Course, Over, Reach, Sent, left};
 use crate::push::message::Push;
-use crate::push::outcome::{ReceiverOutcome, Status, is_gone, judge};
-use crate::push::receivers::{Need, Verdict};
+use crate::push::outcome::{ReceiverOutcome, Status, is_gone, is_silent, judge};
+use crate::push::receivers::{Need, Verdict, WayId};
 
 /// What has become of a push for whoever wants to know of all links.
 pub(super) enum Judged {
@@ -66,7 +66,12 @@ impl Course {
             return Judged::Ended(outcome);
         }
         match verdict {
-            Some(Verdict::Certain) => Judged::Ended(outcome),
+            Some(Verdict::Certain) => match self.silent(&beyond.found) {
+                Some(fault) if outcome.status == Status::Offline => {
+                    Judged::Ended(self.unknown(fault))
+                }
+                _ => Judged::Ended(outcome),
+            },
             None if beyond.need.is_none() => Judged::Lacks(self.need(push, counting().any(stands))),
             None => Judged::Open,
             Some(Verdict::Enough) if beyond.need != Some(Need::Certain) => {
@@ -75,6 +80,13 @@ impl Course {
             Some(Verdict::Enough) => Judged::Ended(self.unknown(&nobody_says())),
             Some(Verdict::Unknown(fault)) => Judged::Ended(self.unknown(fault)),
         }
+    }
+
+    /// Why a way has failed whose node was not heard, though it was found to have links of the user after that.
+    fn silent(&self, found: &[WayId]) -> Option<&Fault> {
+        let sent = self.sent.iter().filter(|sent| found.contains(&sent.way));
+        let mut faults = sent.filter_map(|sent| sent.outcome.as_ref()?.fault());
+        faults.find(|fault| is_silent(fault))
     }
 
     /// What has to be known beyond this node.

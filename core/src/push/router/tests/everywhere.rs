@@ -274,6 +274,37 @@ async fn a_holder_that_has_lost_the_user_is_no_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_user_whose_node_is_silent_is_offline_only_when_no_link_is_found_there_any_more() {
+    let silent = Fault::gateway("push.peer_silent").retryable();
+    for (lost, stands, outcome) in [
+        (silent.clone(), true, unknown()),
+        (
+            silent,
+            false,
+            (Status::Offline, "push.peer_silent".to_owned()),
+        ),
+        // It has said that it has none: the claim that is found is about to go.
+        (gone(), true, (Status::Offline, "link.gone".to_owned())),
+    ] {
+        let node = among_others();
+        let pending = node.begin(push("k"));
+        let (look, there) = (node.look(Need::CertainIfNone), TestNode::new(1, 7));
+        look.finds(&there);
+        look.ends(Verdict::Enough);
+        there.settle(Outcome::Failed(lost));
+        let look = node.look(Need::CertainIfNone);
+        look.finds(&there);
+        look.ends(Verdict::Enough);
+        let look = node.look(Need::Certain);
+        if stands {
+            look.finds(&there);
+        }
+        look.ends(Verdict::Certain);
+        assert_eq!(end(pending).await, outcome);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_link_at_the_same_node_is_another_way() {
     let node = among_others();
     let pending = node.begin(push("k"));
