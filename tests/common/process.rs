@@ -78,6 +78,14 @@ impl Process {
         panic!("no line with `{what}`: {:#?}", self.said)
     }
 
+    /// The log so far.
+    pub(crate) fn said(&mut self) -> &[String] {
+        while let Ok(line) = self.log.try_recv() {
+            self.said.push(line);
+        }
+        &self.said
+    }
+
     /// The exit code, and the log; `None` in place of the code if a signal ended it.
     pub(crate) async fn exit(mut self) -> (Option<i32>, Vec<String>) {
         match timeout(PATIENCE, self.end()).await {

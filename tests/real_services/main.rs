@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cluster;
 mod directory;
 mod etcd_documents;
 mod etcd_nodes;

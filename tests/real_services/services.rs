@@ -9,6 +9,7 @@ mod guard;
 pub(crate) mod kafka;
 mod quiet;
 mod redis;
+pub(crate) mod redis_cluster;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -6,60 +6,7 @@ use linkgate_core::edges::directory::{Directory, DirectoryError, Operation, Shar
 
 use super::{assert_other_life, claim, life, open_at, run_one, user};
 use crate::common::wait::{until, within};
-use crate::services::{Redis, free_address};
-
-struct Node {
-    redis: Redis,
-    bus: u16,
-}
-
-impl Node {
-    async fn start() -> Option<Self> {
-        let bus = free_address().port();
-        let args =
-            format!("--cluster-enabled yes --cluster-port {bus} --cluster-node-timeout 1000");
-        let redis = Redis::start_with(&args).await?;
-        Some(Self { redis, bus })
-    }
-
-    async fn accepts(&self, command: &str) {
-        let done = self.redis.call(command).await;
-        assert_eq!(done.as_deref(), Some("+OK"), "{command}");
-    }
-
-    async fn meet(&self, other: &Self) {
-        let port = other.redis.address().port();
-        let bus = other.bus;
-        self.accepts(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}"))
-            .await;
-    }
-
-    async fn id(&self) -> String {
-        let answer = self.redis.answer("CLUSTER MYID").await.unwrap();
-        answer.lines().nth(1).unwrap().to_owned()
-    }
-
-    async fn says(&self, command: &str, word: &str) -> bool {
-        let answer = self.redis.answer(command).await;
-        answer.is_some_and(|answer| answer.contains(word))
-    }
-}
-
-/// Two primaries with half the slots each.
-async fn two() -> Option<[Node; 2]> {
-    let (one, other) = (Node::start().await?, Node::start().await?);
-    one.accepts("CLUSTER ADDSLOTSRANGE 0 8191").await;
-    other.accepts("CLUSTER ADDSLOTSRANGE 8192 16383").await;
-    one.meet(&other).await;
-    for node in [&one, &other] {
-        until("the nodes know each other", async || {
-            node.says("CLUSTER INFO", "cluster_state:ok").await
-                && node.says("CLUSTER INFO", "cluster_slots_ok:16384").await
-        })
-        .await;
-    }
-    Some([one, other])
-}
+use crate::services::redis_cluster::{Node, two};
 
 fn open(node: &Node) -> Arc<dyn Directory> {
     open_at(&format!("cluster: ['redis://{}']", node.redis.address()))
@@ -156,16 +103,7 @@ async fn a_replica_that_takes_over_is_in_another_life() {
     let Some([mut one, other]) = two().await else {
         return;
     };
-    let replica = Node::start().await.unwrap();
-    other.meet(&replica).await;
-    let primary = one.id().await;
-    until("the replica knows the primary", async || {
-        replica.says("CLUSTER NODES", &primary).await
-    })
-    .await;
-    replica
-        .accepts(&format!("CLUSTER REPLICATE {primary}"))
-        .await;
+    let replica = one.replica(&other).await;
     let directory = open(&other);
     let map = topology(&directory).await;
     let (mine, theirs) = (user_of(&map, Shard(0)), user_of(&map, Shard(1)));
@@ -187,11 +125,7 @@ async fn a_replica_that_takes_over_is_in_another_life() {
     run_one(&directory, Shard(1), neighbour, claim(theirs, 2))
         .await
         .unwrap();
-    until("the replica has taken over", async || {
-        let _ = replica.redis.call("CLUSTER FAILOVER TAKEOVER").await;
-        replica.says("INFO replication", "role:master").await
-    })
-    .await;
+    replica.takes_over().await;
     let after = life(&directory, Shard(0)).await;
     assert_ne!(before, after);
     assert_other_life(&directory, Shard(0), before).await;

@@ -1,0 +1,11 @@
+//! A cluster of three processes on a real etcd, Redis and Kafka: whatever is killed, frozen, emptied or cut off meanwhile,
+//! each push is settled, and nobody is offline who is there.
+
+mod cut;
+mod nodes;
+mod registry;
+mod stores;
+mod stream;
+mod topics;
+mod users;
+mod world;
