@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use linkgate_filter::{CloseCode, Form};
 use linkgate_proto::v1::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
@@ -45,8 +47,8 @@ impl Default for Limits {
 
 /// One open connection.
 #[derive(Debug)]
-pub struct Socket {
-    ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub struct Socket<S = TcpStream> {
+    ws: WebSocketStream<MaybeTlsStream<S>>,
     form: Form,
     ended: Option<Ended>,
 }
@@ -62,6 +64,25 @@ impl Socket {
     async fn open(target: &Target, limits: Limits) -> Result<Self, ConnectError> {
         let request = target.request()?;
         let stream = dial(request.uri(), target.source).await?;
+        Self::shake_hands(request, stream, target, limits).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket<S> {
+    /// Shakes hands over a connection that the caller has opened.
+    pub async fn over(stream: S, target: &Target, limits: Limits) -> Result<Self, ConnectError> {
+        let opened = async { Self::shake_hands(target.request()?, stream, target, limits).await };
+        tokio::time::timeout(limits.handshake, Box::pin(opened))
+            .await
+            .unwrap_or(Err(ConnectError::Timeout(limits.handshake)))
+    }
+
+    async fn shake_hands(
+        request: Request,
+        stream: S,
+        target: &Target,
+        limits: Limits,
+    ) -> Result<Self, ConnectError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(limits.read_buffer)
             .write_buffer_size(64 * 1024)

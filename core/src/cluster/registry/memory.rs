@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use linkgate_filter::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::state::State;
 use super::{Boot, BootError, Mark, NodeRecord, Registered, Registry, RegistryError, Told, View};
+use crate::clock::SystemClock;
 use crate::edges::directory::Incarnation;
 
 /// A call that gets no answer is given up after so long.
@@ -30,6 +32,7 @@ pub struct MemoryRegistry {
 }
 
 struct Shared {
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     /// Counts changes.
     changed: watch::Sender<u64>,
@@ -56,7 +59,13 @@ pub enum Way {
 impl MemoryRegistry {
     /// An empty one with this id, which no other registry has had that wrote to the same directory.
     pub fn new(registry: u64) -> Self {
+        Self::with_clock(registry, Arc::new(SystemClock))
+    }
+
+    /// One whose leases last by this clock, whatever the clocks of the nodes say.
+    pub fn with_clock(registry: u64, clock: Arc<dyn Clock>) -> Self {
         let shared = Shared {
+            clock,
             state: Mutex::new(State::new(registry)),
             changed: watch::Sender::new(0),
         };
@@ -81,18 +90,22 @@ impl MemoryRegistry {
     /// Goes back to what stood there once, as a registry of this id. Leases last anew.
     pub fn restore(&self, kept: &Kept, registry: u64) {
         let mut restored = kept.0.clone();
-        restored.restored(registry, Instant::now());
+        restored.restored(registry, self.shared.now());
         *self.shared.state.lock() = restored;
         self.shared.changed.send_modify(|count| *count += 1);
     }
 }
 
 impl Shared {
+    fn now(&self) -> Instant {
+        self.clock.now().into()
+    }
+
     /// Works on what stands there now.
     fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let before = state.revision();
-        state.expire(Instant::now());
+        state.expire(self.now());
         let done = work(&mut state);
         if state.revision() != before {
             self.changed.send_modify(|count| *count += 1);
@@ -269,12 +282,13 @@ impl Following {
             if !is_silent && !std::mem::replace(&mut self.answers, true) {
                 return Told::Answers;
             }
-            let end = end.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let left = end.map(|end| end.saturating_duration_since(self.handle.shared.now()));
+            let left = left.unwrap_or(Duration::from_secs(3600));
             tokio::select! {
                 biased;
                 _ = self.way.changed() => {}
                 _ = self.changed.changed() => {}
-                () = sleep_until(end) => {}
+                () = sleep(left) => {}
                 () = sleep_until(self.attempt), if is_silent => {
                     self.attempt = Instant::now() + TIMEOUT;
                     self.answers = false;
@@ -313,7 +327,10 @@ impl Registration {
     /// Keeps what the node says under one lease, until the life or the lease has ended.
     async fn keep_one(&mut self) -> Result<(), RegistryError> {
         let (mut asked, lasts) = (Instant::now(), self.lasts);
-        let grant = self.handle.call(|state| state.grant(lasts, asked));
+        let shared = Arc::clone(&self.handle.shared);
+        let grant = self
+            .handle
+            .call(|state| state.grant(lasts, shared.now()));
         let lease = grant.await?;
         loop {
             let record = Arc::clone(&self.record.borrow_and_update());
@@ -334,7 +351,7 @@ impl Registration {
                 let registry = self.incarnation.registry;
                 let prolong = self
                     .handle
-                    .call(|state| state.prolong(registry, lease, now));
+                    .call(|state| state.prolong(registry, lease, shared.now()));
                 prolong.await??;
                 asked = now;
                 self.tell(Registered::KeptAlive(asked)).await;
