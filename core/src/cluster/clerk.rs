@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::inbox::Inbox;
-use super::machine::{Event, Failed, FromDirectory, Tag};
+use super::inbox::{Inbox, News};
+use super::machine::{Failed, FromDirectory, Tag};
 use crate::edges::directory::{Directory, DirectoryError, Life, Operation, Record, Shard};
 
 /// Takes operations to the shards.
@@ -17,6 +17,8 @@ pub(super) struct Clerk {
     directory: Option<Arc<dyn Directory>>,
     inbox: Arc<Inbox>,
     shards: Vec<Desk>,
+    /// How often users were spread over the shards.
+    spreads: u64,
 }
 
 /// The line of one shard, and whoever works it off.
@@ -87,6 +89,7 @@ impl Clerk {
             directory,
             inbox: Arc::clone(inbox),
             shards: Vec::new(),
+            spreads: 0,
         }
     }
 
@@ -95,18 +98,24 @@ impl Clerk {
         let Some(directory) = &self.directory else {
             return;
         };
+        self.spreads += 1;
         let desk = |number| {
             let line = Arc::<Line>::default();
             let work = work(
                 Arc::clone(directory),
                 Shard(number),
                 Arc::clone(&line),
-                Arc::clone(&self.inbox),
+                (self.spreads, Arc::clone(&self.inbox)),
             );
             let work = AbortOnDropHandle::new(tokio::spawn(work));
             Desk { line, _work: work }
         };
         self.shards = (0..shards).map(desk).collect();
+    }
+
+    /// How often users were spread over the shards.
+    pub(super) fn spreads(&self) -> u64 {
+        self.spreads
     }
 
     pub(super) fn read_life(&self, shard: Shard) {
@@ -124,8 +133,13 @@ impl Clerk {
     }
 }
 
-async fn work(directory: Arc<dyn Directory>, shard: Shard, line: Arc<Line>, inbox: Arc<Inbox>) {
-    let tell = |event| inbox.tell(Event::Directory(event));
+async fn work(
+    directory: Arc<dyn Directory>,
+    shard: Shard,
+    line: Arc<Line>,
+    (spread, inbox): (u64, Arc<Inbox>),
+) {
+    let tell = |event| inbox.put(News::Directory(spread, event));
     loop {
         match line.next().await {
             Batch::Life => {

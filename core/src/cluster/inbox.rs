@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::machine::{Event, Machine, Need};
+use super::machine::{Event, FromDirectory, Machine, Need};
 use crate::edges::directory::{ClaimId, User};
 
 /// What others have to tell the machine. It holds at most one answer for each question of the machine, and what the links,
@@ -18,6 +18,8 @@ pub(super) struct Inbox {
 pub(super) enum News {
     /// As the machine takes it in.
     Event(Event),
+    /// The directory says this, as users were spread over its shards at this time.
+    Directory(u64, FromDirectory),
     /// A push looks for a user, under this ticket.
     Look(u64, User, Need),
     /// It needs no answer any more.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use self::event::{
     Action, Event, Failed, FromDirectory, FromPeer, FromRegistry, Holder, Need, NewLink, Note,
-    OfLink, OfPush, Tag, Time, Verdict, Why,
+    OfLink, OfPush, Spread, Tag, Time, Verdict, Why,
 };
 use self::fences::Fences;
 use self::links::Links;
@@ -126,6 +126,11 @@ impl Machine {
     pub fn claims(&self, user: &User) -> Vec<Claim> {
         let own = self.members.own();
         own.map_or_else(Vec::new, |own| self.links.claims(user, own))
+    }
+
+    /// The users who are looked for, or waited for.
+    pub fn looked_for(&self) -> Vec<User> {
+        self.lookups.looked_for()
     }
 
     /// Takes in what has happened. What is to be done for it is to be done in this order.

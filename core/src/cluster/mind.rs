@@ -13,7 +13,7 @@ use super::clerk::Clerk;
 use super::inbox::{Inbox, News};
 use super::machine::{
     Action, Event, FromDirectory, FromPeer, FromRegistry, Holder, Machine, NewLink, Note, OfLink,
-    OfPush, Time, Verdict,
+    OfPush, Spread, Time, Verdict,
 };
 use super::peers::Peers;
 use super::registrar::Registrar;
@@ -161,6 +161,10 @@ impl Mind {
         Some(match news {
             News::LookAt(_) => return None,
             News::Event(event) => event,
+            News::Directory(spread, event) => {
+                // What was asked before users were spread anew was asked of other shards.
+                return (spread == self.clerk.spreads()).then_some(Event::Directory(event));
+            }
             News::Look(ticket, user, need) => {
                 let shard = self.shard(&user);
                 Event::Push(OfPush::Look(ticket, user, shard, need))
@@ -279,7 +283,15 @@ impl Mind {
             Some((*id, self.shard(&user)))
         });
         let links = links.collect();
-        self.step(Event::Directory(FromDirectory::Spread(shards, links)));
+        let users = self.machine.looked_for().into_iter();
+        let users = users.map(|user| (user.clone(), self.shard(&user)));
+        let users = users.collect();
+        let spread = Spread {
+            shards,
+            links,
+            users,
+        };
+        self.step(Event::Directory(FromDirectory::Spread(spread)));
     }
 
     /// Sees whether what the node carries is worth telling.

@@ -73,11 +73,22 @@ pub enum FromPeer {
     NotHere(User, Shard, ClaimId),
 }
 
+/// How users are spread over the shards of the directory.
+#[derive(Clone, Debug, Default)]
+pub struct Spread {
+    /// So many there are.
+    pub shards: u16,
+    /// In which shard the user of each link stands.
+    pub links: Vec<(u64, Shard)>,
+    /// In which shards those stand who are [looked for](super::Machine::looked_for).
+    pub users: Vec<(User, Shard)>,
+}
+
 /// What the directory says.
 #[derive(Clone, Debug)]
 pub enum FromDirectory {
-    /// It has so many shards, and these links stand in these.
-    Spread(u16, Vec<(u64, Shard)>),
+    /// Users are spread over its shards anew. What was asked before is not answered any more.
+    Spread(Spread),
     /// The life that a shard is in; `None`: it does not answer.
     Life(Shard, Option<Life>),
     /// What stands after an operation, or why it failed, and how long that took.

@@ -204,9 +204,10 @@ impl Machine {
 
     pub(super) fn directory_says(&mut self, event: FromDirectory) {
         match event {
-            FromDirectory::Spread(shards, links) => {
-                self.links.spread(links);
-                self.shards.spread(shards, &self.links);
+            FromDirectory::Spread(spread) => {
+                self.links.spread(spread.links);
+                self.shards.spread(spread.shards, &self.links);
+                self.look_in_other_shards(spread.users);
                 self.look_for_all();
             }
             FromDirectory::Life(shard, life) => self.life_is(shard, life),

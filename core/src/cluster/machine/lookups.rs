@@ -95,6 +95,13 @@ impl Lookups {
         self.stirred.append(&mut self.waiting);
     }
 
+    /// All who are looked for, or waited for.
+    pub(super) fn looked_for(&self) -> Vec<User> {
+        let waited_for = self.awaited.keys();
+        let waited_for = waited_for.filter(|user| !self.users.contains_key(*user));
+        self.users.keys().chain(waited_for).cloned().collect()
+    }
+
     fn set_timer(&mut self, user: &User, until: Option<Time>) {
         let lookup = self.users.get_mut(user);
         if let Some(reading) = lookup.and_then(|lookup| lookup.reading.as_mut()) {
@@ -107,6 +114,10 @@ impl Lookups {
 
     fn reading(&mut self, user: &User) -> Option<&mut Reading> {
         self.users.get_mut(user)?.reading.as_mut()
+    }
+
+    fn forget_asks_for(&mut self, user: &User) {
+        self.asks.retain(|_, (asked_for, _)| asked_for != user);
     }
 
     fn await_at(&mut self, user: &User, at: Time) {
@@ -472,20 +483,46 @@ impl Machine {
 
     /// The life of the shard is known now, or it does not answer.
     fn begin_again(&mut self, user: &User) -> bool {
-        let Some(lookup) = self.lookups.users.get_mut(user) else {
+        let Some(lookup) = self.lookups.users.get(user) else {
             return true;
         };
         if self.shards.life(lookup.shard).is_none() {
             self.end_reading(user, Verdict::Unknown(Why::Directory));
             return true;
         }
-        if let Some(reading) = lookup.reading.take() {
+        self.begin_anew(user);
+        true
+    }
+
+    /// Reads anew for all who look.
+    fn begin_anew(&mut self, user: &User) {
+        if let Some(lookup) = self.lookups.users.get_mut(user)
+            && let Some(reading) = lookup.reading.take()
+        {
             let mut askers = reading.askers;
             askers.append(&mut lookup.next);
             lookup.next = askers;
         }
         self.begin_reading(user);
-        true
+    }
+
+    /// These users stand in these shards now. Nobody answers what was asked before: all readings begin anew.
+    pub(super) fn look_in_other_shards(&mut self, users: Vec<(User, Shard)>) {
+        for (user, shard) in users {
+            if let Some(awaited) = self.lookups.awaited.get_mut(&user) {
+                awaited.shard = shard;
+            }
+            let Some(lookup) = self.lookups.users.get_mut(&user) else {
+                continue;
+            };
+            lookup.shard = shard;
+            if !self.shards.is_asked(shard) {
+                self.ask_life(shard);
+            }
+            self.lookups.set_timer(&user, None);
+            self.lookups.forget_asks_for(&user);
+            self.begin_anew(&user);
+        }
     }
 
     /// Asks the nodes whose links may be missing in the record.
@@ -595,9 +632,7 @@ impl Machine {
         if let Stage::Certifies(certifying) = &reading.stage
             && certifying.has_asked
         {
-            self.lookups
-                .asks
-                .retain(|_, (asked_for, _)| asked_for != user);
+            self.lookups.forget_asks_for(user);
         }
         // Who has come here meanwhile is no less here.
         let own = self

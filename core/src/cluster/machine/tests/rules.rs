@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Choice, Fate, LEASE, SUSPECT_FOR, World, user};
+use super::world::{Choice, Fate, LEASE, SUSPECT_FOR, World, over, user};
 use crate::cluster::machine::*;
 use crate::edges::directory::{ClaimId, Incarnation, Life, Operation, Record, Shard};
 
@@ -181,7 +181,7 @@ fn who_is_sent_for_a_link_that_is_not_there_has_its_claim_deleted_and_no_other()
 #[test]
 fn one_shard_that_fails_leaves_the_others_alone() {
     let mut world = three();
-    world.hears(1, Event::Directory(FromDirectory::Spread(2, Vec::new())));
+    world.hears(1, Event::Directory(over(2)));
     world.settle();
     let tag = Tag::Nobody;
     let failed = FromDirectory::Answer(Shard(1), tag, Err(Failed::Unknown), seconds(0));
@@ -226,7 +226,7 @@ fn an_absent_user_who_is_waited_for_is_looked_for_less_and_less_and_at_once_when
         "{pauses:?}"
     );
     assert!(pauses.iter().all(|pause| *pause < 11.2), "{pauses:?}");
-    let spread = machine.step(Event::Directory(FromDirectory::Spread(1, Vec::new())), now);
+    let spread = machine.step(Event::Directory(over(1)), now);
     let asks = |action: &Action| matches!(action, Action::ReadLife(_));
     assert!(spread.iter().any(asks));
     let life = machine.step(
@@ -238,6 +238,39 @@ fn an_absent_user_who_is_waited_for_is_looked_for_less_and_less_and_at_once_when
         life.iter().any(finds),
         "a shard in another life may have the user: {life:?}"
     );
+}
+
+#[test]
+fn who_is_looked_for_while_the_shards_change_is_looked_for_anew_in_the_right_one() {
+    let mut machine = World::new(1, true).machine(0).clone();
+    let now = seconds(100);
+    machine.step(Event::Tick, now);
+    machine.step(Event::Push(OfPush::Await(user(), Shard(0))), now);
+    let look = OfPush::Look(900, user(), Shard(0), Need::Found);
+    machine.step(Event::Push(look), now);
+    // The answer to what was asked is lost with the line that it stood in.
+    assert_eq!(machine.looked_for(), [user()]);
+    let spread = Spread {
+        shards: 2,
+        links: Vec::new(),
+        users: vec![(user(), Shard(1))],
+    };
+    machine.step(Event::Directory(FromDirectory::Spread(spread)), now);
+    let found = |actions: Vec<Action>| {
+        let mut finds = actions.into_iter().filter_map(|action| match action {
+            Action::Run(shard, _, Operation::Find(_), tag) => Some((shard, tag)),
+            _ => None,
+        });
+        finds.next().expect("it is looked for")
+    };
+    let life = FromDirectory::Life(Shard(1), Some(Life(9)));
+    let (shard, tag) = found(machine.step(Event::Directory(life), now));
+    assert_eq!(shard, Shard(1));
+    let answer = FromDirectory::Answer(shard, tag, Ok(Record::default()), seconds(0));
+    let told = machine.step(Event::Directory(answer), now);
+    let ends = Action::Found(900, Vec::new(), Some(Verdict::Enough));
+    assert!(told.contains(&ends), "{told:?}");
+    assert_eq!(found(told).0, Shard(1), "so is who is waited for");
 }
 
 #[test]

@@ -315,6 +315,14 @@ impl Store {
     }
 }
 
+/// Users are spread over so many shards, and nobody is looked for.
+pub(super) fn over(shards: u16) -> FromDirectory {
+    FromDirectory::Spread(Spread {
+        shards,
+        ..Spread::default()
+    })
+}
+
 impl World {
     /// So many nodes that have just begun.
     pub(super) fn new(nodes: usize, admits: bool) -> Self {
@@ -368,7 +376,7 @@ impl World {
             next_ticket: 1,
         };
         for node in 0..nodes {
-            world.tell(node, Event::Directory(FromDirectory::Spread(1, Vec::new())));
+            world.tell(node, Event::Directory(over(1)));
         }
         world.settle();
         world
