@@ -15,7 +15,11 @@ use std::ffi::c_uint;
 unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: c_uint) -> isize {
     for place in 0..length {
         // SAFETY: the caller says so.
-        unsafe { buffer.add(place).write((place as u8).wrapping_mul(151).wrapping_add(29)) };
+        unsafe {
+            buffer
+                .add(place)
+                .write((place as u8).wrapping_mul(151).wrapping_add(29))
+        };
     }
     isize::try_from(length).unwrap_or(isize::MAX)
 }

@@ -41,7 +41,11 @@ impl Judge {
     }
 
     pub(crate) fn ends(&mut self, trouble: Trouble, now: u64) {
-        if let Some((_, end)) = self.troubles.get_mut(&trouble).and_then(|all| all.last_mut()) {
+        if let Some((_, end)) = self
+            .troubles
+            .get_mut(&trouble)
+            .and_then(|all| all.last_mut())
+        {
             end.get_or_insert(now);
         }
     }
@@ -52,9 +56,12 @@ impl Judge {
         let recovers = u64::try_from(recovers.as_millis()).unwrap_or_default();
         let from = from.saturating_sub(recovers);
         let troubles = [Trouble::Frozen(process), Trouble::Registry(process)];
-        let spans = troubles.iter().filter_map(|trouble| self.troubles.get(trouble));
+        let spans = troubles
+            .iter()
+            .filter_map(|trouble| self.troubles.get(trouble));
         let mut spans = spans.flatten();
-        let is_troubled = spans.any(|(began, ended)| *began <= to && ended.is_none_or(|end| end >= from));
+        let is_troubled =
+            spans.any(|(began, ended)| *began <= to && ended.is_none_or(|end| end >= from));
         let is_restored = self.restored.iter().any(|at| (from..=to).contains(at));
         !is_troubled && !is_restored
     }
@@ -71,7 +78,11 @@ impl Judge {
     pub(crate) fn of_pushes(&self, world: &World) -> Vec<String> {
         let pushes = world.pushes.lock();
         let mut wrong = Vec::new();
-        let alive: BTreeSet<u32> = world.processes.values().map(|process| process.number).collect();
+        let alive: BTreeSet<u32> = world
+            .processes
+            .values()
+            .map(|process| process.number)
+            .collect();
         for pushed in pushes.iter() {
             let key = &pushed.request.key;
             match &pushed.answer {
@@ -90,15 +101,26 @@ impl Judge {
         wrong
     }
 
-    fn of_outcome(&self, world: &World, pushed: &Pushed, at: u64, outcome: &Outcome) -> Option<String> {
+    fn of_outcome(
+        &self,
+        world: &World,
+        pushed: &Pushed,
+        at: u64,
+        outcome: &Outcome,
+    ) -> Option<String> {
         let key = &pushed.request.key;
         let Outcome { user, status, .. } = outcome;
         let links = world.links.lock();
         let of_user = || links.iter().filter(|link| link.user == *user);
-        let has_acknowledged = |link: &Link| link.acknowledged.get(key).is_some_and(|when| *when <= at);
+        let has_acknowledged =
+            |link: &Link| link.acknowledged.get(key).is_some_and(|when| *when <= at);
         let is_acknowledged = {
             let what = (user.clone(), key.clone());
-            world.acknowledged.lock().get(&what).is_some_and(|when| *when <= at)
+            world
+                .acknowledged
+                .lock()
+                .get(&what)
+                .is_some_and(|when| *when <= at)
         };
         match status {
             Status::Offline => {
@@ -108,9 +130,9 @@ impl Judge {
                     stood.process, stood.began
                 ))
             }
-            Status::Delivered if !is_acknowledged => {
-                Some(format!("{key} is delivered to {user}, who has not acknowledged it"))
-            }
+            Status::Delivered if !is_acknowledged => Some(format!(
+                "{key} is delivered to {user}, who has not acknowledged it"
+            )),
             Status::Delivered if pushed.request.all => {
                 let mut stood = of_user().filter(|link| self.stood(link, pushed.at, at));
                 let without = stood.find(|link| !has_acknowledged(link))?;
@@ -125,7 +147,11 @@ impl Judge {
 
     /// What is wrong with the pushes of the end.
     pub(crate) fn of_last(world: &World, from: usize, who: &[Who]) -> Vec<String> {
-        let there: BTreeSet<&str> = who.iter().filter(|who| who.stays).map(|who| &*who.user).collect();
+        let there: BTreeSet<&str> = who
+            .iter()
+            .filter(|who| who.stays)
+            .map(|who| &*who.user)
+            .collect();
         let pushes = world.pushes.lock();
         let mut wrong = Vec::new();
         for pushed in &pushes[from..] {
@@ -142,16 +168,26 @@ impl Judge {
                 false => Status::Offline,
             };
             if is != has_to_be {
-                wrong.push(format!("{} to {user} is {is:?}, not {has_to_be:?}", pushed.request.key));
+                wrong.push(format!(
+                    "{} to {user} is {is:?}, not {has_to_be:?}",
+                    pushed.request.key
+                ));
             }
         }
         wrong
     }
 
     /// What is wrong with what a node says of a user in the end.
-    pub(crate) fn of_whereabouts(world: &World, user: &str, node: usize, found: &Whereabouts) -> Vec<String> {
+    pub(crate) fn of_whereabouts(
+        world: &World,
+        user: &str,
+        node: usize,
+        found: &Whereabouts,
+    ) -> Vec<String> {
         let links = world.links.lock();
-        let open = links.iter().filter(|link| link.user == user && link.ended.is_none());
+        let open = links
+            .iter()
+            .filter(|link| link.user == user && link.ended.is_none());
         let mut stand: Vec<(String, Option<String>)> = open
             .map(|link| (format!("node-{}", link.node), link.device.clone()))
             .collect();
@@ -165,19 +201,24 @@ impl Judge {
         for (of, links) in &found.nodes {
             match links {
                 None => wrong.push(format!("{of} does not answer node {node}")),
-                Some(links) => held.extend(links.iter().map(|link| (of.clone(), link.device.clone()))),
+                Some(links) => {
+                    held.extend(links.iter().map(|link| (of.clone(), link.device.clone())))
+                }
             }
         }
         held.sort();
         if held != stand {
-            wrong.push(format!("by node {node} the nodes have {held:?} of {user}, who has {stand:?}"));
+            wrong.push(format!(
+                "by node {node} the nodes have {held:?} of {user}, who has {stand:?}"
+            ));
         }
         match &found.directory {
             Err(why) => wrong.push(format!("the directory does not answer node {node}: {why}")),
             Ok(directory) => {
                 let claims = directory.claims.iter();
-                let mut claims: Vec<(String, Option<String>)> =
-                    claims.map(|claim| (claim.node.clone(), claim.device.clone())).collect();
+                let mut claims: Vec<(String, Option<String>)> = claims
+                    .map(|claim| (claim.node.clone(), claim.device.clone()))
+                    .collect();
                 claims.sort();
                 if claims != stand || !directory.displaced.is_empty() {
                     wrong.push(format!(
@@ -193,8 +234,16 @@ impl Judge {
 
 fn is_answered_once(pushed: &Pushed, outcomes: &[Outcome]) -> Option<String> {
     let mut asked = pushed.request.receiver_ids.clone();
-    let mut answered: Vec<String> = outcomes.iter().map(|outcome| outcome.user.clone()).collect();
+    let mut answered: Vec<String> = outcomes
+        .iter()
+        .map(|outcome| outcome.user.clone())
+        .collect();
     asked.sort();
     answered.sort();
-    (asked != answered).then(|| format!("{} to {asked:?} is answered for {answered:?}", pushed.request.key))
+    (asked != answered).then(|| {
+        format!(
+            "{} to {asked:?} is answered for {answered:?}",
+            pushed.request.key
+        )
+    })
 }

@@ -86,7 +86,9 @@ fn run(seed: u64) {
 /// Runs a seed in another process.
 fn run_apart(seed: u64) -> Output {
     let mut this = Command::new(std::env::current_exe().unwrap());
-    let this = this.env("SEED", seed.to_string()).env("RUST_BACKTRACE", "0");
+    let this = this
+        .env("SEED", seed.to_string())
+        .env("RUST_BACKTRACE", "0");
     let one = "whatever_happens_pushes_find_their_users";
     this.args([one, "--exact", "--nocapture"]).output().unwrap()
 }
@@ -144,7 +146,9 @@ fn a_seed_run_twice_is_the_same_run() {
         let (once, again) = (text(&run_apart(seed)), text(&run_apart(seed)));
         let lines = |text: &str| -> Vec<String> {
             let lines = text.lines().map(str::to_owned);
-            lines.filter(|line| !line.starts_with("test result")).collect()
+            lines
+                .filter(|line| !line.starts_with("test result"))
+                .collect()
         };
         let (once, again) = (lines(&once), lines(&again));
         let differs = once.iter().zip(&again).position(|(a, b)| a != b);

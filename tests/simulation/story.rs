@@ -119,7 +119,12 @@ impl Story {
         for node in 0..self.nodes {
             self.start(node);
         }
-        let clients: Vec<Client> = self.who.clone().into_iter().map(|who| self.client(who)).collect();
+        let clients: Vec<Client> = self
+            .who
+            .clone()
+            .into_iter()
+            .map(|who| self.client(who))
+            .collect();
         for client in clients {
             self.world.runtime.spawn(client.run());
         }
@@ -162,7 +167,12 @@ impl Story {
         }
         self.world.phase.send_replace(Phase::Calm);
         for node in 0..self.nodes {
-            if self.world.processes.get(&node).is_some_and(|process| !process.stops()) {
+            if self
+                .world
+                .processes
+                .get(&node)
+                .is_some_and(|process| !process.stops())
+            {
                 continue;
             }
             self.world.kill(node);
@@ -274,7 +284,8 @@ impl Story {
         let process = self.world.processes.get_mut(&node).unwrap();
         process.is_frozen = true;
         let number = process.number;
-        self.judge.begins(Trouble::Frozen(number), self.world.time.ms());
+        self.judge
+            .begins(Trouble::Frozen(number), self.world.time.ms());
         self.mends_after(time, Mend::Thaw(number));
     }
 
@@ -283,11 +294,14 @@ impl Story {
         let way = way[self.random.usize(..way.len())];
         for node in self.some() {
             let time = self.within(100, 15_000);
-            self.say(format!("the registry is {way:?} to node {node} for {time:?}"));
+            self.say(format!(
+                "the registry is {way:?} to node {node} for {time:?}"
+            ));
             let process = &self.world.processes[&node];
             process.registry.set(way);
             let number = process.number;
-            self.judge.begins(Trouble::Registry(number), self.world.time.ms());
+            self.judge
+                .begins(Trouble::Registry(number), self.world.time.ms());
             self.mends_after(time, Mend::Registry(number));
         }
     }
@@ -308,7 +322,9 @@ impl Story {
         let fault = faults[self.random.usize(..faults.len())];
         for node in self.some() {
             let time = self.within(100, 10_000);
-            self.say(format!("the directory is {fault:?} to node {node} for {time:?}"));
+            self.say(format!(
+                "the directory is {fault:?} to node {node} for {time:?}"
+            ));
             let process = &self.world.processes[&node];
             process.directory.set_fault(fault);
             let number = process.number;
@@ -345,7 +361,9 @@ impl Story {
             false => Way::Broken,
         };
         let time = self.within(100, 12_000);
-        self.say(format!("between {one} and {other} it is {way:?} for {time:?}"));
+        self.say(format!(
+            "between {one} and {other} it is {way:?} for {time:?}"
+        ));
         self.world.wires.set(one, other, way);
         self.mends_after(time, Mend::Between(one, other));
     }
@@ -366,14 +384,21 @@ impl Story {
         let request = PushRequest {
             key: format!("p{}", self.pushes),
             biz_id: "chat".into(),
-            receiver_ids: users.iter().take(most).map(|user| format!("u{user}")).collect(),
+            receiver_ids: users
+                .iter()
+                .take(most)
+                .map(|user| format!("u{user}"))
+                .collect(),
             body: "body".into(),
             all: self.random.u8(..4) == 0,
             ack: (self.random.u8(..5) == 0).then_some(false),
             ..PushRequest::default()
         };
         let request = match request.ack {
-            Some(false) => PushRequest { all: false, ..request },
+            Some(false) => PushRequest {
+                all: false,
+                ..request
+            },
             _ => request,
         };
         self.world.push(node, request);
@@ -400,7 +425,12 @@ impl Story {
         let mut wrong = Judge::of_last(&self.world, before, &self.who);
         for user in 0..USERS {
             for (node, found) in self.locate(&format!("u{user}")) {
-                wrong.extend(Judge::of_whereabouts(&self.world, &format!("u{user}"), node, &found));
+                wrong.extend(Judge::of_whereabouts(
+                    &self.world,
+                    &format!("u{user}"),
+                    node,
+                    &found,
+                ));
             }
         }
         wrong
@@ -409,7 +439,8 @@ impl Story {
     fn locate(&mut self, user: &str) -> BTreeMap<usize, Whereabouts> {
         let found = Arc::new(Mutex::new(BTreeMap::new()));
         for (node, process) in &self.world.processes {
-            let (node, reporter, found) = (*node, Arc::clone(&process.reporter), Arc::clone(&found));
+            let (node, reporter, found) =
+                (*node, Arc::clone(&process.reporter), Arc::clone(&found));
             let user = ("chat".into(), user.into());
             process.runtime.spawn(async move {
                 let whereabouts = reporter.locate(&user).await;

@@ -110,7 +110,8 @@ impl World {
             wires: &self.wires,
         });
         let number = process.number;
-        self.trace.say(format!("node {node} starts as process {number}"));
+        self.trace
+            .say(format!("node {node} starts as process {number}"));
         self.doors.lock().insert(node, (number, process.listener));
         self.processes.insert(node, process);
     }
@@ -133,7 +134,9 @@ impl World {
             .map(|(node, process)| (*node, process.is_taken() && !process.stops()))
             .collect();
         for (node, is_taken) in done {
-            self.trace.say(format!("node {node} has ended, as another process has its id: {is_taken}"));
+            self.trace.say(format!(
+                "node {node} has ended, as another process has its id: {is_taken}"
+            ));
             self.kill(node);
             if is_taken {
                 self.start(node, 1.0);

@@ -66,7 +66,11 @@ impl World {
             request.receiver_ids,
             process.number,
             if request.all { ", all" } else { "" },
-            if request.ack == Some(false) { ", unacknowledged" } else { "" },
+            if request.ack == Some(false) {
+                ", unacknowledged"
+            } else {
+                ""
+            },
         ));
         let place = {
             let mut pushes = pushes.lock();
@@ -93,7 +97,10 @@ impl World {
             let pushed = &mut pushes.lock()[place];
             for outcome in said.iter().flatten() {
                 let Outcome { user, status, code } = outcome;
-                trace.say(format!("{} for {user}: {status:?} {code}", pushed.request.key));
+                trace.say(format!(
+                    "{} for {user}: {status:?} {code}",
+                    pushed.request.key
+                ));
             }
             pushed.answer = Some((time.ms(), said));
         });

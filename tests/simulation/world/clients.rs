@@ -141,7 +141,9 @@ impl Client {
             handshake: PATIENCE,
             ..Limits::default()
         };
-        let stream = self.network.dial(address, "127.0.0.1:50000".parse().unwrap());
+        let stream = self
+            .network
+            .dial(address, "127.0.0.1:50000".parse().unwrap());
         let socket = Socket::over(stream.ok()?, &target, limits).await.ok()?;
         let acknowledges = match self.random.u8(..10) {
             _ if self.is_calm() => Acknowledges::AtOnce,
@@ -167,7 +169,8 @@ impl Client {
             Left::Ended(ended) => {
                 self.ends(&open, ended.code == CloseCode::REPLACED);
                 let process = open.door.1;
-                self.trace.say(format!("{name} lost its link to {process}: {ended}"));
+                self.trace
+                    .say(format!("{name} lost its link to {process}: {ended}"));
                 match ended.code == CloseCode::REPLACED {
                     true => self.ms(1_000, 15_000),
                     false => self.ms(50, 2_000),
@@ -176,7 +179,10 @@ impl Client {
             Left::ByItself => {
                 self.ends(&open, false);
                 let says_goodbye = self.random.bool();
-                self.trace.say(format!("{name} leaves {}, goodbye: {says_goodbye}", open.door.1));
+                self.trace.say(format!(
+                    "{name} leaves {}, goodbye: {says_goodbye}",
+                    open.door.1
+                ));
                 if says_goodbye {
                     open.socket.close().await;
                 }
@@ -229,7 +235,8 @@ impl Client {
                 Command::Heartbeat => self.is_served(open),
                 Command::DownstreamMessage => {
                     let key = message.key;
-                    self.trace.say(format!("{} gets {key} from {}", self.who.name, open.door.1));
+                    self.trace
+                        .say(format!("{} gets {key} from {}", self.who.name, open.door.1));
                     let sent = match open.acknowledges {
                         Acknowledges::AtOnce => self.acknowledge(open, key).await,
                         Acknowledges::After(time) => {
@@ -250,9 +257,14 @@ impl Client {
     fn is_served(&self, open: &mut Open) {
         let (node, process) = open.door;
         let who = &self.who;
-        self.trace.say(format!("{} is served by {process}", who.name));
+        self.trace
+            .say(format!("{} is served by {process}", who.name));
         let mut links = self.links.lock();
-        let is_gone = self.doors.lock().get(&node).is_none_or(|(now, _)| *now != process);
+        let is_gone = self
+            .doors
+            .lock()
+            .get(&node)
+            .is_none_or(|(now, _)| *now != process);
         let now = self.time.ms();
         open.place = Some(links.len());
         links.push(Link {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::BoxFuture;
 use linkgate_conformance::cases::world::time::Quiet;
-use linkgate_core::cluster::{Reporter, Standing};
 use linkgate_core::cluster::registry::{RegistryHandle, Way};
+use linkgate_core::cluster::{Reporter, Standing};
 use linkgate_core::config::{self, Config};
-use linkgate_core::edges::{AsConfigured, Opener};
 use linkgate_core::edges::config::{BrokerConfig, StoreConfig};
 use linkgate_core::edges::directory::Directory;
 use linkgate_core::edges::directory::memory::{Fault, MemoryDirectory};
+use linkgate_core::edges::{AsConfigured, Opener};
 use linkgate_core::network::Network;
 use linkgate_core::node::{Node, Outside};
 use linkgate_core::program::Program;

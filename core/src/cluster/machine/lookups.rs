@@ -5,15 +5,17 @@
 //! behind may have caught up since; every node in it lists the life in which the shard was read, or is asked afterwards; and
 //! the shard was still in that life after it. Each wait here ends: by an answer, or by its time.
 
+mod awaited;
+mod certify;
+mod holders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::event::{Action, Failed, Holder, Need, OfPush, Tag, Time, Verdict, Why};
-use super::members::{Fresh, Standing};
+use super::members::Standing;
 use super::{Machine, Settings};
-use crate::edges::directory::{
-    Claim, ClaimId, ClaimState, Incarnation, Life, Operation, Record, Shard, User,
-};
+use crate::edges::directory::{Claim, Incarnation, Life, Operation, Record, Shard, User};
 
 /// Whoever looks, by its ticket, and what it needs to know.
 type Asker = (u64, Need);
@@ -278,123 +280,6 @@ impl Machine {
         self.ask_newest();
     }
 
-    /// Tells of the links that a record has. Says whether somebody needs to know more, and may.
-    fn tells_of(&mut self, user: &User, record: &Record) -> bool {
-        let holders = self.holders(user, record);
-        let Some(reading) = self.lookups.reading(user) else {
-            return false;
-        };
-        let is_there = !holders.is_empty();
-        let is_enough = |need: Need| match need {
-            Need::Found => true,
-            Need::CertainIfNone => is_there,
-            Need::Certain => false,
-        };
-        let askers = std::mem::take(&mut reading.askers).into_iter();
-        let (done, open): (Vec<_>, Vec<_>) = askers.partition(|(_, need)| is_enough(*need));
-        reading.askers.clone_from(&open);
-        for (ticket, _) in &done {
-            self.tell(user, *ticket, holders.clone(), Some(Verdict::Enough));
-        }
-        for (ticket, _) in open.iter().filter(|_| is_there) {
-            self.tell(user, *ticket, holders.clone(), None);
-        }
-        if open.is_empty() {
-            self.end_reading(user, Verdict::Enough);
-        } else if record.is_partial {
-            self.end_reading(user, Verdict::Unknown(Why::Unreadable));
-        } else {
-            return true;
-        }
-        false
-    }
-
-    /// The view had missed nothing: what is read from now on counts.
-    fn read_again(&mut self, user: &User, shard: Shard) {
-        let Some(life) = self.shards.life(shard) else {
-            return self.end_reading(user, Verdict::Unknown(Why::Directory));
-        };
-        let behind: BTreeSet<Incarnation> = self.members.behind(life).collect();
-        if behind.len() > Settings::MOST_ASKED {
-            return self.end_reading(user, Verdict::Unknown(Why::Nodes));
-        }
-        if let Some(reading) = self.lookups.reading(user) {
-            reading.stage = Stage::Certifies(Certifying {
-                life,
-                behind,
-                question: None,
-                has_asked: false,
-            });
-        }
-        self.lookups.set_timer(user, None);
-        let find = Operation::Find(user.clone());
-        self.act(Action::Run(shard, life, find, Tag::Find(user.clone())));
-    }
-
-    /// The record that counts was read.
-    fn is_read_again(&mut self, user: &User, shard: Shard, record: &Record) {
-        if !self.tells_of(user, record) {
-            return;
-        }
-        let is_newer =
-            |claim: &Claim| self.members.standing(claim.id.incarnation) == Standing::Newer;
-        if record.claims.iter().any(is_newer) {
-            return self.end_reading(user, Verdict::Unknown(Why::Registry));
-        }
-        let question = self.shards.next_question(shard);
-        if let Some(reading) = self.lookups.reading(user)
-            && let Stage::Certifies(certifying) = &mut reading.stage
-        {
-            certifying.question = Some(question);
-        }
-        self.lookups.waiting.insert(user.clone());
-        self.ask_life(shard);
-    }
-
-    /// The nodes that hold links by a record. Claims whose links or nodes are no more are taken out of the directory.
-    fn holders(&mut self, user: &User, record: &Record) -> Vec<Holder> {
-        let mut holders: BTreeMap<Incarnation, Vec<Claim>> = BTreeMap::new();
-        for claim in &record.claims {
-            let life = claim.id.incarnation;
-            match self.members.standing(life) {
-                Standing::Own if self.links.get(claim.id.link).is_none() => {
-                    self.release(user, claim.id);
-                }
-                Standing::Own | Standing::Lives if claim.state == ClaimState::Online => {
-                    holders.entry(life).or_default().push(claim.clone());
-                }
-                Standing::Ended => {
-                    let since = self.members.ended_at(life, self.now);
-                    if self.now >= since + self.settings.resume_for {
-                        self.release(user, claim.id);
-                    }
-                }
-                Standing::Own | Standing::Lives | Standing::Newer => {}
-            }
-        }
-        let holder = |(incarnation, claims)| Holder {
-            incarnation,
-            claims,
-        };
-        holders.into_iter().map(holder).collect()
-    }
-
-    fn release(&mut self, user: &User, claim: ClaimId) {
-        if let Some(lookup) = self.lookups.users.get(user) {
-            let shard = lookup.shard;
-            self.shards
-                .errand(shard, Operation::Release(user.clone(), claim));
-        }
-    }
-
-    /// Somebody was sent here for a link that this node may not have.
-    pub(super) fn was_not_here(&mut self, user: User, shard: Shard, claim: ClaimId) {
-        let is_own = self.members.own() == Some(claim.incarnation);
-        if is_own && self.links.get(claim.link).is_none() {
-            self.shards.errand(shard, Operation::Release(user, claim));
-        }
-    }
-
     /// Has all readings go on that can.
     pub(super) fn move_lookups(&mut self) {
         while let Some(user) = self.lookups.stirred.pop_first() {
@@ -409,89 +294,6 @@ impl Machine {
             self.is_late(&user);
         }
         self.look_for_awaited();
-    }
-
-    /// Moves a reading on if it can; says whether it waits here no more.
-    fn certify(&mut self, user: &User) -> bool {
-        let Some(lookup) = self.lookups.users.get(user) else {
-            return true;
-        };
-        let shard = lookup.shard;
-        let Some(reading) = &lookup.reading else {
-            return true;
-        };
-        let certifying = match &reading.stage {
-            Stage::Begins(question) => {
-                if self.shards.answer(shard, *question).is_none() {
-                    return false;
-                }
-                return self.begin_again(user);
-            }
-            Stage::Reads(_) => return true,
-            Stage::Sees(life, record, _) => {
-                let newer = record.claims.iter();
-                let newer = newer.map(|claim| self.members.standing(claim.id.incarnation));
-                if newer
-                    .into_iter()
-                    .any(|standing| standing == Standing::Newer)
-                {
-                    return false;
-                }
-                let (life, record) = (*life, record.clone());
-                self.goes_on(user, life, record, false);
-                return true;
-            }
-            Stage::Freshens(question) => match self.members.is_fresh(*question) {
-                Fresh::Open => return false,
-                Fresh::Behind => {
-                    if reading.until.is_none() {
-                        let until = self.now + Settings::VIEW_WAIT;
-                        self.lookups.set_timer(user, Some(until));
-                    }
-                    return false;
-                }
-                Fresh::Unknown => {
-                    self.end_reading(user, Verdict::Unknown(Why::Registry));
-                    return true;
-                }
-                Fresh::Yes => {
-                    self.read_again(user, shard);
-                    return true;
-                }
-            },
-            Stage::Certifies(certifying) => certifying,
-        };
-        let (life, has_asked) = (certifying.life, certifying.has_asked);
-        let Some(question) = certifying.question else {
-            return true;
-        };
-        match self.shards.answer(shard, question) {
-            _ if has_asked && !certifying.behind.is_empty() => return false,
-            None => return false,
-            Some(Some(now)) if now == life || has_asked => {
-                if certifying.behind.is_empty() {
-                    self.end_reading(user, Verdict::Certain);
-                } else {
-                    self.ask_those_behind(user);
-                    return false;
-                }
-            }
-            Some(_) => self.end_reading(user, Verdict::Unknown(Why::Directory)),
-        }
-        true
-    }
-
-    /// The life of the shard is known now, or it does not answer.
-    fn begin_again(&mut self, user: &User) -> bool {
-        let Some(lookup) = self.lookups.users.get(user) else {
-            return true;
-        };
-        if self.shards.life(lookup.shard).is_none() {
-            self.end_reading(user, Verdict::Unknown(Why::Directory));
-            return true;
-        }
-        self.begin_anew(user);
-        true
     }
 
     /// Reads anew for all who look.
@@ -522,101 +324,6 @@ impl Machine {
             self.lookups.set_timer(&user, None);
             self.lookups.forget_asks_for(&user);
             self.begin_anew(&user);
-        }
-    }
-
-    /// Asks the nodes whose links may be missing in the record.
-    fn ask_those_behind(&mut self, user: &User) {
-        let Some(reading) = self.lookups.reading(user) else {
-            return;
-        };
-        let Stage::Certifies(certifying) = &mut reading.stage else {
-            return;
-        };
-        certifying.has_asked = true;
-        let behind = certifying.behind.clone();
-        let until = self.now + Settings::ASK_WAIT;
-        self.lookups.set_timer(user, Some(until));
-        for life in behind {
-            self.lookups.next_ask += 1;
-            let number = self.lookups.next_ask;
-            self.lookups.asks.insert(number, (user.clone(), life));
-            self.act(Action::Ask(life, number, user.clone()));
-        }
-    }
-
-    /// A node says which links of a user it has.
-    pub(super) fn is_told(&mut self, from: Incarnation, number: u64, claims: Option<Vec<Claim>>) {
-        let Some((user, asked)) = self.lookups.asks.remove(&number) else {
-            return;
-        };
-        let Some(reading) = self.lookups.reading(&user) else {
-            return;
-        };
-        let Stage::Certifies(certifying) = &mut reading.stage else {
-            return;
-        };
-        let Some(claims) = claims.filter(|_| asked == from) else {
-            return self.end_reading(&user, Verdict::Unknown(Why::Nodes));
-        };
-        if !certifying.behind.remove(&from) {
-            return;
-        }
-        let askers = reading.askers.clone();
-        self.lookups.stirred.insert(user.clone());
-        if !claims.is_empty() {
-            let holder = Holder {
-                incarnation: from,
-                claims,
-            };
-            for (ticket, _) in askers {
-                self.tell(&user, ticket, vec![holder.clone()], None);
-            }
-        }
-    }
-
-    /// A life is over, or its node does not answer: whoever was asked there says nothing any more.
-    pub(super) fn forget_asked(&mut self, life: Incarnation) {
-        let has_ended = self.members.standing(life) == Standing::Ended;
-        let asks = self
-            .lookups
-            .asks
-            .iter()
-            .filter(|(_, (_, asked))| *asked == life);
-        let asks: Vec<u64> = asks.map(|(number, _)| *number).collect();
-        for number in asks {
-            // Links of a life that is over are nobody's.
-            self.is_told(life, number, has_ended.then(Vec::new));
-        }
-    }
-
-    /// A reading has taken its time.
-    fn is_late(&mut self, user: &User) {
-        let Some(reading) = self.lookups.reading(user) else {
-            return;
-        };
-        reading.until = None;
-        match &reading.stage {
-            Stage::Begins(_) | Stage::Reads(_) => {}
-            Stage::Freshens(_) => self.end_reading(user, Verdict::Unknown(Why::Registry)),
-            Stage::Sees(_, _, is_read) if !is_read => {
-                if let Some(Reading {
-                    stage: Stage::Sees(_, _, is_read),
-                    ..
-                }) = self.lookups.reading(user)
-                {
-                    *is_read = true;
-                }
-                let until = self.now + Settings::VIEW_WAIT;
-                self.lookups.set_timer(user, Some(until));
-                self.lookups.waiting.insert(user.clone());
-                self.read_view();
-            }
-            Stage::Sees(life, record, _) => {
-                let (life, record) = (*life, record.clone());
-                self.goes_on(user, life, record, false);
-            }
-            Stage::Certifies(_) => self.end_reading(user, Verdict::Unknown(Why::Nodes)),
         }
     }
 
@@ -658,58 +365,6 @@ impl Machine {
             self.lookups.tickets.remove(&ticket);
         }
         self.act(Action::Found(ticket, holders, verdict));
-    }
-
-    /// One who is waited for was looked for.
-    fn is_looked_for(&mut self, user: &User, holders: &[Holder], verdict: Option<Verdict>) {
-        if !holders.is_empty() {
-            self.has_come(user);
-        } else if verdict.is_some()
-            && let Some(awaited) = self.lookups.awaited.get_mut(user)
-        {
-            awaited.looks = awaited.looks.saturating_add(1);
-            let pause = Duration::from_secs(1 << awaited.looks.min(4));
-            let pause = pause.min(Duration::from_secs(10));
-            // Those who were looked for together are not for ever.
-            let jitter = self.lookups.next_ask.wrapping_add(user.1.len() as u64) % 100;
-            let jitter = pause / 1000 * u32::try_from(jitter).unwrap_or_default();
-            self.lookups.await_at(user, self.now + pause + jitter);
-        }
-    }
-
-    /// A user has come, here or elsewhere.
-    pub(super) fn has_come(&mut self, user: &User) {
-        if self.lookups.forget_awaited(user) {
-            self.act(Action::Come(user.clone()));
-        }
-    }
-
-    /// Who is waited for may be where nobody looked: all are looked for once more.
-    pub(super) fn look_for_all(&mut self) {
-        let users: Vec<User> = self.lookups.awaited.keys().cloned().collect();
-        for user in users {
-            self.lookups.await_at(&user, self.now);
-        }
-    }
-
-    fn look_for_awaited(&mut self) {
-        const SECOND: Duration = Duration::from_secs(1);
-        while let Some((at, user)) = self.lookups.due.first().cloned()
-            && at <= self.now
-        {
-            if self.now >= self.lookups.second.0 + SECOND {
-                self.lookups.second = (self.now, 0);
-            }
-            if self.lookups.second.1 >= self.settings.looks_per_second {
-                return;
-            }
-            self.lookups.second.1 += 1;
-            self.lookups.due.pop_first();
-            if let Some(awaited) = self.lookups.awaited.get(&user) {
-                let shard = awaited.shard;
-                self.look(&user, shard, (AWAITED, Need::Found));
-            }
-        }
     }
 
     pub(super) fn lookups_timer(&self) -> Option<Time> {

@@ -328,9 +328,7 @@ impl Registration {
     async fn keep_one(&mut self) -> Result<(), RegistryError> {
         let (mut asked, lasts) = (Instant::now(), self.lasts);
         let shared = Arc::clone(&self.handle.shared);
-        let grant = self
-            .handle
-            .call(|state| state.grant(lasts, shared.now()));
+        let grant = self.handle.call(|state| state.grant(lasts, shared.now()));
         let lease = grant.await?;
         loop {
             let record = Arc::clone(&self.record.borrow_and_update());
