@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test fresh lint soak explore autobahn fmt bench audit
+.PHONY: help quickstart cluster test fresh lint soak explore autobahn fmt bench audit
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -9,6 +9,11 @@ help: ## List the targets
 quickstart: ## Build linkgate and run a gateway, a backend and a chat page on this machine
 	@scripts/packages.sh build
 	cargo run --locked --release -- quickstart $(ARGS)
+
+cluster: ## Run three nodes as one cluster on an etcd, a Redis and a Kafka of their own, and say what to try
+	@scripts/packages.sh test
+	@scripts/services.sh
+	@scripts/cluster.sh
 
 test: ## Check form and lints, then run all tests, doc tests included
 	@scripts/packages.sh test

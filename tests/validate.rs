@@ -96,6 +96,13 @@ fn no_secret_is_shown_wherever_it_was_written() {
 }
 
 #[test]
+fn the_sample_of_a_cluster_is_good() {
+    let output = validate(&root().join("examples/cluster"), &["node.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn samples_are_good() {
     let folder = root().join("examples/configs");
     for entry in fs::read_dir(&folder).unwrap() {
