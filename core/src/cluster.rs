@@ -53,6 +53,7 @@ pub use self::report::{DirectoryReport, LinkReport, NodeReport, Reporter, Wherea
 use self::state::State;
 pub use self::state::{ClusterMetrics, Standing};
 use self::ways::{Everywhere, Seekers};
+use crate::clock::Suspends;
 use crate::edges::directory::Directory;
 use crate::link::{Backlog, LinkManager};
 use crate::network::Network;
@@ -165,6 +166,7 @@ impl Cluster {
         let mind = Mind {
             machine: Machine::new(settings, zero.elapsed()),
             zero,
+            suspends: Suspends::begin(),
             clerk: Clerk::new(directory, &inbox),
             registrar: Registrar::new(around.registry, &inbox, (boot, lease), record),
             inbox,

@@ -16,6 +16,7 @@ use super::wait::until;
 
 /// A node of a cluster.
 pub(crate) struct Member {
+    yaml: String,
     pub(crate) node: Node,
     /// Its way to the registry.
     registry: RegistryHandle,
@@ -44,8 +45,10 @@ impl Members {
             registry: Some(Arc::new(registry.clone())),
             ..Outside::real(Program::LINKGATE)
         };
-        let node = Node::start_in(read(&yaml(id)), axum::Router::new(), outside);
+        let yaml = yaml(id);
+        let node = Node::start_in(read(&yaml), axum::Router::new(), outside);
         let member = Member {
+            yaml,
             node: node.unwrap_or_else(|error| panic!("{error}")),
             registry,
         };
@@ -84,6 +87,12 @@ impl Member {
     /// Its way to the registry is this from now on.
     pub(crate) fn reaches_registry(&self, way: Way) {
         self.registry.set(way);
+    }
+
+    /// Changes it over to another form of its configuration.
+    pub(crate) fn change(&self, change: impl Fn(&str) -> String) {
+        let changed = self.node.change(read(&change(&self.yaml)));
+        changed.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Where backends push.

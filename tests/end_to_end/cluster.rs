@@ -134,3 +134,14 @@ async fn a_node_that_stops_takes_its_links_along() {
     .await;
     assert_eq!(a.nodes().await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_change_of_the_cluster_takes_a_restart_and_says_so() {
+    let members = Members::new();
+    let a = members.start("a").await;
+    assert!(a.node.needs_restart().is_empty());
+    a.change(|yaml| yaml.replace("suspect_for: 4s", "suspect_for: 5s"));
+    assert_eq!(a.node.needs_restart(), ["cluster"]);
+    a.change(str::to_owned);
+    assert!(a.node.needs_restart().is_empty());
+}

@@ -22,6 +22,7 @@ use super::registrar::Registrar;
 use super::registry::{Incarnation, Load, NodeState, Told, View};
 use super::state::{Standing, State};
 use super::ways::Seekers;
+use crate::clock::Suspends;
 use crate::edges::directory::{Shard, Topology, User};
 use crate::link::{Awaited, Change, LinkHandle, LinkManager, Reader};
 
@@ -39,6 +40,7 @@ pub(super) struct Mind {
     pub(super) machine: Machine,
     /// Where the machine's time begins.
     pub(super) zero: Instant,
+    pub(super) suspends: Suspends,
     pub(super) inbox: Arc<Inbox>,
     pub(super) clerk: Clerk,
     pub(super) registrar: Registrar,
@@ -95,7 +97,9 @@ impl Mind {
         self.spreads();
         loop {
             self.work_off();
-            let next = self.machine.next_timer().map(|at| self.zero + at);
+            let slept = self.suspends.since();
+            let next = self.machine.next_timer();
+            let next = next.map(|at| self.zero + at.saturating_sub(slept));
             let timer = async {
                 match next {
                     Some(at) => sleep_until(at).await,
@@ -121,7 +125,10 @@ impl Mind {
                 Came::Awaited(users) => self.users_are_awaited(users),
                 Came::Told(told) => self.registry_tells(told),
                 Came::Registered(registered) => {
-                    if let Some(event) = self.registrar.means(registered, self.zero) {
+                    if let Some(event) = self
+                        .registrar
+                        .means(registered, (self.zero, self.suspends.since()))
+                    {
                         self.step(Event::Registry(event));
                     }
                 }
@@ -137,7 +144,7 @@ impl Mind {
     }
 
     fn now(&self) -> Time {
-        self.zero.elapsed()
+        self.zero.elapsed() + self.suspends.since()
     }
 
     fn work_off(&mut self) {

@@ -127,11 +127,11 @@ impl Registrar {
         }
     }
 
-    /// What that means to the machine; `zero` is where its time begins.
+    /// What that means to the machine; its time begins at `zero` and counts the time that the machine has slept.
     pub(super) fn means(
         &mut self,
         registered: Option<Registered>,
-        zero: tokio::time::Instant,
+        (zero, slept): (tokio::time::Instant, Duration),
     ) -> Option<FromRegistry> {
         match registered {
             Some(Registered::Stands(record)) => {
@@ -145,7 +145,8 @@ impl Registrar {
                 number.map(FromRegistry::Stands)
             }
             Some(Registered::KeptAlive(asked)) => {
-                let asked: Time = asked.saturating_duration_since(zero);
+                // Of a sleep since then it is not known that it came after: the lease may stand for longer.
+                let asked: Time = asked.saturating_duration_since(zero) + slept;
                 Some(FromRegistry::KeptAlive(asked))
             }
             Some(Registered::Unknown(_)) => None,

@@ -9,7 +9,9 @@ use super::listeners::Listeners;
 use super::presence::Teller;
 use super::pushes::{Around, Pushes};
 use super::{Base, StartError, change_over, generation, links};
+use crate::cluster::config::ClusterConfig;
 use crate::config::Config;
+use crate::edges::config::StoreConfig;
 use crate::edges::{OpenEdges, Opener};
 use crate::push::HttpSlot;
 
@@ -20,6 +22,24 @@ pub(super) struct Running {
     listeners: Listeners,
     pushes: Pushes,
     presence: Teller,
+    /// Of the cluster that the node is in since its start, and of the one that it was last told of.
+    cluster: Option<InCluster>,
+}
+
+/// What of the configuration makes a node's part in its cluster.
+type OfCluster = Option<(ClusterConfig, Option<StoreConfig>)>;
+
+struct InCluster {
+    began: OfCluster,
+    told: OfCluster,
+}
+
+/// The cluster that a configuration speaks of, and the store of its directory.
+fn of_cluster(config: &Config) -> OfCluster {
+    let cluster = config.cluster.clone()?;
+    let store = cluster.directory.as_ref();
+    let store = store.and_then(|directory| config.stores.get(&directory.store).cloned());
+    Some((cluster, store))
 }
 
 /// What a change has come to.
@@ -42,6 +62,7 @@ impl Running {
             listeners: Listeners::default(),
             pushes: Pushes::default(),
             presence: Teller::default(),
+            cluster: None,
         }
     }
 
@@ -59,7 +80,12 @@ impl Running {
     }
 
     pub(super) fn needs_restart(&self) -> Vec<String> {
-        self.listeners.needs_restart()
+        let mut changed = self.listeners.needs_restart();
+        let cluster = self.cluster.as_ref();
+        if cluster.is_some_and(|cluster| cluster.began != cluster.told) {
+            changed.push("cluster".to_owned());
+        }
+        changed
     }
 
     /// Changes over to another configuration.
@@ -124,6 +150,12 @@ impl Running {
             (&base.links, &base.counted.presence),
             (&base.background, &base.stop_background),
         );
+        let told = of_cluster(&config);
+        let began = match self.cluster.take() {
+            Some(before) => before.began,
+            None => told.clone(),
+        };
+        self.cluster = Some(InCluster { began, told });
         self.edges = edges;
         self.host = host;
         Ok(changed)
