@@ -1,6 +1,6 @@
 //! What the rest of the node, and whoever runs it, can see of the cluster.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -60,7 +60,7 @@ pub(super) struct State {
     standing: watch::Sender<Standing>,
     view: watch::Sender<Arc<View>>,
     /// Where nodes were last known to be: one that is not registered any more may still answer there.
-    addresses: Mutex<HashMap<Incarnation, String>>,
+    addresses: Mutex<BTreeMap<Incarnation, String>>,
     metrics: ClusterMetrics,
     lines: Every,
 }
