@@ -79,6 +79,7 @@ impl Process {
     }
 
     /// The log so far.
+    #[allow(dead_code, reason = "not every target of tests reads it")]
     pub(crate) fn said(&mut self) -> &[String] {
         while let Ok(line) = self.log.try_recv() {
             self.said.push(line);
