@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart cluster test fresh lint soak explore autobahn fmt bench audit
+.PHONY: help quickstart cluster test fresh lint soak explore simulate autobahn fmt bench audit
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,10 @@ soak: ## Change the configuration 20 times a second under 2,000 links, for a min
 explore: ## Go further through the orders of events in a cluster than the tests do: minutes, or hours with EXPLORE=2
 	@scripts/packages.sh build
 	EXPLORE=$${EXPLORE:-1} RUST_MIN_STACK=67108864 cargo test --locked --release -p linkgate-core --lib cluster::machine -- --nocapture
+
+simulate: ## Run whole nodes in virtual time with SEEDS seeds (2000), FIRST onwards; SEED=n reruns one and prints it
+	@scripts/packages.sh test
+	SEEDS=$${SEEDS:-2000} cargo test --locked --test simulation whatever -- --nocapture
 
 autobahn: ## Run Autobahn's cases 1 to 10 against the listener, or those that CASES names; CASES=all has compression too
 	@scripts/packages.sh build

@@ -52,15 +52,28 @@ fn main() {
         pushes_per_second: 100e3,
         absent: 0.3,
     };
-    let Cluster { nodes, users, shards, pushes_per_second, absent, .. } = cluster;
-    println!("{nodes} nodes, {users} users with a link each, {shards} shards, {pushes_per_second} pushes/s, {:.0} % of them to users who are not there", absent * 100.0);
+    let Cluster {
+        nodes,
+        users,
+        shards,
+        pushes_per_second,
+        absent,
+        ..
+    } = cluster;
+    println!(
+        "{nodes} nodes, {users} users with a link each, {shards} shards, {pushes_per_second} pushes/s, {:.0} % of them to users who are not there",
+        absent * 100.0
+    );
 
     println!("\netcd");
     let keepalives = nodes / (LEASE / 3.0);
     println!("  keepalives        {keepalives:8.0} /s");
     for (what, every) in [("at most", RECORD.0), ("at least", RECORD.1)] {
         let writes = nodes / every;
-        println!("  records, {what:<8} {writes:8.1} writes/s, {:.0} events/s to the nodes", writes * nodes);
+        println!(
+            "  records, {what:<8} {writes:8.1} writes/s, {:.0} events/s to the nodes",
+            writes * nodes
+        );
     }
     let misses = pushes_per_second * absent;
     let questions = misses.min(nodes * QUESTIONS);
@@ -75,15 +88,32 @@ fn main() {
         + pushes * (1.0 - absent) * FIND
         + pushes * absent * FIND_NOBODY * 2.0
         + lives * LIFE;
-    println!("  users             {:8.0}, {:.0} MB", users / shards, users / shards * USER / 1e6);
+    println!(
+        "  users             {:8.0}, {:.0} MB",
+        users / shards,
+        users / shards * USER / 1e6
+    );
     println!("  logins            {logins:8.0} /s");
-    println!("  finds             {:8.0} /s, of which {:.0} twice", pushes * (1.0 + absent), pushes * absent);
+    println!(
+        "  finds             {:8.0} /s, of which {:.0} twice",
+        pushes * (1.0 + absent),
+        pushes * absent
+    );
     println!("  lives read        {lives:8.0} /s at most: once for all misses of a node that wait");
     println!("  CPU               {used:8.2} of its one core");
 
     println!("\nuntil all is certain again");
-    println!("  a node dies       {:8.0} s: its lease, then `suspect_for`; users of other nodes notice nothing", LEASE + SUSPECT_FOR);
+    println!(
+        "  a node dies       {:8.0} s: its lease, then `suspect_for`; users of other nodes notice nothing",
+        LEASE + SUSPECT_FOR
+    );
     let claims = users / shards * CLAIM / SHARE;
-    println!("  a shard is lost   {:8.0} s after its failover: {AUDIT:.0} to notice at most, {claims:.0} to enter {:.0} links anew", AUDIT + claims, users / shards);
-    println!("                    meanwhile each miss is asked of the nodes that are behind, if they are at most 8");
+    println!(
+        "  a shard is lost   {:8.0} s after its failover: {AUDIT:.0} to notice at most, {claims:.0} to enter {:.0} links anew",
+        AUDIT + claims,
+        users / shards
+    );
+    println!(
+        "                    meanwhile each miss is asked of the nodes that are behind, if they are at most 8"
+    );
 }

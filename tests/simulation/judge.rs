@@ -123,7 +123,8 @@ impl Judge {
                 .is_some_and(|when| *when <= at)
         };
         match status {
-            Status::Offline => {
+            // With `all` it says that one of the links was not there any more.
+            Status::Offline if !pushed.request.all => {
                 let stood = of_user().find(|link| self.stood(link, pushed.at, at))?;
                 Some(format!(
                     "{key} is offline for {user} at {at}, who was at {} since {}",
@@ -215,7 +216,9 @@ impl Judge {
         match &found.directory {
             Err(why) => wrong.push(format!("the directory does not answer node {node}: {why}")),
             Ok(directory) => {
+                // Those of a life that is over are deleted when somebody looks for the user later.
                 let claims = directory.claims.iter();
+                let claims = claims.filter(|claim| !claim.node.starts_with("ended "));
                 let mut claims: Vec<(String, Option<String>)> = claims
                     .map(|claim| (claim.node.clone(), claim.device.clone()))
                     .collect();

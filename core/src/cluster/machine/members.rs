@@ -169,6 +169,8 @@ impl Members {
             {
                 Standing::Newer
             }
+            // The registry may have been restored since it was last heard.
+            Some(view) if view.mark.registry != life.registry && !self.answers => Standing::Newer,
             Some(_) => Standing::Ended,
         }
     }
@@ -333,6 +335,11 @@ impl Machine {
             if before.mark.registry == view.mark.registry && !view.mark.covers(&before.mark) {
                 self.members.view = Some(before);
                 return;
+            }
+            if before.mark.registry != view.mark.registry {
+                // By the former registry they were over.
+                let ended = &mut self.members.ended;
+                ended.retain(|life, _| !view.boots.contains_key(life));
             }
             for life in before.boots.keys() {
                 if !view.boots.contains_key(life) {

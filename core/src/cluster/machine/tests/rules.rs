@@ -288,6 +288,56 @@ fn a_life_of_another_registry_is_over() {
 }
 
 #[test]
+fn a_life_of_a_restored_registry_lives_for_whoever_met_it_before_the_registry() {
+    let world = three();
+    let mut machine = world.machine(0).clone();
+    let now = world.now;
+    let restored = Incarnation {
+        registry: 8,
+        revision: 1,
+    };
+    let finds = |machine: &mut Machine, ticket| {
+        let look = OfPush::Look(ticket, user(), Shard(0), Need::Found);
+        let asked = machine.step(Event::Push(look), now);
+        let Some(Action::Run(shard, _, _, tag)) = asked.first() else {
+            panic!("it reads the record: {asked:?}");
+        };
+        let claim = crate::edges::directory::Claim {
+            id: ClaimId {
+                incarnation: restored,
+                link: 1,
+            },
+            device: None,
+            epoch: 1,
+            state: crate::edges::directory::ClaimState::Online,
+        };
+        let record = Record {
+            epoch: 1,
+            claims: vec![claim],
+            ..Record::default()
+        };
+        let answer = FromDirectory::Answer(*shard, tag.clone(), Ok(record), seconds(0));
+        let told = machine.step(Event::Directory(answer), now);
+        let holders = |action: &Action| match action {
+            Action::Found(_, holders, _) => Some(holders.len()),
+            _ => None,
+        };
+        told.iter().find_map(holders)
+    };
+    assert_eq!(finds(&mut machine, 900), Some(0), "it is of no node yet");
+    let mut view = (*world.view()).clone();
+    view.mark.registry = 8;
+    let boot = view.boots.values().next().expect("a boot").clone();
+    view.boots = [(restored, boot)].into();
+    machine.step(Event::Registry(FromRegistry::View(view.into())), now);
+    assert_eq!(finds(&mut machine, 901), Some(1));
+    // While the registry is silent it may have been restored again.
+    let mut machine = world.machine(0).clone();
+    machine.step(Event::Registry(FromRegistry::Silent), now);
+    assert_eq!(finds(&mut machine, 902), None, "the view may come");
+}
+
+#[test]
 fn a_claim_of_a_life_that_the_view_does_not_have_yet_is_waited_for_then_read() {
     let world = three();
     let mut machine = world.machine(0).clone();
