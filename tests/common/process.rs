@@ -17,6 +17,8 @@ const LINES: usize = 1000;
 
 /// A running program; it ends with this value.
 pub(crate) struct Process {
+    /// Its arguments.
+    name: String,
     child: Child,
     log: mpsc::Receiver<String>,
     said: Vec<String>,
@@ -42,8 +44,12 @@ impl Process {
                 }
             }
         });
-        let said = Vec::new();
-        Self { child, log, said }
+        Self {
+            name: args.join(" "),
+            child,
+            log,
+            said: Vec::new(),
+        }
     }
 
     /// The address in the next line of the log that holds `what`.
@@ -78,15 +84,6 @@ impl Process {
         panic!("no line with `{what}`: {:#?}", self.said)
     }
 
-    /// The log so far.
-    #[allow(dead_code, reason = "not every target of tests reads it")]
-    pub(crate) fn said(&mut self) -> &[String] {
-        while let Ok(line) = self.log.try_recv() {
-            self.said.push(line);
-        }
-        &self.said
-    }
-
     /// The exit code, and the log; `None` in place of the code if a signal ended it.
     pub(crate) async fn exit(mut self) -> (Option<i32>, Vec<String>) {
         match timeout(PATIENCE, self.end()).await {
@@ -109,7 +106,17 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[allow(
+        clippy::print_stdout,
+        reason = "whoever reads of a failed test wants to know"
+    )]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            while let Ok(line) = self.log.try_recv() {
+                self.said.push(line);
+            }
+            println!("{}: {:#?}", self.name, self.said);
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -18,7 +18,7 @@ unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: c_uint) -
         unsafe {
             buffer
                 .add(place)
-                .write((place as u8).wrapping_mul(151).wrapping_add(29))
+                .write((place as u8).wrapping_mul(151).wrapping_add(29));
         };
     }
     isize::try_from(length).unwrap_or(isize::MAX)

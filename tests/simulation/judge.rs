@@ -203,7 +203,7 @@ impl Judge {
             match links {
                 None => wrong.push(format!("{of} does not answer node {node}")),
                 Some(links) => {
-                    held.extend(links.iter().map(|link| (of.clone(), link.device.clone())))
+                    held.extend(links.iter().map(|link| (of.clone(), link.device.clone())));
                 }
             }
         }

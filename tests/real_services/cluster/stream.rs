@@ -86,8 +86,13 @@ impl Stream {
     pub(super) async fn reaches(&self, number: usize) {
         let number = std::env::var("LINKGATE_CLUSTER_PUSHES")
             .map_or(number, |number| number.parse().unwrap());
-        let now = self.settled.load(Ordering::SeqCst);
-        self.goes_on(number.saturating_sub(now)).await;
+        loop {
+            let left = number.saturating_sub(self.settled.load(Ordering::SeqCst));
+            if left == 0 {
+                return;
+            }
+            self.goes_on(left.min(1000)).await;
+        }
     }
 
     /// Ends it when what is under way is settled: each push was delivered, has come to its user, and none was offline.

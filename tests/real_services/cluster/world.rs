@@ -251,14 +251,6 @@ impl Member {
     }
 }
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        if let Some(process) = self.process.as_mut().filter(|_| std::thread::panicking()) {
-            println!("{}: {:#?}", self.id, process.said());
-        }
-    }
-}
-
 /// Runs a command to its end, which does not stop what goes on beside it.
 async fn run(args: Vec<String>) -> (i32, String) {
     let ran = tokio::task::spawn_blocking(move || Command::new(PROGRAM).args(args).output());
