@@ -85,7 +85,13 @@ fn the_cases_of_the_docs_are_good() {
 
 #[test]
 fn every_snippet_of_the_docs_is_part_of_a_tested_file() {
-    let folders = ["docs/snippets", "examples/configs", "tests/wrong_cases"];
+    // Those of `examples/cluster` are validated.
+    let folders = [
+        "docs/snippets",
+        "examples/configs",
+        "examples/cluster",
+        "tests/wrong_cases",
+    ];
     let tested = folders.iter().flat_map(|folder| files(folder, ".yaml"));
     let tested: Vec<String> = tested
         .map(|path| fs::read_to_string(path).unwrap())

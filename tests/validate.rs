@@ -96,10 +96,12 @@ fn no_secret_is_shown_wherever_it_was_written() {
 }
 
 #[test]
-fn the_sample_of_a_cluster_is_good() {
-    let output = validate(&root().join("examples/cluster"), &["node.yaml"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}");
+fn the_samples_of_a_cluster_are_good() {
+    for sample in ["node.yaml", "several-machines.yaml"] {
+        let output = validate(&root().join("examples/cluster"), &[sample]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
 }
 
 #[test]
