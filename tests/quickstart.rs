@@ -23,19 +23,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Quickstart {
     process: Child,
     page: String,
+    /// Of the first node.
     gateway: String,
+    /// Of the last one.
+    last: String,
 }
 
-async fn start() -> Quickstart {
+async fn start(args: &[&str]) -> Quickstart {
     let mut process = Command::new(env!("CARGO_BIN_EXE_linkgate"))
-        .args(["quickstart"])
+        .arg("quickstart")
+        .args(args)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let (mut page, mut gateway) = (None, None);
-    while page.is_none() || gateway.is_none() {
+    let (mut page, mut gateway, mut last) = (None, None, None);
+    let mut is_listed = false;
+    while !is_listed {
         let line = lines
             .next_line()
             .await
@@ -43,7 +48,9 @@ async fn start() -> Quickstart {
             .expect("the quickstart ended");
         let found = |prefix: &str| Some(line.split_once(prefix)?.1.to_owned());
         page = page.or_else(|| found("http://").map(|rest| rest.trim_end_matches('/').to_owned()));
-        gateway = gateway.or_else(|| found("gateway   "));
+        last = found("gateway   ").or(last);
+        gateway = gateway.or_else(|| last.clone());
+        is_listed = found("backend   ").is_some();
     }
     // The rest of the output is read, so that the process does not wait for us.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -51,12 +58,13 @@ async fn start() -> Quickstart {
         process,
         page: page.unwrap(),
         gateway: gateway.unwrap(),
+        last: last.unwrap(),
     }
 }
 
-fn user(name: &str, quickstart: &Quickstart, form: Form) -> (Session, mpsc::Receiver<Event>) {
+fn user(name: &str, gateway: &str, form: Form) -> (Session, mpsc::Receiver<Event>) {
     let target = Target {
-        url: quickstart.gateway.clone(),
+        url: gateway.to_owned(),
         biz_id: Some("chat".into()),
         user_id: Some(name.into()),
         device_id: Some("test".into()),
@@ -92,7 +100,26 @@ fn push(event: Event) -> Option<String> {
 
 #[tokio::test]
 async fn two_users_chat_and_the_sender_hears_of_the_delivery() {
-    let mut quickstart = start().await;
+    two_users_chat(&[]).await;
+}
+
+#[tokio::test]
+async fn two_users_chat_who_are_on_different_nodes() {
+    let ports = [
+        "--gateway-port",
+        "--page-port",
+        "--admin-port",
+        "--push-port",
+        "--backend-port",
+    ];
+    // The other test may take the usual ones just now.
+    let ports = ports.iter().flat_map(|port| [*port, "0"]);
+    let args: Vec<&str> = ["--nodes", "3"].into_iter().chain(ports).collect();
+    two_users_chat(&args).await;
+}
+
+async fn two_users_chat(args: &[&str]) {
+    let mut quickstart = start(args).await;
 
     let mut page = TcpStream::connect(&quickstart.page).await.unwrap();
     page.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
@@ -102,13 +129,13 @@ async fn two_users_chat_and_the_sender_hears_of_the_delivery() {
     page.read_to_string(&mut html).await.unwrap();
     assert!(html.starts_with("HTTP/1.1 200"), "{html}");
     assert!(
-        html.contains(&format!("'{}'", quickstart.gateway)),
+        html.contains(&format!("\"{}\"", quickstart.gateway)),
         "{html}"
     );
 
     // One in each form: the gateway translates.
-    let (mut alice, mut for_alice) = user("alice", &quickstart, Form::Protobuf);
-    let (_bob, mut for_bob) = user("bob", &quickstart, Form::Json);
+    let (mut alice, mut for_alice) = user("alice", &quickstart.gateway, Form::Protobuf);
+    let (_bob, mut for_bob) = user("bob", &quickstart.last, Form::Json);
     event(&mut for_bob, |event| {
         matches!(event, Event::Connected { .. }).then_some(())
     })
